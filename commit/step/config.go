@@ -1,0 +1,141 @@
+package step
+
+import (
+	"net/netip"
+	"time"
+
+	"gvpn/sa"
+)
+
+// Role is what a server is in one group (rule P2).
+type Role uint8
+
+// The roles. Standalone is a group without server-cluster.
+const (
+	Standalone Role = iota
+	RootServer
+	SubServer
+)
+
+// String returns Junos's word.
+func (r Role) String() string {
+	switch r {
+	case RootServer:
+		return "root-server"
+	case SubServer:
+		return "sub-server"
+	}
+	return "standalone"
+}
+
+// Side tells a key server's gateway from a group member's.
+type Side uint8
+
+// The sides.
+const (
+	Server Side = iota
+	Member
+)
+
+// IdentityKind is the kind of an IKE identity.
+type IdentityKind uint8
+
+// The identity kinds of local-identity, remote-identity and dynamic. None means the gateway's address.
+const (
+	None IdentityKind = iota
+	Inet
+	Hostname
+	UserAtHostname
+)
+
+// Identity is an IKE identity as configured.
+type Identity struct {
+	Kind  IdentityKind
+	Value string // an address in text form for Inet
+}
+
+// Proposal is an IKE phase-1 proposal: pre-shared keys throughout.
+type Proposal struct {
+	Name     string
+	Hash     sa.Hash
+	DHGroup  int           // 14 or 24
+	KeyBits  int           // AES-CBC: 128, 192 or 256
+	Lifetime time.Duration // a member's lifetime-seconds; 0 on a server, which takes the peer's
+}
+
+// DPD is dead-peer-detection always-send of a gateway between servers (rules D1 to D7).
+type DPD struct {
+	Interval  time.Duration // 10..60 s
+	Threshold int           // 1..5
+}
+
+// Gateway is an IKE gateway with its policy and proposals resolved.
+type Gateway struct {
+	Name      string
+	Side      Side
+	Local     netip.Addr   // invalid: any
+	Remote    []netip.Addr // a server's gateway: one (none if dynamic); a member's: its servers in order, up to 4
+	Dynamic   Identity     // Kind None unless the gateway is dynamic
+	Mode      string       // "main" or "aggressive"
+	PSK       sa.Secret
+	Proposals []Proposal // in order of preference, 1..4
+	DPD       *DPD
+	LocalID   Identity
+	RemoteID  Identity
+	Instance  string // routing-instance
+}
+
+// Communication is a group's server-member-communication.
+type Communication struct {
+	KeyBits        int // KEK AES-CBC key length: 128, 192 or 256
+	SigHash        sa.Hash
+	Lifetime       time.Duration // 300..86400 s
+	Retransmission time.Duration // 2..60 s
+	Retries        int           // 0..60
+	Certificate    string
+}
+
+// IPsecSA is an ipsec-sa of a group with its proposal resolved.
+type IPsecSA struct {
+	Name     string
+	KeyBits  int           // 128, 192 or 256
+	Lifetime time.Duration // 180..86400 s
+	Policies []sa.Policy   // in order, 1..10
+}
+
+// Group is one group of a key server.
+type Group struct {
+	Name             string
+	ID               uint32
+	Role             Role
+	Members          []string // gateways of members (group ike-gateway), in order
+	Peers            []string // gateways of cluster peers (server-cluster ike-gateway), in order
+	PeerPeriod       time.Duration
+	MemberThreshold  uint32        // 0: no threshold
+	ActivationDelay  time.Duration // 10..900 s
+	AntiReplayWindow time.Duration // 0: off
+	Communication    *Communication
+	SAs              []IPsecSA
+}
+
+// Rule is a fail-open or exclude rule; an invalid prefix means any.
+type Rule struct {
+	Name                string
+	Source, Destination netip.Prefix
+	Application         string
+}
+
+// ZonePair binds a VPN to traffic from one zone to another (security ipsec-policy).
+type ZonePair struct{ From, To string }
+
+// VPN is one member VPN (security group-vpn member ipsec vpn).
+type VPN struct {
+	Name              string
+	Gateway           string
+	Group             uint32
+	ExternalInterface string
+	RecoveryProbe     bool
+	DFBit             string // "clear", "set" or "copy"
+	FailOpen, Exclude []Rule
+	Zones             []ZonePair
+}

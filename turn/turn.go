@@ -1,0 +1,114 @@
+package turn
+
+import (
+	"net/netip"
+
+	"gvpn/sa"
+)
+
+// Output is one of the types of this package, or of an engine's messages to its siblings, which package engine routes
+// and no shell ever sees.
+type Output interface{ IsOutput() }
+
+// Transmit sends one UDP datagram. The datagram is owned by the receiver of the Output.
+type Transmit struct {
+	Local, Remote netip.AddrPort
+	Datagram      []byte
+}
+
+// Persist writes Value under Key, or deletes Key if Value is nil. Keys are printable ASCII, "server/group/NAME" like;
+// values hold secrets and are sealed by the store.
+type Persist struct {
+	Key   string
+	Value []byte
+}
+
+// Work asks for an expensive computation; its result comes back through HandleResult with the same ID.
+type Work struct {
+	ID uint64
+	Op Op
+}
+
+// Result answers a Work. Exactly one of Value (the type that the Op documents) and Err is set.
+type Result struct {
+	ID    uint64
+	Value any
+	Err   error
+}
+
+// Op is one of DHPublic, DHShared, RSAKey and RSASign.
+type Op interface{ IsOp() }
+
+// DHPublic computes g^Exponent; the result is []byte, left-padded to the group's size.
+type DHPublic struct {
+	Group    int // 14 or 24
+	Exponent sa.Secret
+}
+
+// DHShared computes Peer^Exponent; the result is sa.Secret, left-padded to the group's size. Peer has been checked to be
+// in 2..p-2.
+type DHShared struct {
+	Group    int
+	Exponent sa.Secret
+	Peer     []byte
+}
+
+// RSAKey makes a signature key; the result is RSAKeyPair.
+type RSAKey struct{ Bits int }
+
+// RSAKeyPair is the result of RSAKey.
+type RSAKeyPair struct {
+	Public  []byte    // DER SubjectPublicKeyInfo
+	Private sa.Secret // PKCS #8 DER
+}
+
+// RSASign makes a PKCS #1 v1.5 signature with DigestInfo (RFC 6407 section 5.3.6.1) over Message; the result is []byte.
+type RSASign struct {
+	Private sa.Secret // PKCS #8 DER
+	Hash    sa.Hash
+	Message []byte // hashed by the worker
+}
+
+// InstallTEK gives the data plane a TEK of a member VPN, or replaces the one with the same SPI. It is received with at
+// once and sent with from TEK.Activate on.
+type InstallTEK struct {
+	VPN string
+	TEK sa.TEK
+}
+
+// RemoveTEK takes a TEK from the data plane; its keys are zeroed there.
+type RemoveTEK struct {
+	VPN string
+	SPI uint32
+}
+
+// Severity orders Notify for an operator's log.
+type Severity uint8
+
+// The severities, syslog's words.
+const (
+	Info Severity = iota
+	Notice
+	Warning
+	Error
+)
+
+// Notify tells the operator's log what happened. Code is a stable upper-case name ("GKSD_MEMBER_REGISTERED"); Text is one
+// line for a person, with nothing from the wire unquoted and no secret.
+type Notify struct {
+	Severity Severity
+	Code     string
+	Text     string
+}
+
+func (Transmit) IsOutput()   {}
+func (Persist) IsOutput()    {}
+func (Work) IsOutput()       {}
+func (InstallTEK) IsOutput() {}
+func (RemoveTEK) IsOutput()  {}
+func (Notify) IsOutput()     {}
+
+func (DHPublic) IsOp() {}
+func (DHShared) IsOp() {}
+func (RSAKey) IsOp()   {}
+func (RSASign) IsOp()  {}
