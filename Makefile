@@ -1,0 +1,50 @@
+# gvpn: targets and what they do. `make` alone lists them.
+
+GO      ?= go
+FUZZTIME ?= 10s
+SOAKTIME ?= 10m
+BENCHTIME ?= 1s
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint generate bench fuzz soak interop cover
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/gvpnd (the daemon) and bin/gvpn (the shell's client)
+	$(GO) build -o bin/gvpnd ./cmd/gvpnd
+	$(GO) build -o bin/gvpn ./cmd/gvpn
+
+run: build ## run the example topology: nine nodes in one process; a shell on a terminal, else a checked script
+	bin/gvpnd lab
+
+test: ## vet, and all tests with the race detector in random order
+	$(GO) vet ./...
+	$(GO) test -race -shuffle=on ./...
+
+lint: ## golangci-lint (gofumpt and staticcheck in it), built from internal/tools/go.mod
+	$(GO) tool -modfile=internal/tools/go.mod golangci-lint run
+
+generate: ## make gen/ and commit/effect/TABLES.md again from the models and tables
+	$(GO) generate ./...
+
+bench: ## run every benchmark, BENCHTIME each (default 1s)
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+fuzz: ## run every fuzz target, FUZZTIME each (default 10s)
+	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u | while read -r dir; do \
+		grep -ho '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | awk '{ print $$2 }' | sort | while read -r target; do \
+			echo "== $$dir $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null || exit 1; \
+		done || exit 1; \
+	done
+
+soak: ## run the simulator's random fault schedules for SOAKTIME (default 10m)
+	GVPN_SOAK=$(SOAKTIME) $(GO) test -count=1 -timeout 0 -run Soak -v ./internal/sim
+
+interop: build ## real peers: strongSwan and tshark against bin/gvpnd, in network namespaces (root; Debian packages in .ci/run)
+	$(GO) test -tags interop -count=1 -v -timeout 10m ./internal/interop
+
+cover: ## test coverage per package, and cover.out for go tool cover
+	$(GO) test -coverpkg=./... -coverprofile=cover.out ./...
+	$(GO) tool cover -func=cover.out | tail -n 1
