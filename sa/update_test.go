@@ -1,0 +1,313 @@
+package sa
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+var ref = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+// compare shows differences inside Secrets, which print as one placeholder.
+var compare = cmp.Options{
+	cmp.Comparer(Secret.Equal),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) }),
+}
+
+func octets(from, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(from + i)
+	}
+	return b
+}
+
+func sample() *Update {
+	return &Update{
+		Group: "G", GroupID: 0x01020304, Version: 7, ActivationDelay: 15 * time.Second,
+		Full: true, DeleteKEK: true, DeleteTEKs: []uint32{0xcafe0001},
+		KEK: &KEK{
+			SPI: [16]byte(octets(1, 16)), KeyBits: 128, IV: [16]byte(octets(0x11, 16)), Key: octets(0xa0, 16),
+			SigHash: SHA256, SigPublic: []byte{0x30, 0x01}, SigPrivate: Secret{0x31, 0x02, 0x03}, Seq: 9, Ack: 1,
+			Created: ref.Add(-time.Second), Soft: ref.Add(2 * time.Second), Hard: ref.Add(3 * time.Second),
+		},
+		TEKs: []TEK{{
+			Name: "sa1", SPI: 0x0badf00d, KeyBits: 128, Key: octets(0x40, 16), AuthKey: octets(0x60, 32),
+			Policies: []Policy{{
+				Name: "p", Source: netip.MustParsePrefix("10.1.0.0/16"), Destination: netip.MustParsePrefix("10.2.0.0/16"),
+				SourcePort: 1, DestinationPort: 80, Protocol: 6,
+			}},
+			Created: ref, Hard: ref.Add(time.Hour),
+		}},
+	}
+}
+
+// sampleHex is sample() field by field.
+var sampleHex = strings.Join([]string{
+	"01",                               // version
+	"13",                               // flags: KEK, full, delete KEK
+	"01020304",                         // group ID
+	"0000000000000007",                 // update version
+	"00003a98",                         // activation delay 15000 ms
+	"0147",                             // group name "G"
+	"0102030405060708090a0b0c0d0e0f10", // KEK SPI
+	"0080",                             // 128 bits
+	"1112131415161718191a1b1c1d1e1f20", // IV
+	"a0a1a2a3a4a5a6a7a8a9aaabacadaeaf", // key
+	"01",                               // SHA-256
+	"00023001",                         // public key, 2 octets
+	"0003310203",                       // private key, 3 octets
+	"00000009",                         // sequence
+	"0001",                             // ack type
+	"fffffffffffffc18",                 // created -1000 ms
+	"00000000000007d0",                 // soft 2000 ms
+	"0000000000000bb8",                 // hard 3000 ms
+	"0001",                             // one TEK
+	"03736131",                         // name "sa1"
+	"0badf00d",                         // SPI
+	"0080",                             // 128 bits
+	"404142434445464748494a4b4c4d4e4f", // key
+	"606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f", // authentication key
+	"01",               // one match-policy
+	"0170",             // name "p"
+	"0a01000010",       // 10.1.0.0/16
+	"0a02000010",       // 10.2.0.0/16
+	"00010050",         // ports 1 and 80
+	"06",               // TCP
+	"0000000000000000", // created 0 ms
+	"8000000000000000", // soft: the zero time
+	"000000000036ee80", // hard 3600000 ms
+	"8000000000000000", // activate: the zero time
+	"0001cafe0001",     // one SPI to delete
+}, "")
+
+func TestUpdateKnownAnswer(t *testing.T) {
+	got := hex.EncodeToString(AppendUpdate(nil, sample(), ref))
+	if got != sampleHex {
+		t.Errorf("AppendUpdate:\n got %s\nwant %s", got, sampleHex)
+	}
+	b, err := hex.DecodeString(sampleHex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := ParseUpdate(b, ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(*sample(), u, compare); diff != "" {
+		t.Errorf("ParseUpdate (-want +got):\n%s", diff)
+	}
+}
+
+// The reader's clock may be hours off: lifetimes travel as what is left of them.
+func TestUpdateBetweenClocks(t *testing.T) {
+	theirs := ref.Add(-3 * time.Hour)
+	u, err := ParseUpdate(AppendUpdate(nil, sample(), ref), theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := u.KEK.Hard, theirs.Add(3*time.Second); !got.Equal(want) {
+		t.Errorf("KEK hard lifetime %v, want %v", got, want)
+	}
+	if !u.TEKs[0].Activate.IsZero() {
+		t.Errorf("zero time became %v", u.TEKs[0].Activate)
+	}
+}
+
+// No lifetime grows by travelling: what is no whole millisecond is cut down, before the reference too.
+func TestUpdateTimesRoundDown(t *testing.T) {
+	u := sample()
+	u.KEK.Created, u.KEK.Hard = ref.Add(-1500*time.Microsecond), ref.Add(1500*time.Microsecond)
+	got, err := ParseUpdate(AppendUpdate(nil, u, ref), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, h := got.KEK.Created.Sub(ref), got.KEK.Hard.Sub(ref); c != -2*time.Millisecond || h != time.Millisecond {
+		t.Errorf("created %v, hard %v from the reference; want -2ms, 1ms", c, h)
+	}
+}
+
+func TestParseUpdateOwnsItsMemory(t *testing.T) {
+	b := AppendUpdate(nil, sample(), ref)
+	u, err := ParseUpdate(b, ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(b)
+	if diff := cmp.Diff(*sample(), u, compare); diff != "" {
+		t.Errorf("the Update changed with the caller's buffer (-want +got):\n%s", diff)
+	}
+	u.Zero()
+	if !u.KEK.Key.Equal(make(Secret, 16)) || !u.KEK.SigPrivate.Equal(make(Secret, 3)) || !u.TEKs[0].AuthKey.Equal(make(Secret, 32)) {
+		t.Error("Zero left key material")
+	}
+}
+
+func TestParseUpdateRefuses(t *testing.T) {
+	good := AppendUpdate(nil, sample(), ref)
+	for n := range good {
+		if _, err := ParseUpdate(good[:n], ref); !errors.Is(err, ErrUpdate) {
+			t.Fatalf("cut after %d of %d octets: error %v", n, len(good), err)
+		}
+	}
+	set := func(at int, v ...byte) []byte {
+		b := bytes.Clone(good)
+		copy(b[at:], v)
+		return b
+	}
+	const kek = 20 // where the KEK begins
+	tek := bytes.Index(good, []byte("\x03sa1"))
+	for _, c := range []struct {
+		name string
+		b    []byte
+		want string
+	}{
+		{"a later version", set(0, 2), "version 2"},
+		{"unknown flag", set(1, 0x93), "flags 0x80 unknown"},
+		{"one octet too many", append(bytes.Clone(good), 0), "1 octets too many"},
+		{"name not printable", set(19, '\n'), "not printable"},
+		{"KEK of 127 bits", set(kek+16, 0, 127), "AES key of 127 bits"},
+		{"public key too long", set(kek+16+2+16+16+1, 0xff), "public key of"},
+		{"private key too long", set(kek+16+2+16+16+1+4, 0xff), "private key of"},
+		{"257 TEKs", set(tek-2, 1, 1), "257 TEKs"},
+		{"TEK of 0 bits", set(tek+8, 0, 0), "AES key of 0 bits"},
+		{"65 match-policies", set(tek+10+16+32, 65), "65 match-policies"},
+		{"prefix of 33 bits", set(tek+10+16+32+1+2+4, 33), "prefix of 33 bits"},
+		{"any prefix with an address", set(tek+10+16+32+1+2+4, 255), "prefix of 255 bits"},
+		{"a time 600 years off", set(len(good)-6-8, 0x01), "ms from the reference"},
+		{"300 SPIs to delete", set(len(good)-6, 1, 44), "300 SPIs"},
+	} {
+		_, err := ParseUpdate(c.b, ref)
+		if !errors.Is(err, ErrUpdate) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+func TestUpdateCheck(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		bad  func(*Update)
+	}{
+		{"group name too long", func(u *Update) { u.Group = strings.Repeat("x", 256) }},
+		{"group name with a newline", func(u *Update) { u.Group = "a\nb" }},
+		{"negative activation delay", func(u *Update) { u.ActivationDelay = -1 }},
+		{"too many TEKs", func(u *Update) { u.TEKs = make([]TEK, MaxTEKs+1) }},
+		{"too many SPIs", func(u *Update) { u.DeleteTEKs = make([]uint32, MaxTEKs+1) }},
+		{"KEK key short", func(u *Update) { u.KEK.Key = u.KEK.Key[:15] }},
+		{"KEK public key too long", func(u *Update) { u.KEK.SigPublic = make([]byte, MaxPublic+1) }},
+		{"TEK key of another length", func(u *Update) { u.TEKs[0].KeyBits = 256 }},
+		{"TEK authentication key missing", func(u *Update) { u.TEKs[0].AuthKey = nil }},
+		{"too many policies", func(u *Update) { u.TEKs[0].Policies = make([]Policy, MaxPolicies+1) }},
+		{"IPv6 policy", func(u *Update) { u.TEKs[0].Policies[0].Source = netip.MustParsePrefix("2001:db8::/32") }},
+	} {
+		u := sample()
+		c.bad(u)
+		if err := u.Check(); !errors.Is(err, ErrUpdate) {
+			t.Errorf("%s: Check gave %v", c.name, err)
+		}
+	}
+	if err := sample().Check(); err != nil {
+		t.Errorf("the sample: %v", err)
+	}
+}
+
+func drawUpdate(t *rapid.T) *Update {
+	name := rapid.StringMatching(`[ -~]{0,32}`)
+	secret := func(n int, label string) Secret {
+		return rapid.SliceOfN(rapid.Byte(), n, n).Draw(t, label)
+	}
+	bits := rapid.SampledFrom([]int{128, 192, 256})
+	when := rapid.Custom(func(t *rapid.T) time.Time {
+		if rapid.Bool().Draw(t, "zero") {
+			return time.Time{}
+		}
+		return ref.Add(time.Duration(rapid.Int64Range(-maxMillis, maxMillis).Draw(t, "ms")) * time.Millisecond)
+	})
+	prefix := rapid.Custom(func(t *rapid.T) netip.Prefix {
+		n := rapid.IntRange(-1, 32).Draw(t, "bits")
+		if n < 0 {
+			return netip.Prefix{}
+		}
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte(secret(4, "address"))), n)
+	})
+	policy := rapid.Custom(func(t *rapid.T) Policy {
+		return Policy{
+			Name: name.Draw(t, "name"), Source: prefix.Draw(t, "source"), Destination: prefix.Draw(t, "destination"),
+			SourcePort: rapid.Uint16().Draw(t, "sport"), DestinationPort: rapid.Uint16().Draw(t, "dport"), Protocol: rapid.Byte().Draw(t, "protocol"),
+		}
+	})
+	tek := rapid.Custom(func(t *rapid.T) TEK {
+		n := bits.Draw(t, "bits")
+		return TEK{
+			Name: name.Draw(t, "name"), SPI: rapid.Uint32().Draw(t, "spi"), KeyBits: n, Key: secret(n/8, "key"), AuthKey: secret(32, "auth"),
+			Policies: rapid.SliceOfN(policy, 0, 10).Draw(t, "policies"),
+			Created:  when.Draw(t, "created"), Soft: when.Draw(t, "soft"), Hard: when.Draw(t, "hard"), Activate: when.Draw(t, "activate"),
+		}
+	})
+	u := &Update{
+		Group: name.Draw(t, "group"), GroupID: rapid.Uint32().Draw(t, "id"), Version: rapid.Uint64().Draw(t, "version"),
+		ActivationDelay: time.Duration(rapid.Uint32().Draw(t, "delay")) * time.Millisecond,
+		Full:            rapid.Bool().Draw(t, "full"), DeleteAll: rapid.Bool().Draw(t, "all"),
+		DeleteMembers: rapid.Bool().Draw(t, "members"), DeleteKEK: rapid.Bool().Draw(t, "kek"),
+		TEKs: rapid.SliceOfN(tek, 0, 4).Draw(t, "teks"), DeleteTEKs: rapid.SliceOfN(rapid.Uint32(), 0, 4).Draw(t, "spis"),
+	}
+	if rapid.Bool().Draw(t, "with KEK") {
+		n := bits.Draw(t, "bits")
+		u.KEK = &KEK{
+			SPI: [16]byte(secret(16, "spi")), KeyBits: n, IV: [16]byte(secret(16, "iv")), Key: secret(n/8, "key"),
+			SigHash: Hash(rapid.Byte().Draw(t, "hash")), SigPublic: rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "public"),
+			SigPrivate: rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "private"),
+			Seq:        rapid.Uint32().Draw(t, "seq"), Ack: rapid.Uint16().Draw(t, "ack"),
+			Created: when.Draw(t, "created"), Soft: when.Draw(t, "soft"), Hard: when.Draw(t, "hard"),
+		}
+	}
+	return u
+}
+
+func TestUpdateRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		u := drawUpdate(t)
+		got, err := ParseUpdate(AppendUpdate([]byte("before"), u, ref)[len("before"):], ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// An empty slice and a nil one are the same on the wire.
+		empty := cmp.FilterPath(func(p cmp.Path) bool { return true }, cmp.Options{
+			cmp.FilterValues(func(a, b []byte) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
+			cmp.FilterValues(func(a, b []TEK) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
+			cmp.FilterValues(func(a, b []Policy) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
+			cmp.FilterValues(func(a, b []uint32) bool { return len(a)+len(b) == 0 }, cmp.Ignore()),
+		})
+		if diff := cmp.Diff(*u, got, compare, empty); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Whatever parses is written again as the same octets: the form has one spelling.
+func FuzzParseUpdate(f *testing.F) {
+	f.Add(AppendUpdate(nil, sample(), ref))
+	f.Add(AppendUpdate(nil, &Update{Group: "G", DeleteAll: true}, ref))
+	f.Add([]byte{updateVersion})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		u, err := ParseUpdate(b, ref)
+		if err != nil {
+			if !errors.Is(err, ErrUpdate) {
+				t.Fatalf("error %v does not wrap ErrUpdate", err)
+			}
+			return
+		}
+		if again := AppendUpdate(nil, &u, ref); !bytes.Equal(again, b) {
+			t.Fatalf("\nread  %x\nwrote %x", b, again)
+		}
+	})
+}
