@@ -1,0 +1,49 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"gvpn/isakmp"
+)
+
+// Refused counts datagrams that no engine was given. None of them is answered: an answer would help only a stranger.
+type Refused struct {
+	Short    uint64 // less than an ISAKMP header
+	Long     uint64 // more than UDP over IPv4 carries
+	Length   uint64 // the header's Length is not the datagram's (RFC 2408 section 5.1)
+	Version  uint64 // not ISAKMP 1.0
+	Exchange uint64 // an exchange type that is none of ours
+}
+
+// HandleDatagram hands a datagram, which it does not keep, to the engine that its exchange type belongs to.
+func (e *Engine) HandleDatagram(now time.Time, local, remote netip.AddrPort, b []byte) {
+	if len(b) > isakmp.MaxMessage {
+		e.refused.Long++
+		return
+	}
+	h, err := isakmp.ParseHeader(b)
+	if err != nil {
+		switch isakmp.KindOf(err) {
+		case isakmp.Short:
+			e.refused.Short++
+		case isakmp.Version:
+			e.refused.Version++
+		default:
+			e.refused.Length++
+		}
+		return
+	}
+	switch x := h.Exchange; {
+	case x == isakmp.ExchangePush:
+		e.member.HandleDatagram(now, local, remote, b)
+	case x == isakmp.ExchangePushAck:
+		e.server.HandleDatagram(now, local, remote, b)
+	case x == isakmp.ExchangeMain, x == isakmp.ExchangeAggressive, x == isakmp.ExchangeInformational, x == isakmp.ExchangePull, x.Private():
+		e.ike.HandleDatagram(now, local, remote, b)
+	default:
+		e.refused.Exchange++
+		return
+	}
+	e.drain(now)
+}

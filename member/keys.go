@@ -1,0 +1,194 @@
+package member
+
+import (
+	"slices"
+	"time"
+
+	"gvpn/gdoi"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+// takePulled makes the group's state, as a pull tells it whole, the VPN's: what is not in it is gone at the server. What
+// was pushed while the pull was under way is newer and wins; a pull whose SEQ is behind ours is as old as that, and then
+// only adds (RFC 6407 section 3.3).
+func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
+	p := a.policy
+	stale := a.pushedKEK
+	switch {
+	case a.pushedKEK:
+		p.KEK.Zero()
+	case v.kek != nil && p.KEK != nil && v.kek.SPI == p.KEK.SPI && v.kek.Key.Equal(p.KEK.Key):
+		stale = p.KEK.Seq < v.kek.Seq
+		v.kek.Seq = max(v.kek.Seq, p.KEK.Seq)
+		v.kek.Ack = p.KEK.Ack
+		if p.KEK.Hard.After(v.kek.Hard) {
+			v.kek.Hard = p.KEK.Hard
+		}
+		p.KEK.Zero()
+	default:
+		m.setKEK(now, v, p.KEK)
+	}
+	p.TEKs = slices.DeleteFunc(p.TEKs, func(t sa.TEK) bool { return slices.Contains(a.deleted, t.SPI) })
+	if !stale {
+		for _, t := range slices.Clone(v.teks) {
+			listed := func(u sa.TEK) bool { return u.SPI == t.SPI }
+			if t.replaced || slices.ContainsFunc(p.TEKs, listed) {
+				continue
+			}
+			if !slices.ContainsFunc(p.TEKs, func(u sa.TEK) bool { return overlap(&t.TEK, &u) }) {
+				m.removeTEK(now, v, t.SPI)
+			}
+		}
+	}
+	for i := range p.TEKs {
+		if !slices.Contains(v.retired, p.TEKs[i].SPI) {
+			m.install(now, v, p.TEKs[i], p)
+		}
+	}
+}
+
+// install gives the data plane a TEK, which it takes over. If an older TEK serves the same traffic, members that are slower
+// than we still send and receive with that one: so the new one is sent with after ACTIVATION_TIME_DELAY, and the old one
+// goes after DEACTIVATION_TIME_DELAY (RFC 6407 section 5.4.1), which is taken as no less than the former. Without a
+// DEACTIVATION_TIME_DELAY the old one stays until its hard lifetime.
+//
+// TEKs of one message are taken in its order: our servers list the oldest first.
+func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
+	if _, held := v.find(t.SPI); held != nil {
+		if held.Key.Equal(t.Key) && held.AuthKey.Equal(t.AuthKey) {
+			t.Zero()
+			return
+		}
+		m.removeTEK(now, v, t.SPI)
+	}
+	if len(v.teks) >= maxTEKs {
+		v.stats.ExceedKeys++
+		t.Zero()
+		return
+	}
+	t.Activate = now
+	same := 0
+	for _, old := range v.teks {
+		if !overlap(&old.TEK, &t) {
+			continue
+		}
+		same++
+		if old.usable(now) {
+			t.Activate = now.Add(p.ActivationDelay)
+		}
+		if !old.replaced {
+			old.replaced = true
+			if p.DeactivationDelay > 0 {
+				old.removeAt = now.Add(max(p.DeactivationDelay, p.ActivationDelay))
+			}
+		}
+	}
+	if same >= maxKeysPerTraffic {
+		v.stats.ExceedKeys++
+		for _, old := range v.teks {
+			if overlap(&old.TEK, &t) {
+				m.removeTEK(now, v, old.SPI)
+				break
+			}
+		}
+		if !slices.ContainsFunc(v.teks, func(old *tek) bool { return overlap(&old.TEK, &t) && old.usable(now) }) {
+			t.Activate = now
+		}
+	}
+	t.Soft = m.soft(now, t.Hard)
+	v.teks = append(v.teks, &tek{TEK: t})
+	m.emit(turn.InstallTEK{VPN: v.config.Name, TEK: t.Clone()})
+}
+
+// usable reports whether packets are sent with t now.
+func (t *tek) usable(now time.Time) bool { return !now.Before(t.Activate) && now.Before(t.end()) }
+
+// removeTEK takes a TEK away, everywhere. A TEK that waited for its activation behind it becomes active at once, if no other
+// serves the traffic meanwhile.
+func (m *Member) removeTEK(now time.Time, v *vpn, spi uint32) {
+	i, t := v.find(spi)
+	if t == nil {
+		return
+	}
+	v.teks = slices.Delete(v.teks, i, i+1)
+	v.retire(spi)
+	t.Zero()
+	m.emit(turn.RemoveTEK{VPN: v.config.Name, SPI: spi})
+	for _, next := range v.teks {
+		if !next.Activate.After(now) || !overlap(&next.TEK, &t.TEK) {
+			continue
+		}
+		if !slices.ContainsFunc(v.teks, func(u *tek) bool { return u.usable(now) && overlap(&u.TEK, &next.TEK) }) {
+			next.Activate = now
+			m.emit(turn.InstallTEK{VPN: v.config.Name, TEK: next.TEK.Clone()})
+		}
+	}
+}
+
+// setKEK replaces the KEK; nil is none. Pushes under the old one are acknowledged for a while yet.
+func (m *Member) setKEK(now time.Time, v *vpn, k *sa.KEK) {
+	v.oldKEK.Zero()
+	v.oldKEK, v.oldKEKEnd = nil, time.Time{}
+	if v.kek != nil && k != nil {
+		v.oldKEK, v.oldKEKEnd = v.kek, now.Add(oldKEKLinger)
+		if v.kek.Hard.Before(v.oldKEKEnd) {
+			v.oldKEKEnd = v.kek.Hard
+		}
+	} else {
+		v.kek.Zero()
+	}
+	v.kek = k
+	if k != nil {
+		k.Soft = m.soft(now, k.Hard)
+	}
+}
+
+// dropTEKs removes every TEK of the VPN.
+func (m *Member) dropTEKs(now time.Time, v *vpn) {
+	for len(v.teks) > 0 {
+		m.removeTEK(now, v, v.teks[len(v.teks)-1].SPI)
+	}
+}
+
+// dropKeys removes every key of the VPN; it is then not registered.
+func (m *Member) dropKeys(now time.Time, v *vpn) {
+	m.dropTEKs(now, v)
+	m.setKEK(now, v, nil)
+	v.retired = nil
+	v.registered, v.sa, v.registerAt = false, 0, time.Time{}
+}
+
+// soft is when a member registers again for a key that dies at hard, if no push has replaced it by then.
+func (m *Member) soft(now, hard time.Time) time.Time {
+	left := hard.Sub(now)
+	lead := min(max(left/20, m.options.LeadMin), m.options.LeadMax)
+	lead += m.jitter(lead / 4)
+	return hard.Add(-min(lead, left/2))
+}
+
+// schedule sets the next registration by the keys that are held: the earliest soft lifetime of those that are not replaced.
+// A soft lifetime that has passed without bringing a new key is tried again after half of what is left.
+func (m *Member) schedule(now time.Time, v *vpn) {
+	next := time.Time{}
+	see := func(soft *time.Time, hard time.Time) {
+		if !soft.After(now) {
+			*soft = now.Add(max(hard.Sub(now)/2, m.options.BackoffMin))
+			if soft.After(hard) {
+				*soft = hard
+			}
+		}
+		if next.IsZero() || soft.Before(next) {
+			next = *soft
+		}
+	}
+	if v.kek != nil {
+		see(&v.kek.Soft, v.kek.Hard)
+	}
+	for _, t := range v.teks {
+		if !t.replaced {
+			see(&t.Soft, t.Hard)
+		}
+	}
+	v.registerAt = next
+}

@@ -1,0 +1,91 @@
+package member
+
+import (
+	"fmt"
+	"time"
+
+	"gvpn/gdoi"
+	"gvpn/ike"
+	"gvpn/isakmp"
+	"gvpn/turn"
+)
+
+// HandleMessage takes a verified message of a GROUPKEY-PULL that we began: number 2 brings the policy, number 4 the keys
+// (RFC 6407 section 3.2).
+func (m *Member) HandleMessage(now time.Time, msg ike.Message) {
+	for _, v := range m.sorted() {
+		if a := v.attempt; a != nil && a.sa == msg.SA && a.token == msg.Token && a.token != 0 {
+			m.pull(now, v, msg)
+			return
+		}
+	}
+	// The attempt is gone: leave nothing behind that package ike would answer for.
+	m.emit(ike.Abort{SA: msg.SA, MsgID: msg.MsgID})
+}
+
+func (m *Member) pull(now time.Time, v *vpn, msg ike.Message) {
+	a := v.attempt
+	switch msg.Number {
+	case 2:
+		_, p, err := gdoi.ParsePull2(msg.First, msg.Payloads, now)
+		if err == nil {
+			err = m.checkPolicy(v, p)
+		}
+		if err != nil {
+			m.refuse(now, v, msg, err)
+			return
+		}
+		a.policy = p
+		m.emit(ike.Reply{SA: msg.SA, MsgID: msg.MsgID, First: isakmp.NoPayload, Payloads: gdoi.AppendPull3(nil)})
+	case 4:
+		if a.policy == nil {
+			m.refuse(now, v, msg, fmt.Errorf("member: keys before the policy"))
+			return
+		}
+		err := gdoi.ParsePull4(msg.First, msg.Payloads, a.policy)
+		if err == nil {
+			err = checkKEKKeys(a.policy.KEK)
+		}
+		if err != nil {
+			m.refuse(now, v, msg, err)
+			return
+		}
+		m.registered(now, v, msg)
+	default:
+		m.refuse(now, v, msg, fmt.Errorf("member: message %d in a pull of four", msg.Number))
+	}
+}
+
+// refuse ends a pull whose policy or keys we do not take: the phase-1 SA is torn down with a Delete (RFC 6407 section
+// 3.3), and the next server is asked.
+func (m *Member) refuse(now time.Time, v *vpn, msg ike.Message, err error) {
+	a := v.attempt
+	v.stats.PullFailed++
+	m.emit(ike.Abort{SA: msg.SA, MsgID: msg.MsgID})
+	m.emit(ike.Delete{Gateway: a.gateway, Remote: a.server()})
+	m.fail(now, v, err.Error())
+}
+
+// registered takes over what a complete pull brought.
+func (m *Member) registered(now time.Time, v *vpn, msg ike.Message) {
+	a := v.attempt
+	v.attempt = nil
+	v.stats.PullSucceeded++
+	again := v.registered
+	v.registered, v.downReason, v.backoff = true, "", 0
+	v.server, v.local, v.sa = msg.Remote, msg.Local, msg.SA
+	m.takePulled(now, v, a)
+	m.schedule(now, v)
+	code, word := "GKMD_REGISTERED", "registered"
+	if again {
+		code, word = "GKMD_REREGISTERED", "registered again"
+	}
+	m.notify(turn.Info, code, "vpn %s: group %d: %s with server %s: %s, %d TEKs", v.config.Name, v.config.Group, word, v.server.Addr(), haveKEK(v), len(v.teks))
+}
+
+func haveKEK(v *vpn) string {
+	if v.kek == nil {
+		return "no KEK"
+	}
+	return "a KEK"
+}

@@ -1,0 +1,146 @@
+package member
+
+import (
+	"crypto/sha256"
+	"net/netip"
+	"time"
+
+	"gvpn/gdoi"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+// HandleDatagram takes a datagram of exchange 33. The order is that of RFC 6407 section 4.4, with the cache of section
+// 7.3.4 in front: known datagram, SPI, decryption and form, SEQ, SIG, and only then anything changes. What fails is
+// counted and never answered.
+func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b []byte) {
+	sum := sha256.Sum256(b)
+	if s := m.seen.find(sum); s != nil {
+		// A server repeats a push whose acknowledgement it has not seen: the same octets, so the same answer, and
+		// nothing is done twice.
+		m.strays.PushRepeated++
+		m.acknowledge(now, local, remote, s.ack)
+		return
+	}
+	spi, ok := gdoi.PushSPI(b)
+	if !ok {
+		m.strays.PushMalformed++
+		return
+	}
+	v, kek := m.byKEK(now, spi)
+	if v == nil {
+		m.strays.PushUnknownSPI++
+		return
+	}
+	p, err := gdoi.OpenPush(kek, b, now)
+	if err != nil {
+		v.stats.PushFailed++
+		return
+	}
+	previous := kek.Seq
+	kek.Seq = p.Seq
+	obeyed := kek == v.kek
+	ack := m.ackOf(v, kek, p.Seq)
+	if !obeyed {
+		// The pull that brought the current KEK told everything that a push under the old one could.
+		clearPolicy(p.Policy)
+		m.strays.PushOldKEK++
+	} else if p.Policy != nil {
+		err := m.checkPolicy(v, p.Policy)
+		if err == nil {
+			err = checkKEKKeys(p.Policy.KEK)
+		}
+		if err != nil {
+			// Signed by our server, and below our floor: not taken, not acknowledged.
+			clearPolicy(p.Policy)
+			v.stats.PushFailed++
+			m.notify(turn.Warning, "GKMD_REKEY_REFUSED", "vpn %s: group %d: %s", v.config.Name, v.config.Group, err)
+			return
+		}
+	}
+	v.stats.PushSucceeded++
+	m.seen.add(sum, ack)
+	if obeyed {
+		m.obey(now, v, p, p.Seq-previous > 1)
+	}
+	m.acknowledge(now, local, remote, ack)
+}
+
+func clearPolicy(p *gdoi.Policy) { (&attempt{policy: p}).clear() }
+
+// byKEK finds the VPN whose KEK, or whose KEK before that, has this SPI.
+func (m *Member) byKEK(now time.Time, spi [16]byte) (*vpn, *sa.KEK) {
+	for _, v := range m.sorted() {
+		switch {
+		case v.kek != nil && v.kek.SPI == spi && now.Before(v.kek.Hard):
+			return v, v.kek
+		case v.oldKEK != nil && v.oldKEK.SPI == spi && now.Before(v.oldKEKEnd):
+			return v, v.oldKEK
+		}
+	}
+	return nil, nil
+}
+
+// obey does what a verified push says: deletions first, then what is new. gap says that a push before it never came.
+func (m *Member) obey(now time.Time, v *vpn, p *gdoi.Push, gap bool) {
+	a := v.attempt
+	if p.DeleteAll || p.DeleteKEK || len(p.DeleteTEKs) > 0 {
+		v.stats.DeleteReceived++
+	}
+	switch {
+	case p.DeleteAll:
+		m.notify(turn.Notice, "GKMD_DELETE_RECEIVED", "vpn %s: group %d: server %s deleted every SA", v.config.Name, v.config.Group, v.server.Addr())
+		m.abandon(v)
+		m.dropKeys(now, v)
+		v.downReason = "all SAs deleted by the server"
+	case len(p.DeleteTEKs) == 1 && p.DeleteTEKs[0] == 0:
+		if a != nil && a.policy != nil {
+			for _, t := range a.policy.TEKs {
+				a.deleted = append(a.deleted, t.SPI)
+			}
+		}
+		m.dropTEKs(now, v)
+	default:
+		for _, spi := range p.DeleteTEKs {
+			if a != nil && len(a.deleted) < gdoi.MaxTEKs {
+				a.deleted = append(a.deleted, spi)
+			}
+			m.removeTEK(now, v, spi)
+		}
+	}
+	if p.DeleteKEK {
+		m.setKEK(now, v, nil)
+		if a != nil {
+			a.pushedKEK = true
+		}
+	}
+	if p.Policy != nil {
+		if k := p.Policy.KEK; k != nil {
+			switch {
+			case v.kek != nil && v.kek.SPI == k.SPI:
+				k.Zero() // repeated beside a new TEK, as old servers do
+			default:
+				m.setKEK(now, v, k)
+				if a = v.attempt; a != nil {
+					a.pushedKEK = true
+				}
+			}
+		}
+		for i := range p.Policy.TEKs {
+			m.install(now, v, p.Policy.TEKs[i], p.Policy)
+		}
+		v.registered, v.downReason, v.backoff = true, "", 0
+		m.notify(turn.Info, "GKMD_REKEY_RECEIVED", "vpn %s: group %d: push %d from server %s: %s, %d TEKs", v.config.Name, v.config.Group, p.Seq, v.server.Addr(), haveKEK(v), len(v.teks))
+	}
+	if v.attempt == nil {
+		m.schedule(now, v)
+	}
+	if gap || v.kek == nil && len(v.teks) == 0 {
+		// "Start over" (RFC 6407 section 5.9), or a push that we can never take any more since its number has passed: a
+		// new pull puts it right (M7).
+		if v.kek == nil && len(v.teks) == 0 {
+			v.registered = false
+		}
+		m.soon(now, v)
+	}
+}

@@ -1,0 +1,124 @@
+package member
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"gvpn/sa"
+)
+
+// Stats are the counters of one VPN, in the words of Junos's detail output.
+type Stats struct {
+	PullSucceeded, PullFailed, PullTimeout, PullAborted uint64
+	PushSucceeded, PushFailed                           uint64
+	ServerFailover, DeleteReceived                      uint64
+	ExceedKeys                                          uint64 // more than 4 keys for the same traffic
+	ExceedPolicies                                      uint64 // more than 10 policies in one TEK
+	UnsupportedAlgorithm                                uint64
+}
+
+// Strays count pushes that belong to no VPN, or that were not news.
+type Strays struct {
+	PushMalformed, PushUnknownSPI uint64
+	PushRepeated                  uint64 // acknowledged again
+	PushOldKEK                    uint64 // acknowledged, not obeyed
+}
+
+// Phase is where a VPN's registration stands.
+type Phase string
+
+// The phases.
+const (
+	Idle       Phase = "idle"       // nothing under way; RegisterAt says when
+	Connecting Phase = "connecting" // phase 1 with Asking
+	Pulling    Phase = "pulling"    // GROUPKEY-PULL with Asking
+	Waiting    Phase = "waiting"    // every server failed; RegisterAt says when
+)
+
+// State is a copy of what a member knows, without keys.
+type State struct {
+	VPNs   []VPN // sorted by name
+	Strays Strays
+}
+
+// VPN is the state of one VPN.
+type VPN struct {
+	Name          string
+	Group         uint32
+	Gateway       string
+	RecoveryProbe bool
+	DFBit         string
+
+	Up          bool   // registered, with keys
+	DownReason  string // empty if Up
+	Phase       Phase
+	Asking      netip.Addr // the server asked now; invalid if none
+	RegisterAt  time.Time  // the next registration; zero: none set
+	RekeyNeeded bool       // registered, and on the way to new keys
+
+	Server, Local netip.AddrPort // of the last successful registration
+	KEK           *KEK           // nil: none
+	TEKs          []TEK          // oldest first
+	Stats         Stats
+}
+
+// KEK is a KEK without its keys.
+type KEK struct {
+	SPI                 [16]byte
+	KeyBits             int
+	SigHash             sa.Hash
+	Seq                 uint32 // of the last push accepted
+	Ack                 uint16
+	Created, Soft, Hard time.Time
+}
+
+// TEK is a TEK without its keys.
+type TEK struct {
+	SPI                           uint32
+	KeyBits                       int
+	Policies                      []sa.Policy
+	Created, Activate, Soft, Hard time.Time
+	Replaced                      bool      // a newer TEK is for the same traffic
+	RemoveAt                      time.Time // zero: at Hard
+}
+
+// State returns a copy.
+func (m *Member) State() State {
+	s := State{Strays: m.strays}
+	for _, v := range m.sorted() {
+		s.VPNs = append(s.VPNs, v.state())
+	}
+	return s
+}
+
+func (v *vpn) state() VPN {
+	o := VPN{
+		Name: v.config.Name, Group: v.config.Group, Gateway: v.config.Gateway,
+		RecoveryProbe: v.config.RecoveryProbe, DFBit: v.config.DFBit,
+		Up: v.registered, DownReason: v.downReason, RegisterAt: v.registerAt,
+		Server: v.server, Local: v.local, Stats: v.stats,
+	}
+	switch a := v.attempt; {
+	case a != nil && a.sa == 0:
+		o.Phase, o.Asking = Connecting, a.server()
+	case a != nil:
+		o.Phase, o.Asking = Pulling, a.server()
+	case v.backoff > 0:
+		o.Phase = Waiting
+	default:
+		o.Phase = Idle
+	}
+	o.RekeyNeeded = v.registered && o.Phase != Idle
+	if k := v.kek; k != nil {
+		o.KEK = &KEK{SPI: k.SPI, KeyBits: k.KeyBits, SigHash: k.SigHash, Seq: k.Seq, Ack: k.Ack, Created: k.Created, Soft: k.Soft, Hard: k.Hard}
+	}
+	for _, t := range v.teks {
+		o.TEKs = append(o.TEKs, TEK{
+			SPI: t.SPI, KeyBits: t.KeyBits, Policies: slices.Clone(t.Policies),
+			Created: t.Created, Activate: t.Activate, Soft: t.Soft, Hard: t.Hard,
+			Replaced: t.replaced, RemoveAt: t.removeAt,
+		})
+	}
+	return o
+}

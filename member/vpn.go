@@ -1,0 +1,86 @@
+package member
+
+import (
+	"net/netip"
+	"time"
+
+	"gvpn/commit/step"
+	"gvpn/ike"
+	"gvpn/sa"
+)
+
+type said = ike.SAID
+
+// vpn is one member VPN: its keys, and how it gets new ones.
+type vpn struct {
+	config step.VPN
+
+	kek       *sa.KEK
+	oldKEK    *sa.KEK // replaced; its pushes are acknowledged, not obeyed, until oldKEKEnd
+	oldKEKEnd time.Time
+	teks      []*tek   // oldest first
+	retired   []uint32 // SPIs that were replaced or deleted: a late pull does not bring them back
+
+	// The registration that gave the keys.
+	registered    bool
+	server, local netip.AddrPort
+	sa            said
+
+	attempt    *attempt
+	registerAt time.Time     // when to register (again); zero: no time set
+	backoff    time.Duration // the last wait; 0 after a success
+	downReason string
+
+	probeWait time.Duration // recovery probe: the last wait
+	probeAt   time.Time     // no probe before
+
+	stats Stats
+}
+
+// tek is a TEK that the data plane has.
+type tek struct {
+	sa.TEK
+	// replaced says that a newer TEK is for the same traffic; removeAt, if set, is when this one goes before its hard
+	// lifetime.
+	replaced bool
+	removeAt time.Time
+}
+
+// end is when t goes.
+func (t *tek) end() time.Time {
+	if !t.removeAt.IsZero() && t.removeAt.Before(t.Hard) {
+		return t.removeAt
+	}
+	return t.Hard
+}
+
+func newVPN() *vpn { return &vpn{downReason: "not registered yet"} }
+
+func (v *vpn) find(spi uint32) (int, *tek) {
+	for i, t := range v.teks {
+		if t.SPI == spi {
+			return i, t
+		}
+	}
+	return -1, nil
+}
+
+// retire notes that spi is not to come back by a pull that was under way.
+func (v *vpn) retire(spi uint32) {
+	if len(v.retired) == maxRetired {
+		v.retired = append(v.retired[:0], v.retired[1:]...)
+	}
+	v.retired = append(v.retired, spi)
+}
+
+// overlap reports whether t and u are for the same traffic, in at least one policy.
+func overlap(t, u *sa.TEK) bool {
+	for _, p := range t.Policies {
+		for _, q := range u.Policies {
+			if p.SameTraffic(q) {
+				return true
+			}
+		}
+	}
+	return false
+}
