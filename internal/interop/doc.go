@@ -1,0 +1,15 @@
+// Package interop meets real peers: strongSwan's charon completes IKEv1 main mode and dead peer detection with our bin/gvpnd, and
+// tshark dissects what our engines say to each other. It holds tests only, behind the build tag interop, run as root by
+// `make interop` after `make build`.
+//
+// strongSwan (gdoi-wire.md section 6) runs in a network namespace of its own, on port 500 as it insists, against a gvpnd
+// in another namespace on port 848.
+//
+// tshark (gdoi-wire.md section 5) reads a capture that the test writes: the datagrams of a whole session of our engines
+// (phase 1, PULL, PUSH, acknowledgement, cluster exchanges), rewritten only where tshark's dissector is known to be at
+// odds with RFC 6407, and encrypted again under the session's own keys so that tshark decrypts everything. The rewritings
+// are listed in rewrite_test.go; whatever else tshark finds malformed is our fault.
+//
+// A missing package of the operating system skips a test with its name, and fails it where CI is set: .ci/run installs
+// all of them.
+package interop
