@@ -1,0 +1,359 @@
+package gdoi
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rsa"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"gvpn/isakmp"
+	"gvpn/sa"
+)
+
+// Push is what a GROUPKEY-PUSH message says (RFC 6407 section 4): deletions first, then policy with its keys. At least one
+// of them is there.
+type Push struct {
+	Seq uint32
+
+	DeleteKEK  bool     // the KEK that protects the message
+	DeleteTEKs []uint32 // SPIs; a lone 0 stands for every TEK of the group
+	// DeleteAll is "start over with a clean slate" (section 5.9): every TEK and every KEK. The two above are then empty.
+	DeleteAll bool
+
+	// Policy is nil in a message that only deletes. A Policy.KEK is a new one; its first PUSH has number 1.
+	Policy *Policy
+}
+
+// rekeyPrefix goes before the header into the signature's hash (section 4), without a NUL.
+const rekeyPrefix = "rekey"
+
+// PushMessage builds a GROUPKEY-PUSH up to its signature: the header, with the unpadded Length that the finished message
+// will have, and the payloads SEQ, D, SA and KD as p has them, not encrypted. SignInput gives what is to be signed, SealPush
+// finishes the message. It panics if p says nothing, if p.Policy does not pass Check or if kek does not.
+//
+// A new TEK must not travel in the message that brings a new KEK (section 7.4.1): whoever is to be shut out would get it.
+// Keeping them apart is the caller's.
+func PushMessage(kek *sa.KEK, p *Push, now time.Time) []byte {
+	if err := checkKEK(kek); err != nil {
+		panic(err)
+	}
+	if p.Policy != nil {
+		mustCheck(p.Policy)
+	}
+	deletes := p.deletes(kek)
+	if len(deletes) == 0 && p.Policy == nil {
+		panic("gdoi: PUSH that says nothing")
+	}
+	dst := isakmp.AppendHeader(nil, isakmp.Header{
+		InitiatorCookie: [8]byte(kek.SPI[:8]), ResponderCookie: [8]byte(kek.SPI[8:]),
+		Next: isakmp.PayloadSEQ, Exchange: isakmp.ExchangePush, Flags: isakmp.FlagEncryption,
+	})
+	after := isakmp.PayloadSIG
+	if p.Policy != nil {
+		after = isakmp.PayloadSA
+	}
+	next := after
+	if len(deletes) > 0 {
+		next = isakmp.PayloadD
+	}
+	dst = appendSEQ(dst, next, p.Seq)
+	for i, d := range deletes {
+		if i == len(deletes)-1 {
+			next = after
+		}
+		dst = isakmp.AppendPayload(dst, next, d.Append(nil))
+	}
+	if p.Policy != nil {
+		dst = appendSA(dst, isakmp.PayloadKD, p.Policy, now)
+		dst = appendKD(dst, isakmp.PayloadSIG, p.Policy)
+	}
+	binary.BigEndian.PutUint32(dst[24:], uint32(len(dst)+isakmp.GenericLen+mustPublic(kek).Size()))
+	return dst
+}
+
+func mustPublic(kek *sa.KEK) *rsa.PublicKey {
+	pub, err := parsePublic(kek.SigPublic)
+	if err != nil {
+		panic(err)
+	}
+	return pub
+}
+
+// deletes gives the D payloads, TEKs before the KEK.
+func (p *Push) deletes(kek *sa.KEK) (list []isakmp.Delete) {
+	tek := func(spis ...uint32) {
+		d := isakmp.Delete{DOI: isakmp.DOIGDOI, Protocol: protoESP, SPISize: 4}
+		for _, spi := range spis {
+			d.SPIs = append(d.SPIs, binary.BigEndian.AppendUint32(nil, spi))
+		}
+		list = append(list, d)
+	}
+	kekSPI := func(spi [16]byte) {
+		list = append(list, isakmp.Delete{DOI: isakmp.DOIGDOI, Protocol: protoKEK, SPISize: len(spi), SPIs: [][]byte{spi[:]}})
+	}
+	if p.DeleteAll {
+		tek(0)
+		kekSPI([16]byte{})
+		return list
+	}
+	for spis := range slices.Chunk(p.DeleteTEKs, isakmp.MaxSPIs) {
+		tek(spis...)
+	}
+	if p.DeleteKEK {
+		kekSPI(kek.SPI)
+	}
+	return list
+}
+
+// SignInput is what the signature of msg is over: "rekey", the header, all payloads before SIG (section 4). The header's
+// Length is the unpadded one, of the message "before it has been encrypted".
+func SignInput(msg []byte) []byte {
+	return append([]byte(rekeyPrefix), msg...)
+}
+
+// SealPush finishes a message of PushMessage: the signature in a SIG payload, zeros up to a whole block, all after the
+// header encrypted with the KEK. The IV is the KEK's own in every message (section 5.6.2.1); nothing chains from one to the
+// next. It panics on a signature whose length is not the key's.
+func SealPush(kek *sa.KEK, msg, signature []byte) []byte {
+	if want := mustPublic(kek).Size(); len(signature) != want {
+		panic(refuse(ErrSignature, "PUSH: signature of %d octets, want %d", len(signature), want))
+	}
+	dst := isakmp.AppendPayload(slices.Clone(msg), isakmp.NoPayload, signature)
+	for (len(dst)-isakmp.HeaderLen)%aes.BlockSize != 0 {
+		dst = append(dst, 0)
+	}
+	isakmp.SetLength(dst)
+	cipher.NewCBCEncrypter(mustCipher(kek), kek.IV[:]).CryptBlocks(dst[isakmp.HeaderLen:], dst[isakmp.HeaderLen:])
+	return dst
+}
+
+func mustCipher(kek *sa.KEK) cipher.Block {
+	block, err := aes.NewCipher(kek.Key)
+	if err != nil {
+		panic(refuse(ErrKeys, "KEK: key of %d octets", len(kek.Key)))
+	}
+	return block
+}
+
+// PushSPI returns the cookies of a datagram that has the header of a GROUPKEY-PUSH (section 4.2): version, exchange, flags,
+// message ID and length as they must be. They name the KEK.
+func PushSPI(datagram []byte) (spi [16]byte, ok bool) {
+	h, err := pushHeader(datagram)
+	if err != nil {
+		return spi, false
+	}
+	return cookies(h), true
+}
+
+func cookies(h isakmp.Header) (spi [16]byte) {
+	copy(spi[:8], h.InitiatorCookie[:])
+	copy(spi[8:], h.ResponderCookie[:])
+	return spi
+}
+
+func pushHeader(datagram []byte) (isakmp.Header, error) {
+	h, err := isakmp.ParseHeader(datagram)
+	if err != nil {
+		return h, form("PUSH", err)
+	}
+	n := len(datagram) - isakmp.HeaderLen
+	switch {
+	case h.Exchange != isakmp.ExchangePush:
+		return h, refuse(ErrForm, "PUSH: exchange %d, want %d", h.Exchange, isakmp.ExchangePush)
+	case h.Flags != isakmp.FlagEncryption:
+		return h, refuse(ErrForm, "PUSH: flags %#02x, want %#02x", h.Flags, isakmp.FlagEncryption)
+	case h.MessageID != 0:
+		return h, refuse(ErrForm, "PUSH: message ID %#08x, want 0", h.MessageID)
+	case h.Next != isakmp.PayloadSEQ:
+		return h, refuse(ErrForm, "PUSH: first payload %v, want SEQ", h.Next)
+	case n == 0 || n%aes.BlockSize != 0:
+		return h, refuse(ErrForm, "PUSH: %d encrypted octets", n)
+	}
+	return h, nil
+}
+
+// OpenPush reads a GROUPKEY-PUSH under the KEK that its cookies name, in the order of sections 4.4 and 7.3.5: decrypt,
+// check the form, SEQ strictly greater than kek.Seq, the signature; only then is policy looked at. It does not change kek:
+// the caller sets kek.Seq to the Push's once it has acted. Errors wrap ErrSPI, ErrForm, ErrReplay, ErrSignature,
+// ErrUnsupported or ErrKeys; the last two and an ErrForm about policy come after a good signature.
+//
+// The signature is checked with the unpadded Length in the header, then with the Length as it arrived, since the text can
+// be read both ways. A KEK in the message that is the one in force, with the same keys, is a repetition and is left out. A
+// new KEK without a signature key inherits the one in force.
+func OpenPush(kek *sa.KEK, datagram []byte, now time.Time) (*Push, error) {
+	h, err := pushHeader(datagram)
+	if err != nil {
+		return nil, err
+	}
+	if cookies(h) != kek.SPI {
+		return nil, refuse(ErrSPI, "PUSH: the cookies are not the KEK's")
+	}
+	pub, err := parsePublic(kek.SigPublic)
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(kek.Key)
+	if err != nil {
+		return nil, refuse(ErrKeys, "KEK: key of %d octets", len(kek.Key))
+	}
+	msg := slices.Clone(datagram)
+	defer clear(msg) // it holds keys, and everything taken from it is a copy
+	cipher.NewCBCDecrypter(block, kek.IV[:]).CryptBlocks(msg[isakmp.HeaderLen:], msg[isakmp.HeaderLen:])
+
+	f, err := parsePush(msg, h.Next)
+	if err != nil {
+		return nil, err
+	}
+	if f.seq <= kek.Seq {
+		return nil, refuse(ErrReplay, "PUSH: SEQ %d, want more than %d", f.seq, kek.Seq)
+	}
+	if len(f.signature) != pub.Size() {
+		return nil, refuse(ErrSignature, "PUSH: signature of %d octets, want %d", len(f.signature), pub.Size())
+	}
+	if !f.verify(pub, kek.SigHash, msg) {
+		return nil, refuse(ErrSignature, "PUSH: SEQ %d: the signature is not the KEK's signer's", f.seq)
+	}
+	return f.contents(kek, now)
+}
+
+// pushFields are the payloads of a PUSH, views of the decrypted message.
+type pushFields struct {
+	seq       uint32
+	deletes   [][]byte
+	sa, kd    []byte // nil if absent
+	signature []byte
+	signed    int // octets of the message before SIG
+	length    int // octets of the message without padding
+}
+
+// parsePush checks the form: SEQ, [D,..] [SA, KD,] SIG, and nothing after SIG but padding.
+func parsePush(msg []byte, first isakmp.PayloadType) (f pushFields, err error) {
+	c := isakmp.Payloads(first, msg[isakmp.HeaderLen:])
+	last := isakmp.NoPayload
+	for p, ok := c.Next(); ok; p, ok = c.Next() {
+		switch {
+		case p.Type == isakmp.PayloadSEQ && last == isakmp.NoPayload:
+			if f.seq, err = parseSEQ(p.Body); err != nil {
+				return f, err
+			}
+		case p.Type == isakmp.PayloadD && (last == isakmp.PayloadSEQ || last == isakmp.PayloadD):
+			if len(f.deletes) == maxDeletes {
+				return f, refuse(ErrForm, "PUSH: more than %d D payloads", maxDeletes)
+			}
+			f.deletes = append(f.deletes, p.Body)
+		case p.Type == isakmp.PayloadSA && (last == isakmp.PayloadSEQ || last == isakmp.PayloadD):
+			f.sa = p.Body
+		case p.Type == isakmp.PayloadKD && last == isakmp.PayloadSA:
+			f.kd = p.Body
+		case p.Type == isakmp.PayloadSIG && (last == isakmp.PayloadD || last == isakmp.PayloadKD):
+			f.signature = p.Body
+			f.signed = isakmp.HeaderLen + c.Offset() - len(p.Raw)
+		default:
+			return f, refuse(ErrForm, "PUSH: %v payload after %v", p.Type, last)
+		}
+		last = p.Type
+	}
+	if err := c.Err(); err != nil {
+		return f, form("PUSH", err)
+	}
+	if last != isakmp.PayloadSIG {
+		return f, refuse(ErrForm, "PUSH: last payload %v, want SIG", last)
+	}
+	f.length = isakmp.HeaderLen + c.Offset()
+	return f, nil
+}
+
+func (f *pushFields) verify(pub *rsa.PublicKey, h sa.Hash, msg []byte) bool {
+	input := SignInput(msg[:f.signed])
+	defer clear(input)
+	lengths := []int{f.length, len(msg)}
+	if f.length == len(msg) {
+		lengths = lengths[:1]
+	}
+	for _, n := range lengths {
+		binary.BigEndian.PutUint32(input[len(rekeyPrefix)+24:], uint32(n))
+		if verify(pub, h, input, f.signature) {
+			return true
+		}
+	}
+	return false
+}
+
+// contents reads the payloads of a message whose signature is good.
+func (f *pushFields) contents(kek *sa.KEK, now time.Time) (*Push, error) {
+	p := &Push{Seq: f.seq}
+	if err := p.parseDeletes(f.deletes, kek); err != nil {
+		return nil, err
+	}
+	if f.sa == nil {
+		return p, nil
+	}
+	policy, err := parseSA(f.sa, now, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := parseKD(f.kd, policy, kek.SigPublic); err != nil {
+		return nil, err
+	}
+	if k := policy.KEK; k != nil && k.SPI == kek.SPI {
+		same := k.Key.Equal(kek.Key) && k.IV == kek.IV && slices.Equal(k.SigPublic, kek.SigPublic)
+		k.Zero()
+		if policy.KEK = nil; !same {
+			policy.Zero()
+			return nil, refuse(ErrKeys, "PUSH: other keys for the KEK in force")
+		}
+	}
+	p.Policy = policy
+	return p, nil
+}
+
+// parseDeletes reads D payloads (section 5.9). Protocols that this program does not install have nothing to delete; so has
+// the SPI of a KEK that is not the one in force.
+func (p *Push) parseDeletes(bodies [][]byte, kek *sa.KEK) error {
+	allTEKs, allKEKs := false, false
+	for _, body := range bodies {
+		d, err := isakmp.ParseDelete(body)
+		switch {
+		case err != nil:
+			return form("D", err)
+		case d.DOI != isakmp.DOIGDOI:
+			return refuse(ErrUnsupported, "D payload: DOI %d, want %d", d.DOI, isakmp.DOIGDOI)
+		case d.Protocol > proto61850:
+			return refuse(ErrUnsupported, "D payload: protocol %d", d.Protocol)
+		case d.Protocol != protoKEK && d.SPISize != 4, d.Protocol == protoKEK && d.SPISize != 16 && d.SPISize != 4:
+			return refuse(ErrForm, "D payload: protocol %d with SPIs of %d octets", d.Protocol, d.SPISize)
+		}
+		for _, spi := range d.SPIs {
+			switch {
+			case d.Protocol == protoESP:
+				n := binary.BigEndian.Uint32(spi)
+				allTEKs = allTEKs || n == 0
+				if !slices.Contains(p.DeleteTEKs, n) {
+					p.DeleteTEKs = append(p.DeleteTEKs, n)
+				}
+			case d.Protocol != protoKEK:
+			case d.SPISize == 4:
+				// The size of an SPI of zero is not said: 16 octets are written, 4 are read too.
+				if binary.BigEndian.Uint32(spi) != 0 {
+					return refuse(ErrForm, "D payload: KEK SPI of 4 octets that is not zero")
+				}
+				allKEKs = true
+			case [16]byte(spi) == [16]byte{}:
+				allKEKs = true
+			case [16]byte(spi) == kek.SPI:
+				p.DeleteKEK = true
+			}
+		}
+	}
+	switch {
+	case allTEKs && allKEKs:
+		p.DeleteAll, p.DeleteTEKs, p.DeleteKEK = true, nil, false
+	case allTEKs:
+		p.DeleteTEKs = []uint32{0}
+	case allKEKs:
+		p.DeleteKEK = true
+	}
+	return nil
+}
