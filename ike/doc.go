@@ -1,0 +1,41 @@
+// Package ike is IKEv1 as GDOI needs it: phase 1 in main mode with pre-shared keys, both sides; the Informational
+// exchange; dead peer detection; and the transport of every exchange that runs under a phase-1 SA.
+//
+// It implements RFC 2409 sections 5, 5.4, 5.7 and Appendix A and B, RFC 2408 sections 4.5, 4.8 and 5, RFC 3706, the phase-1
+// part of RFC 6407 (sections 2.1, 2.2 and 3.2's HASHes), groups 14 (RFC 3526) and 24 (RFC 5114), and rules C1 and D1 to D6.
+// It is not: aggressive mode, quick mode, signatures, NAT traversal, IKEv2. It does not know what a group is: the payloads
+// of GROUPKEY-PULL (exchange 32) and of the private exchanges (240 to 255) are chains of octets to it, which package server,
+// member and cluster read and write.
+//
+// # How to drive it
+//
+// An Endpoint has no socket, clock, goroutine or lock. Everything goes in through HandleDatagram, HandleTimeout,
+// HandleResult, Do, SetGateway and RemoveGateway; after any of them the caller drains Next until it says false and looks at
+// Deadline for when HandleTimeout is due. What comes out is turn.Transmit, turn.Work (a Diffie-Hellman computation; DHPublic
+// and DHShared carry it out), turn.Notify, and Up, Down, Dead, Message and Failed for the engines above, which in turn emit
+// the commands Connect, Begin, Reply, Abort and Delete.
+//
+// # Phase 1
+//
+//	initiator                                          responder
+//	  waitSA    -- HDR, SA, VID ------------------------>  (new)
+//	  makeKE   <-- HDR, SA, VID -------------------------  answered
+//	  waitKE    -- HDR, KE, Ni ------------------------->  compute
+//	  share    <-- HDR, KE, Nr --------------------------  waitAuth
+//	  waitAuth  -- HDR*, IDii, HASH_I ------------------>  up
+//	  up       <-- HDR*, IDir, HASH_R -------------------
+//
+// makeKE, share and compute wait for Work. The initiator repeats its last message; the responder never sends on a timer,
+// only again what it answered when the same octets come again. Nothing that is not verified moves a state: a message that
+// does not parse, does not decrypt or does not fit is counted and forgotten. An SA that the operator or the peer's own
+// message takes away goes closing first if exchanges of ours are still unanswered (T14): it accepts their answers and the
+// peer's Delete, and nothing else.
+//
+// # Exchanges under an SA
+//
+// Begin sends message 1 with a random message ID; every verified message comes up as Message with its Number; Reply sends
+// the next one. HASH(n) is prf(SKEYID_a, M-ID | Ni_b | Nr_b | what follows HASH), with Ni_b from message 2 and Nr_b from
+// message 3 on (RFC 6407 section 3.2); Ni_b and Nr_b are the NONCE bodies of messages 1 and 2, empty if they hold none. The CBC
+// chain runs per exchange. A repeated datagram is answered with the octets of the first answer, also for a while after the
+// exchange is over.
+package ike

@@ -1,0 +1,214 @@
+package ike
+
+import (
+	"io"
+	"net/netip"
+	"time"
+
+	"gvpn/isakmp"
+	"gvpn/turn"
+)
+
+// Port is where a GCKS listens (RFC 6407 section 2.2).
+const Port = 848
+
+// Options sets an endpoint's limits; the zero value of a field means its default.
+type Options struct {
+	// Port is ours and the peers' (848): where main mode is sent to. A responder answers to whatever port it saw.
+	Port uint16
+	// WorkBase is added to the IDs of Work, so that engines side by side do not collide; its low 56 bits are zero.
+	WorkBase uint64
+
+	// Retransmit are the waits after each sending of a message that must be answered. The default 0.5, 1, 2, 2 s sends at
+	// 0, 0.5, 1.5 and 3.5 s and gives up at 5.5 s.
+	Retransmit []time.Duration
+	// HalfOpenTimeout is how long a negotiation may take in all (30 s).
+	HalfOpenTimeout time.Duration
+	// ExchangeTimeout is how long an exchange waits for our own engines, or for the peer to go on with an exchange
+	// that it began (60 s).
+	ExchangeTimeout time.Duration
+	// Linger is how long a finished exchange can still answer repeated messages (30 s).
+	Linger time.Duration
+	// ClosingTimeout is the longest that a closing SA waits for answers (60 s).
+	ClosingTimeout time.Duration
+
+	MaxHalfOpen        int // negotiations that peers began, all together (1024)
+	MaxHalfOpenPerPeer int // the same, for one address (8)
+	MaxSAsPerPeer      int // SAs with one address of a gateway; the oldest goes (8)
+	MaxExchanges       int // unfinished exchanges of each side under one SA (64)
+}
+
+func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	limit := func(n *int, v int) {
+		if *n == 0 {
+			*n = v
+		}
+	}
+	if o.Port == 0 {
+		o.Port = Port
+	}
+	if len(o.Retransmit) == 0 {
+		o.Retransmit = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 2 * time.Second}
+	}
+	set(&o.HalfOpenTimeout, 30*time.Second)
+	set(&o.ExchangeTimeout, 60*time.Second)
+	set(&o.Linger, 30*time.Second)
+	set(&o.ClosingTimeout, 60*time.Second)
+	limit(&o.MaxHalfOpen, 1024)
+	limit(&o.MaxHalfOpenPerPeer, 8)
+	limit(&o.MaxSAsPerPeer, 8)
+	limit(&o.MaxExchanges, 64)
+	return o
+}
+
+// maxEarly is the largest datagram looked at from a peer that is not authenticated.
+const maxEarly = 4096
+
+// Endpoint is one node's IKE. It is owned by one goroutine.
+type Endpoint struct {
+	rand io.Reader
+	o    Options
+
+	gateways map[string]*gateway
+	byRemote map[netip.Addr][]*gateway // sorted by name
+
+	lastID   SAID
+	sas      map[SAID]*phase1
+	byCookie map[cookies]*phase1 // an initiator that awaits message 2 stands under a zero responder cookie
+	byStart  map[start]*phase1   // those that peers began
+	ours     map[[8]byte]bool    // initiator cookies of our own
+	half     halfOpen
+
+	lastWork uint64
+	work     map[uint64]*phase1
+
+	timers timers
+	out    []turn.Output
+	count  counters
+}
+
+// cookies are the two cookies of a phase-1 SA.
+type cookies struct{ i, r [8]byte }
+
+// start is what a repeated message 1 is recognised by.
+type start struct {
+	cookie        [8]byte
+	local, remote netip.AddrPort
+}
+
+// New makes an endpoint. rand gives cookies, nonces, exponents and message IDs; an error of it is a panic, since no
+// endpoint can go on without randomness.
+func New(rand io.Reader, o Options) *Endpoint {
+	return &Endpoint{
+		rand:     rand,
+		o:        o.withDefaults(),
+		gateways: make(map[string]*gateway),
+		byRemote: make(map[netip.Addr][]*gateway),
+		sas:      make(map[SAID]*phase1),
+		byCookie: make(map[cookies]*phase1),
+		byStart:  make(map[start]*phase1),
+		ours:     make(map[[8]byte]bool),
+		half:     newHalfOpen(),
+		work:     make(map[uint64]*phase1),
+		count:    make(counters),
+	}
+}
+
+// HandleDatagram takes one UDP datagram that came to local from remote. It keeps nothing of b. Exchanges 33 and 35 are not
+// for an Endpoint; the caller routes them by the header's exchange type.
+func (e *Endpoint) HandleDatagram(now time.Time, local, remote netip.AddrPort, b []byte) {
+	local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
+	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
+	h, err := isakmp.ParseHeader(b)
+	if err != nil {
+		e.refuse(err)
+		return
+	}
+	d := datagram{local: local, remote: remote, h: h, b: b, hash: digest(b)}
+	switch {
+	case h.Exchange == isakmp.ExchangeMain:
+		e.handleMain(now, d)
+	case h.Exchange == isakmp.ExchangeInformational:
+		e.handleInformational(now, d)
+	case h.Exchange == isakmp.ExchangePull || h.Exchange.Private():
+		e.handleExchange(now, d)
+	case h.Exchange == isakmp.ExchangeAggressive:
+		e.tally(dropAggro)
+	default:
+		e.tally(dropExchange)
+	}
+}
+
+// datagram is one received datagram with its header read. b is the caller's.
+type datagram struct {
+	local, remote netip.AddrPort
+	h             isakmp.Header
+	b             []byte
+	hash          [32]byte
+}
+
+// HandleTimeout does what is due by now.
+func (e *Endpoint) HandleTimeout(now time.Time) { e.timers.run(now) }
+
+// Deadline is when HandleTimeout is due next, false if never.
+func (e *Endpoint) Deadline() (time.Time, bool) { return e.timers.next() }
+
+// Next takes the next output, in order; false when there is none.
+func (e *Endpoint) Next() (turn.Output, bool) {
+	if len(e.out) == 0 {
+		return nil, false
+	}
+	o := e.out[0]
+	e.out[0] = nil
+	if e.out = e.out[1:]; len(e.out) == 0 {
+		e.out = nil
+	}
+	return o, true
+}
+
+// Do carries out a command. What it refers to may be gone by now: Connect and Begin then answer with Failed, the others
+// do nothing.
+func (e *Endpoint) Do(now time.Time, c Command) {
+	switch c := c.(type) {
+	case Connect:
+		e.connect(now, c)
+	case Begin:
+		e.begin(now, c)
+	case Reply:
+		e.reply(now, c)
+	case Abort:
+		e.abort(c)
+	case Delete:
+		e.delete(now, c)
+	}
+}
+
+// Owns reports whether a Work or Result with this ID is this endpoint's.
+func (e *Endpoint) Owns(workID uint64) bool { return workID>>56 == e.o.WorkBase>>56 }
+
+func (e *Endpoint) emit(o turn.Output) { e.out = append(e.out, o) }
+
+// draw fills a fresh slice with randomness.
+func (e *Endpoint) draw(n int) []byte {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(e.rand, b); err != nil {
+		panic("ike: randomness: " + err.Error())
+	}
+	return b
+}
+
+// cookie draws a cookie. Its first four octets are never all zero: on port 4500 four zero octets in front say that what
+// follows is IKE (RFC 3948 section 2.2), and an all-zero cookie means "none yet".
+func (e *Endpoint) cookie() [8]byte {
+	for {
+		c := [8]byte(e.draw(8))
+		if [4]byte(c[:4]) != [4]byte{} {
+			return c
+		}
+	}
+}

@@ -1,0 +1,305 @@
+package ike
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"gvpn/commit/step"
+	"gvpn/isakmp"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+// gateway is a configured gateway with its SAs and its DPD. It outlives its configuration as long as an SA is closing.
+type gateway struct {
+	c       step.Gateway // our own copy
+	bad     error        // what Supports says of c
+	gone    bool         // taken out of the configuration
+	sas     []*phase1    // in the order in which they began
+	dpd     dpd
+	noticed time.Time // when an unauthenticated message last made a Notify
+}
+
+// Supports names what of a gateway this package cannot do, nil if nothing.
+func Supports(g step.Gateway) error {
+	no := func(format string, args ...any) error {
+		return fmt.Errorf("ike: gateway %s: "+format, append([]any{g.Name}, args...)...)
+	}
+	switch {
+	case g.Mode != "" && g.Mode != "main":
+		return no("mode %s is not supported (main is)", g.Mode)
+	case g.Dynamic.Kind != step.None:
+		return no("dynamic is not supported")
+	case len(g.Remote) == 0:
+		return no("no address")
+	case len(g.PSK) == 0:
+		return no("no pre-shared key")
+	case len(g.Proposals) == 0:
+		return no("no proposal")
+	}
+	for _, p := range g.Proposals {
+		if _, err := groupOf(p.DHGroup); err != nil {
+			return no("proposal %s: %w", p.Name, err)
+		}
+		if p.Hash != sa.SHA256 && p.Hash != sa.SHA384 {
+			return no("proposal %s: authentication-algorithm %v is not supported", p.Name, p.Hash)
+		}
+		if p.KeyBits != 128 && p.KeyBits != 192 && p.KeyBits != 256 {
+			return no("proposal %s: AES-CBC with %d bits is not supported", p.Name, p.KeyBits)
+		}
+	}
+	for _, a := range g.Remote {
+		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || g.Local.IsValid() && a.Unmap().Is4() != g.Local.Unmap().Is4() {
+			return no("address %v with local-address %v is not supported", a, g.Local)
+		}
+	}
+	for _, id := range []step.Identity{g.LocalID, g.RemoteID} {
+		if _, err := identity(id, netip.IPv4Unspecified()); err != nil {
+			return no("%w", err)
+		}
+	}
+	return nil
+}
+
+// identity makes the ID of a configured identity, or of an address if none is.
+func identity(id step.Identity, addr netip.Addr) (isakmp.ID, error) {
+	switch id.Kind {
+	case step.None:
+	case step.Inet:
+		a, err := netip.ParseAddr(id.Value)
+		if err != nil {
+			return isakmp.ID{}, fmt.Errorf("identity inet %q is not an address", id.Value)
+		}
+		addr = a
+	case step.Hostname, step.UserAtHostname:
+		t := isakmp.IDFQDN
+		if id.Kind == step.UserAtHostname {
+			t = isakmp.IDUserFQDN
+		}
+		if id.Value == "" || len(id.Value) > 255 {
+			return isakmp.ID{}, fmt.Errorf("identity of %d octets is not supported (1 to 255)", len(id.Value))
+		}
+		return isakmp.ID{Type: t, Data: []byte(id.Value)}, nil
+	default:
+		return isakmp.ID{}, fmt.Errorf("identity kind %d is not supported", id.Kind)
+	}
+	t := isakmp.IDIPv4
+	if addr = addr.Unmap(); addr.Is6() {
+		t = isakmp.IDIPv6
+	}
+	return isakmp.ID{Type: t, Data: addr.AsSlice()}, nil
+}
+
+// matches reports whether the ID that a peer showed is the one wanted. Protocol and port must be zero, or UDP with a port
+// of IKE's (RFC 2407 section 4.6.2; 848 as RFC 6407 section 2.2 moves it). Names compare without case, as DNS does.
+func matches(got, want isakmp.ID, port uint16) bool {
+	switch {
+	case got.Protocol == 0 && got.Port == 0:
+	case got.Protocol == 17 && (got.Port == 0 || got.Port == 500 || got.Port == Port || got.Port == port):
+	default:
+		return false
+	}
+	if got.Type != want.Type {
+		return false
+	}
+	if want.Type == isakmp.IDFQDN || want.Type == isakmp.IDUserFQDN {
+		return strings.EqualFold(string(got.Data), string(want.Data))
+	}
+	return bytes.Equal(got.Data, want.Data)
+}
+
+// idText shows an ID to a person; what a peer chose is quoted.
+func idText(id isakmp.ID) string {
+	if a, ok := netip.AddrFromSlice(id.Data); ok && (id.Type == isakmp.IDIPv4 || id.Type == isakmp.IDIPv6) {
+		return a.String()
+	}
+	if id.Type == isakmp.IDFQDN || id.Type == isakmp.IDUserFQDN {
+		return fmt.Sprintf("%q", id.Data)
+	}
+	return fmt.Sprintf("type %d %x", id.Type, id.Data)
+}
+
+// SetGateway adds a gateway or replaces the one of the same name. SAs stay; negotiations under way are dropped if anything
+// changed, and those of ours begin again with what is new. A gateway that Supports refuses neither connects nor answers.
+func (e *Endpoint) SetGateway(now time.Time, c step.Gateway) {
+	c.PSK = c.PSK.Clone()
+	c.Remote = slices.Clone(c.Remote)
+	for i := range c.Remote {
+		c.Remote[i] = c.Remote[i].Unmap()
+	}
+	c.Local = c.Local.Unmap()
+	c.Proposals = slices.Clone(c.Proposals)
+	if c.DPD != nil {
+		d := *c.DPD
+		c.DPD = &d
+	}
+	g := e.gateways[c.Name]
+	switch {
+	case g == nil:
+		g = &gateway{}
+		g.dpd.timer.fire = func(now time.Time) { e.dpdTick(now, g) }
+		e.gateways[c.Name] = g
+	case reflect.DeepEqual(g.c, c):
+		c.PSK.Zero()
+		return
+	default:
+		e.unindex(g)
+		g.c.PSK.Zero()
+	}
+	g.c, g.bad = c, Supports(c)
+	e.index(g)
+	for _, p := range slices.Clone(g.sas) {
+		if !p.negotiating() {
+			continue
+		}
+		e.discard(p)
+		if !p.initiator {
+			continue
+		}
+		if g.bad == nil && slices.Contains(g.c.Remote, p.remote.Addr()) {
+			e.initiate(now, g, p.remote.Addr())
+		} else {
+			e.emit(Failed{Gateway: g.c.Name, Remote: p.remote.Addr(), Reason: "gateway reconfigured"})
+		}
+	}
+	e.dpdConfigured(now, g)
+}
+
+// RemoveGateway takes a gateway away. Its SAs are deleted as by Delete; those that are closing finish.
+func (e *Endpoint) RemoveGateway(now time.Time, name string) {
+	g := e.gateways[name]
+	if g == nil {
+		return
+	}
+	e.deleteSAs(now, g, netip.Addr{})
+	e.unindex(g)
+	delete(e.gateways, name)
+	g.gone = true
+	g.c.PSK.Zero()
+}
+
+func (e *Endpoint) index(g *gateway) {
+	for _, a := range g.c.Remote {
+		l := e.byRemote[a]
+		i, _ := slices.BinarySearchFunc(l, g, func(a, b *gateway) int { return strings.Compare(a.c.Name, b.c.Name) })
+		e.byRemote[a] = slices.Insert(l, i, g)
+	}
+}
+
+func (e *Endpoint) unindex(g *gateway) {
+	for _, a := range g.c.Remote {
+		l := slices.DeleteFunc(e.byRemote[a], func(o *gateway) bool { return o == g })
+		if e.byRemote[a] = l; len(l) == 0 {
+			delete(e.byRemote, a)
+		}
+	}
+}
+
+// find is the gateway that a datagram belongs to: by the peer's address and, where it is configured, our own; the first by
+// name if several would do.
+func (e *Endpoint) find(local, remote netip.Addr) *gateway {
+	var any *gateway
+	for _, g := range e.byRemote[remote] {
+		switch {
+		case g.c.Local == local:
+			return g
+		case !g.c.Local.IsValid() && any == nil:
+			any = g
+		}
+	}
+	return any
+}
+
+func (e *Endpoint) gatewaysSorted() []*gateway {
+	all := make([]*gateway, 0, len(e.gateways))
+	for _, g := range e.gateways {
+		all = append(all, g)
+	}
+	slices.SortFunc(all, func(a, b *gateway) int { return strings.Compare(a.c.Name, b.c.Name) })
+	return all
+}
+
+// newest is the SA that is up, with one address if remote is valid, and that began last.
+func (g *gateway) newest(remote netip.Addr, ok func(*phase1) bool) *phase1 {
+	for _, p := range slices.Backward(g.sas) {
+		if p.state == up && (!remote.IsValid() || p.remote.Addr() == remote) && ok(p) {
+			return p
+		}
+	}
+	return nil
+}
+
+// initiating reports whether a negotiation of ours with an address is under way.
+func (g *gateway) initiating(remote netip.Addr) bool {
+	return slices.ContainsFunc(g.sas, func(p *phase1) bool {
+		return p.initiator && p.negotiating() && p.remote.Addr() == remote
+	})
+}
+
+func (e *Endpoint) connect(now time.Time, c Connect) {
+	remote := c.Remote.Unmap()
+	g := e.gateways[c.Gateway]
+	reason := ""
+	switch {
+	case g == nil:
+		reason = "no such gateway"
+	case g.bad != nil:
+		reason = g.bad.Error()
+	case !slices.Contains(g.c.Remote, remote):
+		reason = "not an address of the gateway"
+	}
+	if reason != "" {
+		e.emit(Failed{Gateway: c.Gateway, Remote: remote, Reason: reason})
+		return
+	}
+	if p := g.newest(remote, func(p *phase1) bool { return !p.suspect }); p != nil {
+		e.emit(p.upMessage())
+		return
+	}
+	if !g.initiating(remote) {
+		e.initiate(now, g, remote)
+	}
+}
+
+func (e *Endpoint) delete(now time.Time, c Delete) {
+	if g := e.gateways[c.Gateway]; g != nil {
+		e.deleteSAs(now, g, c.Remote.Unmap())
+	}
+}
+
+func (e *Endpoint) deleteSAs(now time.Time, g *gateway, remote netip.Addr) {
+	for _, p := range slices.Clone(g.sas) {
+		if remote.IsValid() && p.remote.Addr() != remote {
+			continue
+		}
+		switch p.state {
+		case closing:
+		case up:
+			e.shut(now, p, "deleted")
+		default:
+			e.fail(p, "deleted")
+		}
+	}
+	if !slices.ContainsFunc(g.sas, func(p *phase1) bool { return p.state != closing }) {
+		e.dpdStop(g)
+	}
+}
+
+// notice emits a Notify about what an unauthenticated message caused, for one gateway at most every ten seconds: what
+// anybody can send must not fill the log.
+func (e *Endpoint) notice(now time.Time, g *gateway, code, format string, args ...any) {
+	if !g.noticed.IsZero() && now.Sub(g.noticed) < 10*time.Second {
+		return
+	}
+	g.noticed = now
+	e.notify(turn.Warning, code, format, args...)
+}
+
+func (e *Endpoint) notify(s turn.Severity, code, format string, args ...any) {
+	e.emit(turn.Notify{Severity: s, Code: code, Text: fmt.Sprintf(format, args...)})
+}

@@ -1,0 +1,817 @@
+package ike
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"gvpn/commit/step"
+	"gvpn/isakmp"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+// state is where a phase-1 SA stands; the diagram is in doc.go.
+type state uint8
+
+const (
+	waitSA state = iota
+	makeKE
+	waitKE
+	share
+	answered
+	compute
+	waitAuth // message 6 for an initiator, message 5 for a responder
+	up
+	closing
+	gone
+)
+
+const nonceLen = 32
+
+// phase1 is one SA of phase 1, from its first message until it is forgotten.
+type phase1 struct {
+	id            SAID
+	initiator     bool
+	gw            *gateway
+	ck            cookies
+	start         start // a responder's key in byStart
+	local, remote netip.AddrPort
+	state         state
+
+	created, expires time.Time
+	life             time.Duration
+	suite            suite
+	peerDPD          bool // the peer sent the vendor ID
+
+	// Of the negotiation; cleared when it ends.
+	sai               []byte // SAi_b as the initiator sent it
+	exponent          sa.Secret
+	public, peer      []byte // our g^x and the peer's
+	shared            sa.Secret
+	ni, nr            []byte
+	hint              string // what an unauthenticated notification said
+	complained        bool   // a failed authentication was notified
+	halfOpen          *halfOpenEntry
+	localID, remoteID isakmp.ID
+	keys              keys
+	iv                [16]byte // the last cipher block of phase 1
+	lastIn            [32]byte // digest of the last message that was accepted
+	lastOut           []byte   // our last message; nil while we owe one
+	sent              int      // how often lastOut went out (initiator)
+	retry, timeout    timer
+
+	exchanges map[uint32]*exchange
+	order     []*exchange // by age
+	seen      memory
+	suspect   bool // an exchange of ours went unanswered
+
+	dpdSeq, dpdAcked uint32 // the last R-U-THERE number sent, the last one answered
+	dpdPeer          uint32 // the highest of the peer's
+	dpdPeerKnown     bool
+
+	stat SAState // the counters only
+}
+
+func (p *phase1) negotiating() bool { return p.state < up }
+
+func (p *phase1) from(d datagram) bool {
+	if p.remote != d.remote || p.local.Port() != d.local.Port() {
+		return false
+	}
+	return p.local.Addr() == d.local.Addr() || p.local.Addr().IsUnspecified()
+}
+
+func (p *phase1) upMessage() Up {
+	return Up{SA: p.id, Gateway: p.gw.c.Name, Local: p.local, Remote: p.remote, Initiator: p.initiator}
+}
+
+func (e *Endpoint) newSA(now time.Time, g *gateway, initiator bool, local, remote netip.AddrPort) *phase1 {
+	e.lastID++
+	p := &phase1{
+		id: e.lastID, gw: g, initiator: initiator, local: local, remote: remote, created: now,
+		expires: now.Add(e.o.HalfOpenTimeout), exchanges: make(map[uint32]*exchange),
+	}
+	p.retry.fire = func(now time.Time) { e.retransmit(now, p) }
+	p.timeout.fire = func(now time.Time) { e.expire(now, p) }
+	e.timers.arm(&p.timeout, p.expires)
+	e.sas[p.id] = p
+	g.sas = append(g.sas, p)
+	return p
+}
+
+// discard forgets an SA and zeroes its keys. It says nothing to anybody.
+func (e *Endpoint) discard(p *phase1) {
+	if p.state == gone {
+		return
+	}
+	p.state = gone
+	e.timers.stop(&p.retry)
+	e.timers.stop(&p.timeout)
+	for _, x := range p.order {
+		e.timers.stop(&x.timer)
+	}
+	p.exchanges, p.order = nil, nil
+	delete(e.sas, p.id)
+	if e.byCookie[p.ck] == p {
+		delete(e.byCookie, p.ck)
+	}
+	if p.initiator {
+		delete(e.ours, p.ck.i)
+	} else if e.byStart[p.start] == p {
+		delete(e.byStart, p.start)
+	}
+	e.half.remove(p)
+	for i, o := range p.gw.sas {
+		if o == p {
+			p.gw.sas = append(p.gw.sas[:i:i], p.gw.sas[i+1:]...)
+			break
+		}
+	}
+	p.forgetNegotiation()
+	p.keys.zero()
+}
+
+func (p *phase1) forgetNegotiation() {
+	p.exponent.Zero()
+	p.shared.Zero()
+	p.exponent, p.shared, p.sai, p.public, p.peer, p.ni, p.nr = nil, nil, nil, nil, nil, nil, nil
+}
+
+// fail ends a negotiation. An initiator's is reported; a responder's makes no noise that a stranger could cause.
+func (e *Endpoint) fail(p *phase1, reason string) {
+	e.discard(p)
+	if !p.initiator {
+		return
+	}
+	if p.hint != "" {
+		reason += "; the peer said, unauthenticated: " + p.hint
+	}
+	e.tally(tallyFailed)
+	e.notify(turn.Warning, "IKE_NEGOTIATION_FAILED", "gateway %s, %v: %s", p.gw.c.Name, p.remote, reason)
+	e.emit(Failed{Gateway: p.gw.c.Name, Remote: p.remote.Addr(), Reason: reason})
+}
+
+// expire is the end of a lifetime: of the negotiation, of the SA, or of closing.
+func (e *Endpoint) expire(now time.Time, p *phase1) {
+	switch {
+	case p.state == up:
+		e.down(p, "lifetime expired")
+		e.dpdExpired(now, p)
+	case p.state == closing:
+		e.down(p, "closed")
+	case p.initiator:
+		e.fail(p, "negotiation took too long")
+	default:
+		e.tally(tallyExpired)
+		e.discard(p)
+	}
+}
+
+// send transmits a message of an SA.
+func (e *Endpoint) send(p *phase1, msg []byte) {
+	p.stat.OutPackets++
+	p.stat.OutOctets += uint64(len(msg))
+	e.emit(turn.Transmit{Local: p.local, Remote: p.remote, Datagram: append([]byte(nil), msg...)})
+}
+
+// ask sends an initiator's message of phase 1 and repeats it until it is answered.
+func (e *Endpoint) ask(now time.Time, p *phase1, s state, msg []byte) {
+	p.state, p.lastOut, p.sent = s, msg, 1
+	e.send(p, msg)
+	e.timers.arm(&p.retry, now.Add(e.o.Retransmit[0]))
+}
+
+func (e *Endpoint) retransmit(now time.Time, p *phase1) {
+	if p.sent == len(e.o.Retransmit) {
+		e.fail(p, map[state]string{
+			waitSA:   "no answer to message 1",
+			waitKE:   "no answer to message 3",
+			waitAuth: "no answer to message 5: do pre-shared key and identities agree?",
+		}[p.state])
+		return
+	}
+	e.tally(tallyResent)
+	e.send(p, p.lastOut)
+	e.timers.arm(&p.retry, now.Add(e.o.Retransmit[p.sent]))
+	p.sent++
+}
+
+// accepted notes that a message moved the state: it is the one whose repetition is told apart from now on.
+func (e *Endpoint) accepted(p *phase1, d datagram, s state) {
+	p.state, p.lastIn, p.lastOut = s, d.hash, nil
+	e.timers.stop(&p.retry)
+}
+
+func (p *phase1) header(next isakmp.PayloadType, x isakmp.ExchangeType, f isakmp.Flags, id uint32) []byte {
+	return isakmp.AppendHeader(nil, isakmp.Header{
+		InitiatorCookie: p.ck.i, ResponderCookie: p.ck.r, Next: next, Exchange: x, Flags: f, MessageID: id,
+	})
+}
+
+func finish(msg []byte) []byte {
+	isakmp.SetLength(msg)
+	return msg
+}
+
+// initiate sends message 1.
+func (e *Endpoint) initiate(now time.Time, g *gateway, remote netip.Addr) {
+	addr := g.c.Local
+	switch {
+	case addr.IsValid():
+	case remote.Is4():
+		addr = netip.IPv4Unspecified()
+	default:
+		addr = netip.IPv6Unspecified()
+	}
+	p := e.newSA(now, g, true, netip.AddrPortFrom(addr, e.o.Port), netip.AddrPortFrom(remote, e.o.Port))
+	e.tally(tallyInitiated)
+	for p.ck.i = e.cookie(); e.ours[p.ck.i]; {
+		p.ck.i = e.cookie()
+	}
+	e.ours[p.ck.i] = true
+	e.byCookie[p.ck] = p
+	p.sai = offered(g.c.Proposals).Append(nil)
+	msg := isakmp.AppendPayload(p.header(isakmp.PayloadSA, isakmp.ExchangeMain, 0, 0), isakmp.PayloadVID, p.sai)
+	msg = isakmp.AppendPayload(msg, isakmp.NoPayload, isakmp.VendorDPD[:])
+	e.ask(now, p, waitSA, finish(msg))
+}
+
+// handleMain takes a datagram of exchange 2.
+func (e *Endpoint) handleMain(now time.Time, d datagram) {
+	switch {
+	case len(d.b) > maxEarly:
+		e.tally(dropSize)
+		return
+	case d.h.MessageID != 0:
+		e.tally(dropMessageID)
+		return
+	case d.h.InitiatorCookie == [8]byte{}:
+		e.tally(dropCookies)
+		return
+	case d.h.ResponderCookie == [8]byte{}:
+		e.message1(now, d)
+		return
+	}
+	p := e.byCookie[cookies{d.h.InitiatorCookie, d.h.ResponderCookie}]
+	if p == nil {
+		p = e.byCookie[cookies{i: d.h.InitiatorCookie}]
+	}
+	switch {
+	case p == nil:
+		e.tally(dropCookies)
+		return
+	case !p.from(d):
+		e.tally(dropAddress)
+		return
+	}
+	p.received(d)
+	want := isakmp.Flags(0)
+	if p.state == waitAuth {
+		want = isakmp.FlagEncryption
+	}
+	switch {
+	case d.hash == p.lastIn:
+		e.repeated(p)
+	case p.state != waitSA && p.state != waitKE && p.state != answered && p.state != waitAuth:
+		e.tally(dropState)
+	case d.h.Flags != want:
+		e.tally(dropFlags)
+	case p.state == waitSA:
+		e.message2(now, p, d)
+	case p.state == answered:
+		e.message3(p, d)
+	case p.state == waitKE:
+		e.message4(p, d)
+	default:
+		e.message56(now, p, d)
+	}
+}
+
+func (p *phase1) received(d datagram) {
+	p.stat.InPackets++
+	p.stat.InOctets += uint64(len(d.b))
+}
+
+// repeated answers octets that came before with the octets of the first answer. Only a responder does: an initiator's own
+// messages go by its timer. The answer goes where the first one went, never to another source.
+func (e *Endpoint) repeated(p *phase1) {
+	e.tally(dropRepeated)
+	if !p.initiator && p.lastOut != nil {
+		e.send(p, p.lastOut)
+	}
+}
+
+// message1 opens a negotiation as responder: HDR, SA, VID.
+func (e *Endpoint) message1(now time.Time, d datagram) {
+	if d.h.Flags != 0 {
+		e.tally(dropFlags)
+		return
+	}
+	if e.ours[d.h.InitiatorCookie] {
+		e.tally(dropReflected)
+		return
+	}
+	key := start{d.h.InitiatorCookie, d.local, d.remote}
+	if p := e.byStart[key]; p != nil {
+		p.received(d)
+		if d.hash == p.lastIn && p.state == answered {
+			e.repeated(p)
+		} else {
+			e.tally(dropRepeated)
+		}
+		return
+	}
+	g := e.find(d.local.Addr(), d.remote.Addr())
+	switch {
+	case g == nil || g.bad != nil:
+		e.tally(dropGateway)
+		return
+	case !responds(g):
+		e.tally(dropInitiate)
+		return
+	}
+	m, err := readSA(d.h.Next, d.b[isakmp.HeaderLen:])
+	if err != nil {
+		e.refuse(err)
+		return
+	}
+	answer, o, ok := choose(g.c.Proposals, m.sa)
+	if !ok {
+		e.tally(dropProposal)
+		e.notice(now, g, "IKE_NO_PROPOSAL_CHOSEN", "gateway %s, %v: none of the offered transforms is configured", g.c.Name, d.remote)
+		e.refuseProposal(d)
+		return
+	}
+	if !e.admit(d.remote.Addr()) {
+		e.tally(dropHalfOpen)
+		return
+	}
+	e.tally(tallyAnswered)
+	p := e.newSA(now, g, false, d.local, d.remote)
+	p.received(d)
+	p.ck.i = d.h.InitiatorCookie
+	for p.ck.r = e.cookie(); e.byCookie[p.ck] != nil; {
+		p.ck.r = e.cookie()
+	}
+	e.byCookie[p.ck] = p
+	p.start = key
+	e.byStart[key] = p
+	e.half.add(p)
+	p.sai = append([]byte(nil), m.body...)
+	p.suite, p.life, p.peerDPD = o.suite, o.life, m.dpd
+	e.accepted(p, d, answered)
+
+	// A stranger's address may be forged: the answer is never longer than what asked for it.
+	body := answer.Append(nil)
+	next := isakmp.NoPayload
+	if isakmp.HeaderLen+2*isakmp.GenericLen+len(body)+len(isakmp.VendorDPD) <= len(d.b) {
+		next = isakmp.PayloadVID
+	}
+	msg := isakmp.AppendPayload(p.header(isakmp.PayloadSA, isakmp.ExchangeMain, 0, 0), next, body)
+	if next == isakmp.PayloadVID {
+		msg = isakmp.AppendPayload(msg, isakmp.NoPayload, isakmp.VendorDPD[:])
+	}
+	p.lastOut = finish(msg)
+	e.send(p, p.lastOut)
+}
+
+// refuseProposal tells an initiator, in clear and without keeping anything, that none of its transforms will do. It is 40
+// octets, and no message 1 is shorter.
+func (e *Endpoint) refuseProposal(d datagram) {
+	msg := isakmp.AppendHeader(nil, isakmp.Header{
+		InitiatorCookie: d.h.InitiatorCookie, ResponderCookie: e.cookie(), Next: isakmp.PayloadN, Exchange: isakmp.ExchangeInformational,
+	})
+	n := isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: isakmp.ProtocolISAKMP, Type: isakmp.NoProposalChosen}
+	msg = finish(isakmp.AppendPayload(msg, isakmp.NoPayload, n.Append(nil)))
+	e.emit(turn.Transmit{Local: d.local, Remote: d.remote, Datagram: msg})
+}
+
+type saMessage struct {
+	sa   isakmp.SA
+	body []byte
+	dpd  bool
+}
+
+// readSA reads messages 1 and 2: SA first (RFC 2409 section 5), then vendor IDs and notifications.
+func readSA(first isakmp.PayloadType, b []byte) (saMessage, error) {
+	var m saMessage
+	if first != isakmp.PayloadSA {
+		return m, isakmp.Errorf(isakmp.UnexpectedPayload, "phase 1: %v payload first, want SA", first)
+	}
+	c := isakmp.Payloads(first, b)
+	for p, ok := c.Next(); ok; p, ok = c.Next() {
+		switch p.Type {
+		case isakmp.PayloadSA:
+			if m.body != nil {
+				return m, isakmp.Errorf(isakmp.DuplicatePayload, "phase 1: a second SA payload")
+			}
+			s, err := isakmp.ParseSA(p.Body)
+			if err == nil {
+				err = checkDOI(s)
+			}
+			if err != nil {
+				return m, err
+			}
+			m.sa, m.body = s, p.Body
+		case isakmp.PayloadVID:
+			m.dpd = m.dpd || isDPD(p.Body)
+		case isakmp.PayloadN:
+		default:
+			return m, isakmp.Errorf(isakmp.UnexpectedPayload, "phase 1: %v payload beside SA", p.Type)
+		}
+	}
+	return m, c.Err()
+}
+
+// message2 is the responder's choice: HDR, SA, VID.
+func (e *Endpoint) message2(now time.Time, p *phase1, d datagram) {
+	m, err := readSA(d.h.Next, d.b[isakmp.HeaderLen:])
+	if err != nil {
+		e.refuse(err)
+		return
+	}
+	o, ok := accept(p.gw.c.Proposals, m.sa)
+	if !ok {
+		e.tally(dropForeign)
+		e.notice(now, p.gw, "IKE_TRANSFORM_NOT_OFFERED", "gateway %s, %v: the answer is not one transform that was offered", p.gw.c.Name, d.remote)
+		return
+	}
+	delete(e.byCookie, p.ck)
+	p.ck.r = d.h.ResponderCookie
+	e.byCookie[p.ck] = p
+	if p.local.Addr().IsUnspecified() {
+		p.local = d.local
+	}
+	p.suite, p.life, p.peerDPD = o.suite, o.life, m.dpd
+	e.accepted(p, d, makeKE)
+	e.drawExponent(p)
+	e.workPublic(p)
+}
+
+func (e *Endpoint) drawExponent(p *phase1) {
+	for p.exponent = e.draw(exponentLen); zero(p.exponent); {
+		p.exponent = e.draw(exponentLen)
+	}
+}
+
+func (e *Endpoint) startWork(p *phase1, op turn.Op) {
+	e.lastWork++
+	id := e.o.WorkBase | e.lastWork
+	e.work[id] = p
+	e.emit(turn.Work{ID: id, Op: op})
+}
+
+// The worker owns its own copy of the exponent, and zeroes it.
+func (e *Endpoint) workPublic(p *phase1) {
+	e.startWork(p, turn.DHPublic{Group: p.suite.group, Exponent: p.exponent.Clone()})
+}
+
+func (e *Endpoint) workShared(p *phase1) {
+	e.startWork(p, turn.DHShared{Group: p.suite.group, Exponent: p.exponent.Clone(), Peer: append([]byte(nil), p.peer...)})
+}
+
+// HandleResult takes the result of a Work. One whose negotiation is gone is ignored.
+func (e *Endpoint) HandleResult(now time.Time, r turn.Result) {
+	p := e.work[r.ID]
+	delete(e.work, r.ID)
+	if p == nil || p.state == gone {
+		return
+	}
+	switch v := r.Value.(type) {
+	case []byte:
+		if r.Err == nil && p.public == nil {
+			p.public = v
+		}
+	case sa.Secret:
+		if r.Err == nil && p.shared == nil {
+			p.shared = v
+		}
+	default:
+		if r.Err == nil {
+			r.Err = fmt.Errorf("ike: work %d: result is %T", r.ID, r.Value)
+		}
+	}
+	switch {
+	case r.Err != nil:
+		// The peer's value may have been outside the subgroup.
+		e.tally(dropPublic)
+		e.fail(p, "Diffie-Hellman: "+r.Err.Error())
+	case p.state == makeKE && p.public != nil:
+		p.ni = e.draw(nonceLen)
+		e.ask(now, p, waitKE, p.keyMessage(p.ni))
+	case p.state == share && p.shared != nil:
+		e.message5(now, p)
+	case p.state == compute && p.public != nil && p.shared != nil:
+		e.answer4(p)
+	}
+}
+
+// keyMessage is message 3 or 4: HDR, KE, NONCE.
+//
+//	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//	~                       Key Exchange Data                       ~   KE, RFC 2408 section 3.7: exactly the group's size
+//	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//	~                          Nonce Data                           ~   NONCE, section 3.13: 8 to 256 octets
+//	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+func (p *phase1) keyMessage(nonce []byte) []byte {
+	msg := isakmp.AppendPayload(p.header(isakmp.PayloadKE, isakmp.ExchangeMain, 0, 0), isakmp.PayloadNONCE, p.public)
+	return finish(isakmp.AppendPayload(msg, isakmp.NoPayload, nonce))
+}
+
+// readKey reads messages 3 and 4. Other payloads that peers put there and that need no answer are skipped: vendor IDs,
+// certificate requests, NAT-D, notifications.
+func readKey(group int, first isakmp.PayloadType, b []byte) (ke, nonce []byte, err error) {
+	c := isakmp.Payloads(first, b)
+	for p, ok := c.Next(); ok; p, ok = c.Next() {
+		switch p.Type {
+		case isakmp.PayloadKE:
+			if ke != nil {
+				return nil, nil, isakmp.Errorf(isakmp.DuplicatePayload, "phase 1: a second KE payload")
+			}
+			ke = p.Body
+		case isakmp.PayloadNONCE:
+			if nonce != nil {
+				return nil, nil, isakmp.Errorf(isakmp.DuplicatePayload, "phase 1: a second NONCE payload")
+			}
+			if err := isakmp.CheckNonce(p.Body, 8, 256); err != nil {
+				return nil, nil, err
+			}
+			nonce = p.Body
+		case isakmp.PayloadVID, isakmp.PayloadCR, isakmp.PayloadNATD, isakmp.PayloadN:
+		default:
+			return nil, nil, isakmp.Errorf(isakmp.UnexpectedPayload, "phase 1: %v payload beside KE", p.Type)
+		}
+	}
+	if err := c.Err(); err != nil {
+		return nil, nil, err
+	}
+	if ke == nil || nonce == nil {
+		return nil, nil, isakmp.Errorf(isakmp.MissingPayload, "phase 1: no KE or no NONCE payload")
+	}
+	if err := CheckPublic(group, ke); err != nil {
+		return nil, nil, err
+	}
+	return append([]byte(nil), ke...), append([]byte(nil), nonce...), nil
+}
+
+// readPeer reads messages 3 and 4 into p; false if there is anything wrong with them.
+func (e *Endpoint) readPeer(p *phase1, d datagram) (nonce []byte, ok bool) {
+	ke, nonce, err := readKey(p.suite.group, d.h.Next, d.b[isakmp.HeaderLen:])
+	if err != nil {
+		if _, is := err.(*isakmp.Error); is {
+			e.refuse(err)
+		} else {
+			e.tally(dropPublic)
+		}
+		return nil, false
+	}
+	p.peer = ke
+	return nonce, true
+}
+
+// message3 is the initiator's: HDR, KE, Ni. From here on its address is known to be real.
+func (e *Endpoint) message3(p *phase1, d datagram) {
+	nonce, ok := e.readPeer(p, d)
+	if !ok {
+		return
+	}
+	p.ni, p.nr = nonce, e.draw(nonceLen)
+	e.half.prove(p)
+	e.accepted(p, d, compute)
+	e.drawExponent(p)
+	e.workPublic(p)
+	e.workShared(p)
+}
+
+// answer4 sends message 4 when both computations are done.
+func (e *Endpoint) answer4(p *phase1) {
+	if !e.derive(p) {
+		return
+	}
+	p.state = waitAuth
+	p.lastOut = p.keyMessage(p.nr)
+	e.send(p, p.lastOut)
+}
+
+// message4 is the responder's: HDR, KE, Nr.
+func (e *Endpoint) message4(p *phase1, d datagram) {
+	nonce, ok := e.readPeer(p, d)
+	if !ok {
+		return
+	}
+	p.nr = nonce
+	e.accepted(p, d, share)
+	e.workShared(p)
+}
+
+// derive makes the keys and our identity once g^xy is there.
+func (e *Endpoint) derive(p *phase1) bool {
+	var err error
+	p.keys, err = deriveKeys(p.suite, p.gw.c.PSK, p.ni, p.nr, p.shared, p.ck)
+	if err == nil {
+		p.localID, err = identity(p.gw.c.LocalID, p.local.Addr())
+	}
+	if err == nil && p.gw.c.LocalID.Kind == 0 && p.local.Addr().IsUnspecified() {
+		err = fmt.Errorf("no local address to identify by: configure local-address or local-identity")
+	}
+	p.exponent.Zero()
+	p.shared.Zero()
+	p.exponent, p.shared = nil, nil
+	if err != nil {
+		e.fail(p, err.Error())
+		return false
+	}
+	gxi, gxr := p.public, p.peer
+	if !p.initiator {
+		gxi, gxr = gxr, gxi
+	}
+	p.iv = p.suite.firstIV(gxi, gxr)
+	return true
+}
+
+// auth is HASH_I (ours for an initiator, the peer's for a responder) or HASH_R (RFC 2409 section 5).
+func (p *phase1) auth(ofInitiator bool, id []byte) []byte {
+	own, other := p.public, p.peer
+	if ofInitiator != p.initiator {
+		own, other = other, own
+	}
+	a, b := p.ck.i[:], p.ck.r[:]
+	if !ofInitiator {
+		a, b = b, a
+	}
+	return p.suite.prf(p.keys.skeyid, own, other, a, b, p.sai, id)
+}
+
+// authMessage is message 5 or 6: HDR*, ID, HASH. It moves the IV.
+func (p *phase1) authMessage() []byte {
+	id := p.localID.Append(nil)
+	msg := isakmp.AppendPayload(p.header(isakmp.PayloadID, isakmp.ExchangeMain, isakmp.FlagEncryption, 0), isakmp.PayloadHASH, id)
+	msg = isakmp.AppendPayload(msg, isakmp.NoPayload, p.auth(p.initiator, id))
+	msg, p.iv = p.keys.seal(msg, p.iv)
+	return msg
+}
+
+func (e *Endpoint) message5(now time.Time, p *phase1) {
+	if e.derive(p) {
+		e.ask(now, p, waitAuth, p.authMessage())
+	}
+}
+
+// message56 is message 5 at a responder and message 6 at an initiator: HDR*, ID, HASH. A wrong pre-shared key, a wrong
+// identity and a broken message are all met with silence, and the state stays.
+func (e *Endpoint) message56(now time.Time, p *phase1, d datagram) {
+	plain, last, ok := p.keys.open(d.b, p.iv)
+	if !ok {
+		e.tally(dropBlocks)
+		return
+	}
+	idBody, hash, err := readAuth(d.h.Next, plain)
+	if err != nil {
+		// Under a wrong key anything may come out.
+		e.refuse(err)
+		e.complain(p, "the message does not decrypt: does the pre-shared key agree?")
+		return
+	}
+	if subtle.ConstantTimeCompare(hash, p.auth(!p.initiator, idBody)) != 1 {
+		e.tally(dropHash)
+		e.complain(p, "wrong HASH")
+		return
+	}
+	id, err := isakmp.ParseID(idBody)
+	want, werr := identity(p.gw.c.RemoteID, p.remote.Addr())
+	if err != nil || werr != nil || !matches(id, want, e.o.Port) {
+		e.tally(dropIdentity)
+		e.complain(p, fmt.Sprintf("identity %s, want %s", idText(id), idText(want)))
+		return
+	}
+	id.Data = append([]byte(nil), id.Data...)
+	p.remoteID = id
+	e.accepted(p, d, up)
+	p.iv = last
+	if !p.initiator {
+		p.lastOut = p.authMessage()
+		e.send(p, p.lastOut)
+	}
+	e.establish(now, p)
+}
+
+// complain tells the operator once per negotiation why its authentication failed.
+func (e *Endpoint) complain(p *phase1, text string) {
+	if !p.complained {
+		p.complained = true
+		e.notify(turn.Warning, "IKE_AUTHENTICATION_FAILED", "gateway %s, %v: %s", p.gw.c.Name, p.remote, text)
+	}
+}
+
+// readAuth reads messages 5 and 6. Notifications (INITIAL-CONTACT) and vendor IDs are no part of what HASH covers; they are
+// skipped.
+func readAuth(first isakmp.PayloadType, b []byte) (id, hash []byte, err error) {
+	c := isakmp.Payloads(first, b)
+	for p, ok := c.Next(); ok; p, ok = c.Next() {
+		switch {
+		case p.Type == isakmp.PayloadID && id == nil:
+			id = p.Body
+		case p.Type == isakmp.PayloadHASH && hash == nil:
+			hash = p.Body
+		case p.Type == isakmp.PayloadN, p.Type == isakmp.PayloadVID:
+		default:
+			return nil, nil, isakmp.Errorf(isakmp.UnexpectedPayload, "phase 1: %v payload beside ID and HASH", p.Type)
+		}
+	}
+	if err := c.Err(); err != nil {
+		return nil, nil, err
+	}
+	if id == nil || hash == nil {
+		return nil, nil, isakmp.Errorf(isakmp.MissingPayload, "phase 1: no ID or no HASH payload")
+	}
+	return id, hash, nil
+}
+
+// establish ends a negotiation that was authenticated on both sides.
+func (e *Endpoint) establish(now time.Time, p *phase1) {
+	e.half.remove(p)
+	p.forgetNegotiation()
+	p.expires = now.Add(p.life)
+	e.timers.arm(&p.timeout, p.expires)
+	e.tally(tallyUp)
+	e.notify(turn.Info, "IKE_SA_UP", "gateway %s, %v: IKE SA %d up", p.gw.c.Name, p.remote, p.id)
+	e.emit(p.upMessage())
+
+	// A peer with the right key could still open SAs for ever.
+	var same []*phase1
+	for _, o := range p.gw.sas {
+		if o.state == up && o.remote.Addr() == p.remote.Addr() {
+			same = append(same, o)
+		}
+	}
+	for i := 0; i < len(same)-e.o.MaxSAsPerPeer; i++ {
+		e.down(same[i], "superseded")
+	}
+	e.dpdUp(now, p)
+}
+
+// shut takes an SA that is up out of use: at once, or after the answers that its exchanges still wait for (T14).
+func (e *Endpoint) shut(now time.Time, p *phase1, reason string) {
+	if !p.waiting() {
+		e.down(p, reason)
+		return
+	}
+	e.emitDown(p, reason)
+	p.state = closing
+	if end := now.Add(e.o.ClosingTimeout); end.Before(p.expires) {
+		p.expires = end
+		e.timers.arm(&p.timeout, end)
+	}
+}
+
+// down deletes an SA: the exchanges that still wait have failed, the peer is told, the engines above are told.
+func (e *Endpoint) down(p *phase1, reason string) {
+	e.sendDelete(p)
+	e.gone(p, reason)
+}
+
+// gone is down without telling the peer.
+func (e *Endpoint) gone(p *phase1, reason string) {
+	e.failExchanges(p, reason)
+	if p.state == up {
+		e.emitDown(p, reason)
+	}
+	e.discard(p)
+}
+
+func (e *Endpoint) emitDown(p *phase1, reason string) {
+	e.notify(turn.Info, "IKE_SA_DOWN", "gateway %s, %v: IKE SA %d down: %s", p.gw.c.Name, p.remote, p.id, reason)
+	e.emit(Down{SA: p.id, Gateway: p.gw.c.Name, Remote: p.remote, Reason: reason})
+}
+
+// responds reports whether a gateway's peer may open an SA: a member's servers never do (M1), so a member that answered
+// would only add ways in.
+func responds(g *gateway) bool { return g.c.Side == step.Server }
+
+func (p *phase1) look() SAState {
+	s := p.stat
+	s.ID, s.Gateway, s.Initiator = p.id, p.gw.c.Name, p.initiator
+	s.InitiatorCookie, s.ResponderCookie = p.ck.i, p.ck.r
+	s.Local, s.Remote, s.Created, s.Expires = p.local, p.remote, p.created, p.expires
+	s.Hash, s.KeyBits, s.DHGroup, s.Lifetime = p.suite.hash, p.suite.bits, p.suite.group, p.life
+	switch p.state {
+	case up:
+		s.Status = Established
+	case closing:
+		s.Status = Closing
+	}
+	if p.localID.Data != nil {
+		s.LocalID = idText(p.localID)
+	}
+	if p.remoteID.Data != nil {
+		s.RemoteID = idText(p.remoteID)
+	}
+	for _, x := range p.order {
+		if x.turn != over {
+			s.ExchangesRunning++
+		}
+	}
+	return s
+}
