@@ -1,0 +1,134 @@
+package server
+
+import (
+	"slices"
+	"time"
+
+	"gvpn/commit/step"
+	"gvpn/sa"
+)
+
+// Apply carries out one effect of the plan that Configure took over. Effects that are other engines' are ignored, and so are
+// all of a plan that was carried out before a restart.
+func (s *Server) Apply(now time.Time, e step.Effect) {
+	if s.replay {
+		return
+	}
+	defer s.end()
+	if e.Kind == step.DeleteRegisteredMembers && e.Group == "" {
+		for _, g := range s.sorted() {
+			s.unregister(g, func(m *member) bool { return m.gateway == e.Gateway })
+		}
+		return
+	}
+	g := s.groups[e.Group]
+	if g == nil {
+		return
+	}
+	named := func(name string) bool { return e.SA == "" || name == e.SA }
+	switch e.Kind {
+	case step.SendDeleteAllToMembers:
+		s.sendDeleteAll(now, g, false, false)
+	case step.SendDeleteAllToSubServers:
+		s.sendDeleteAll(now, g, true, false)
+	case step.SendDeleteToMembers:
+		s.applyDelete(now, g, e.SA, false)
+	case step.SendDeleteToSubServers:
+		s.applyDelete(now, g, e.SA, true)
+	case step.SendKEKToSubServers:
+		s.sendKEK(now, g, true)
+	case step.SendKEKToMembers:
+		s.sendKEK(now, g, false)
+	case step.SendTEKToSubServers:
+		s.sendTEKs(now, g, true, named)
+	case step.SendTEKToMembers:
+		s.sendTEKs(now, g, false, named)
+	case step.DeleteRegisteredMembers:
+		s.unregister(g, func(m *member) bool { return e.Gateway == "" || m.gateway == e.Gateway })
+	case step.DeleteMemberIKESAs:
+		// The SAs are package ike's. T7: on a root the registrations go with them.
+		if g.before.Role == step.RootServer {
+			s.unregister(g, func(*member) bool { return true })
+		}
+	case step.DeleteKeys:
+		s.deleteKeys(g)
+	case step.DeleteKEK:
+		s.dropKEK(g)
+		if g.conf.Communication == nil { // nothing is signed any more
+			s.dropSignatureKey(g)
+		}
+	case step.DeleteTEK:
+		s.applyDeleteTEK(g, named)
+	case step.GenerateKEK:
+		if !g.restored || g.kek == nil {
+			s.makeKEK(now, g)
+		}
+	case step.RekeyKEK:
+		s.makeKEK(now, g)
+	case step.GenerateTEK, step.RekeyTEK:
+		if g.conf.Role == step.SubServer {
+			return
+		}
+		for i := range g.conf.SAs {
+			x := &g.conf.SAs[i]
+			if named(x.Name) && !(g.restored && g.current(x.Name) >= 0) {
+				s.makeTEK(now, g, x)
+			}
+		}
+	case step.AtNextTEKRekey, step.AtNextKEKRekey:
+		// Nothing now: keys are made of the configuration of their time, which Configure has taken over.
+	}
+}
+
+// applyDelete tells that the TEKs of one ipsec-sa (all if name is empty) or the KEK are gone: those that there are, and those
+// that this plan has destroyed already, since rows 1.12b and 1.13 put delete-tek first on a standalone server.
+func (s *Server) applyDelete(now time.Time, g *group, name string, subs bool) {
+	if name == step.KEKName {
+		s.sendDelete(now, g, subs, true, nil)
+		return
+	}
+	var spis []uint32
+	for _, n := range g.namesDeleted() {
+		if name == "" || n == name {
+			spis = append(spis, g.deleted[n]...)
+			delete(g.deleted, n)
+		}
+	}
+	for i := range g.teks {
+		if name == "" || g.teks[i].Name == name {
+			spis = append(spis, g.teks[i].SPI)
+		}
+	}
+	s.sendDelete(now, g, subs, false, spis)
+}
+
+func (g *group) namesDeleted() (names []string) {
+	for n := range g.deleted {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// applyDeleteTEK destroys TEKs. On a sub-server it means those of its configuration before the plan: a successor that the root
+// has already sent stays (T5).
+func (s *Server) applyDeleteTEK(g *group, named func(string) bool) {
+	sub := g.conf.Role == step.SubServer && g.before.Role == step.SubServer
+	// Row 2.4b deletes them all, with the root that they came from.
+	wholesale := len(g.conf.Peers) == 0 || !slices.Equal(g.conf.Peers, g.before.Peers)
+	s.dropTEKs(g, func(i int) bool {
+		t := &g.teks[i]
+		if !named(t.Name) {
+			return false
+		}
+		if sub && !wholesale && !slices.ContainsFunc(g.before.SAs, func(x step.IPsecSA) bool {
+			return x.Name == t.Name && samePolicies(x.Policies, t.Policies)
+		}) {
+			return false
+		}
+		g.deleted[t.Name] = append(g.deleted[t.Name], t.SPI)
+		return true
+	})
+}
+
+func samePolicies(a, b []sa.Policy) bool { return slices.EqualFunc(a, b, sa.Policy.SameTraffic) }

@@ -1,0 +1,121 @@
+package server
+
+import (
+	"fmt"
+	"time"
+
+	"gvpn/commit/step"
+	"gvpn/turn"
+)
+
+// Command is one of Rekey, Clear and ClearStatistics.
+type Command interface{ isCommand() }
+
+type (
+	// Rekey replaces the KEK, the TEKs or both of a group now, and tells everybody. Refused on a sub-server, which makes no
+	// keys (P3).
+	Rekey struct {
+		Group    string
+		KEK, TEK bool
+	}
+
+	// Clear deletes a group's members and SAs ("" for all groups) and makes new keys: `clear security group-vpn server`.
+	// Members, and a root's sub-servers, are told first (C8); with Now members are not. A sub-server sends no deletes on
+	// its own account: it forgets its members and keys, and asks its root.
+	Clear struct {
+		Group string
+		Now   bool
+	}
+
+	// ClearStatistics sets a group's counters to zero ("" for all groups and the server's own).
+	ClearStatistics struct{ Group string }
+)
+
+func (Rekey) isCommand()           {}
+func (Clear) isCommand()           {}
+func (ClearStatistics) isCommand() {}
+
+// Do carries out an operator's command. An error means that nothing was done.
+func (s *Server) Do(now time.Time, c Command) error {
+	defer s.end()
+	switch c := c.(type) {
+	case Rekey:
+		g := s.groups[c.Group]
+		switch {
+		case g == nil:
+			return fmt.Errorf("server: rekey: group %q: %w", c.Group, errUnknown)
+		case g.conf.Role == step.SubServer:
+			return fmt.Errorf("server: rekey: group %s: this server is a sub-server: its root-server makes the keys", g.name)
+		case c.KEK && g.conf.Communication == nil:
+			return fmt.Errorf("server: rekey: group %s: no KEK without server-member-communication", g.name)
+		}
+		g.newPlan()
+		var names []string
+		if c.TEK {
+			for i := range g.conf.SAs {
+				names = append(names, g.conf.SAs[i].Name)
+			}
+		}
+		s.rekey(now, g, c.KEK, names)
+	case Clear:
+		groups := s.sorted()
+		if c.Group != "" {
+			g := s.groups[c.Group]
+			if g == nil {
+				return fmt.Errorf("server: clear: group %q: %w", c.Group, errUnknown)
+			}
+			groups = []*group{g}
+		}
+		for _, g := range groups {
+			s.clear(now, g, c.Now)
+		}
+	case ClearStatistics:
+		if c.Group == "" {
+			s.counters = Counters{}
+		} else if s.groups[c.Group] == nil {
+			return fmt.Errorf("server: clear statistics: group %q: %w", c.Group, errUnknown)
+		}
+		for _, g := range s.groups {
+			if c.Group != "" && g.name != c.Group {
+				continue
+			}
+			g.stats, g.mismatch = Statistics{}, Mismatch{}
+			for _, m := range g.members {
+				m.pulls, m.sent, m.acked, m.unacked = 0, 0, 0, 0
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Server) clear(now time.Time, g *group, atOnce bool) {
+	g.newPlan()
+	root := g.conf.Role == step.RootServer
+	sub := g.conf.Role == step.SubServer
+	if atOnce || sub {
+		s.unregister(g, func(*member) bool { return true })
+	}
+	if !sub {
+		s.sendDeleteAll(now, g, root, true)
+	}
+	s.unregister(g, func(*member) bool { return true })
+	pair := g.sig
+	g.sig = turn.RSAKeyPair{} // a clear does not change who signs, so that there are new keys at once
+	s.deleteKeys(g)
+	g.sig = pair
+	s.notify(turn.Notice, "GKSD_GROUP_CLEARED", fmt.Sprintf("group %s: members and SAs cleared by an operator", g.name))
+	if sub {
+		g.rootActive = false
+		s.emit(HardExpired{Group: g.name})
+		return
+	}
+	g.newPlan()
+	s.fill(now, g)
+	s.sendKEK(now, g, true)
+	s.sendTEKs(now, g, true, func(string) bool { return true })
+}
+
+// newPlan forgets what members were told in the last plan.
+func (g *group) newPlan() {
+	g.deleted, g.told, g.toldAll = make(map[string][]uint32), make(map[uint32]bool), false
+}

@@ -1,0 +1,39 @@
+// Package server is the key server engine: the GCKS of RFC 6407 for groups that the configuration describes. It makes the
+// KEK and TEKs of a group or, on a sub-server, takes over its root's; registers members (GROUPKEY-PULL, section 3) and sends
+// them what changes (GROUPKEY-PUSH, section 4), acknowledged as RFC 8263 says; and carries out its effects of a commit's
+// plan. Rules M1 to M9, C4 to C8, T3 to T14.
+//
+// It is not IKE (package ike verifies and transports pulls), not a codec (package gdoi), and it knows nothing of cluster
+// peers: what goes to or comes from them passes through package engine to package cluster as Distribute, Adopt, Adopted,
+// Fetch, Fetched, SoftExpired, HardExpired and RootActive.
+//
+// # Driving it
+//
+// New, then Restore with the records of an earlier run, then for every plan Configure, Apply of each effect, Forget. A plan
+// whose commit number is not above Applied is a start-up: it sets the configuration only. HandleX, Do, RootActive, Adopt and
+// Fetch are inputs; after each, drain Next. A Persist comes before every output of the same turn that shows what it holds, so
+// no push number, SPI or registration is seen outside before it is on disk (architecture, "Order is a promise").
+//
+// # Keys and their times
+//
+// A KEK and a TEK have a soft and a hard lifetime. Hard is the configured lifetime. Soft is earlier by the margin
+//
+//	max(lifetime/10, room), at most lifetime/2
+//
+// where room is what it takes to tell everybody: (number-of-retransmission + 1) × retransmission-period for members, for a
+// TEK the activation delay too, and on a root two periods of its cluster. No formula of the original is known; this one is
+// ours. At the soft lifetime S and R make the successor and push it. A new KEK travels under the old one and replaces it; a
+// new TEK is activated after the activation delay, and the old one's hard lifetime becomes twice that delay from now, if that
+// is sooner: its deactivation. Sub-servers make no keys; a quarter of the margin after Soft they ask (C6), at Hard they
+// forget the key and their members (C7).
+//
+// # Push numbers
+//
+// A root counts a push number with every version it distributes, whether it has members of its own or not, and sub-servers
+// keep step by the version. So all servers of a cluster number alike under their one KEK, and a member that moves from one to
+// the next does not take the next push for a replay (RFC 6407 section 3.3).
+//
+//	          generate              soft: push under it          hard, delete
+//	(none) ------------> current ------------------> replaced ------------> zeroed
+//	                        \______________________________________________/
+package server

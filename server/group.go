@@ -1,0 +1,285 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"gvpn/commit/step"
+	"gvpn/gdoi"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+// group is one group with its keys and members.
+type group struct {
+	name   string
+	conf   step.Group
+	before step.Group // before the plan in hand: its role picks the tables' column, its policies are T5's "old configuration"
+
+	added     bool // by the plan in hand
+	restored  bool // added, and with keys from disk
+	gone      bool // deleted by the plan in hand
+	forgotten bool
+
+	// The signature key. On a sub-server it is empty: its root's comes in the KEK.
+	sig      turn.RSAKeyPair
+	sigWork  uint64 // the Work that makes it, 0 for none
+	sigRetry time.Time
+	want     bool // a KEK as soon as there is a signature key,
+	wantSubs bool // and tell the sub-servers
+
+	kek *sa.KEK
+	// old is the KEK that members still hold while they have not been told of kek: it carries the pushes until then.
+	old *sa.KEK
+	// How pushes under kek are repeated: as configured when it was made (row 1.9).
+	period  time.Duration
+	retries int
+
+	teks    []sa.TEK      // the last of a name is its current one
+	version uint64        // sa.Update.Version
+	stamp   uint64        // counts every change that a pull under way would notice
+	delay   time.Duration // a sub-server's activation delay: its root's
+
+	members map[place]*member
+	box     *outbox
+
+	rootActive bool      // sub-server only (D4)
+	nextAsk    time.Time // sub-server: not to ask for a successor again before this
+
+	// Within one plan: what was deleted and must still be named to members, and what they were told of already (T7).
+	deleted map[string][]uint32
+	told    map[uint32]bool
+	toldAll bool
+
+	stats    Statistics
+	mismatch Mismatch
+}
+
+// Prepare reports, by name, what of a plan this engine cannot carry out. It changes nothing.
+func (s *Server) Prepare(p *step.Plan) error {
+	var errs []error
+	for _, c := range p.Gateways {
+		if g := c.New; g != nil && g.Side == step.Server && g.Dynamic.Kind != step.None {
+			errs = append(errs, fmt.Errorf("server: gateway %s: dynamic: not yet supported", g.Name))
+		}
+	}
+	for _, c := range p.Groups {
+		if c.New != nil {
+			errs = append(errs, check(c.New)...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func check(g *step.Group) (errs []error) {
+	fault := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("server: group %s: %s", g.Name, fmt.Sprintf(format, args...)))
+	}
+	if g.AntiReplayWindow != 0 {
+		fault("anti-replay-time-window: not yet supported")
+	}
+	c := g.Communication
+	if c != nil && c.Certificate != "" {
+		fault("server-member-communication certificate %s: not yet supported: the server makes its own RSA key", c.Certificate)
+	}
+	if c == nil && len(g.SAs) == 0 {
+		return errs
+	}
+	// What a pull would carry at most: every ipsec-sa with the TEKs that may live side by side.
+	policy := &gdoi.Policy{ActivationDelay: g.ActivationDelay, DeactivationDelay: 2 * g.ActivationDelay}
+	update := sa.Update{Group: g.Name, GroupID: g.ID, ActivationDelay: g.ActivationDelay}
+	for i, x := range g.SAs {
+		if x.KeyBits != 128 && x.KeyBits != 192 && x.KeyBits != 256 {
+			fault("ipsec-sa %s: AES key of %d bits: not supported", x.Name, x.KeyBits)
+			return errs
+		}
+		for j := range maxPerName {
+			t := sa.TEK{
+				Name: x.Name, SPI: uint32(minTEKSPI + i*maxPerName + j), KeyBits: x.KeyBits,
+				Key: make(sa.Secret, x.KeyBits/8), AuthKey: make(sa.Secret, authKeyLength), Policies: x.Policies,
+			}
+			policy.TEKs, update.TEKs = append(policy.TEKs, t), append(update.TEKs, t)
+		}
+	}
+	if len(g.SAs) > 0 {
+		if err := policy.Check(); err != nil {
+			fault("its ipsec-sas do not fit a GDOI message: %v", err)
+		}
+	}
+	if err := update.Check(); err != nil {
+		fault("its ipsec-sas do not fit a record: %v", err)
+	}
+	return errs
+}
+
+// Configure takes over the new configuration of a plan. Groups that it deletes stay until Forget, so that effects still reach
+// their members.
+func (s *Server) Configure(now time.Time, p *step.Plan) {
+	defer s.end()
+	s.replay = p.Commit != 0 && p.Commit <= s.applied
+	for _, g := range s.groups {
+		g.before, g.added, g.restored = g.conf, false, false
+		g.deleted, g.told, g.toldAll = make(map[string][]uint32), make(map[uint32]bool), false
+	}
+	for _, c := range p.Groups {
+		switch {
+		case c.New == nil && c.Old != nil:
+			if g := s.groups[c.Old.Name]; g != nil {
+				g.gone = true
+			}
+		case c.New != nil:
+			s.setGroup(now, c.New)
+		}
+	}
+}
+
+func (s *Server) setGroup(now time.Time, conf *step.Group) {
+	g := s.groups[conf.Name]
+	if g == nil {
+		g = &group{
+			name: conf.Name, conf: copyGroup(conf), added: true,
+			members: make(map[place]*member),
+			deleted: make(map[string][]uint32), told: make(map[uint32]bool),
+			period: defaultPeriod, retries: defaultRetries,
+		}
+		g.before = g.conf
+		g.box = &outbox{group: g, lanes: make(map[lanePlace]*lane)}
+		s.groups[g.name] = g
+		if r := s.saved[g.name]; r != nil {
+			s.adoptSaved(now, g, r)
+			delete(s.saved, g.name)
+		}
+	}
+	if g.conf.Role != conf.Role {
+		g.rootActive = false
+	}
+	g.conf = copyGroup(conf)
+	g.stamp++
+	if g.conf.Role != step.SubServer && g.conf.Communication != nil {
+		s.needKey(g)
+	}
+}
+
+// copyGroup makes the engine's own copy of a configured group; slices are shared, since nobody writes to them.
+func copyGroup(g *step.Group) step.Group {
+	c := *g
+	if c.Communication != nil {
+		comm := *c.Communication
+		c.Communication = &comm
+	}
+	return c
+}
+
+// Forget ends a plan: what it deleted goes, and the plan counts as carried out.
+func (s *Server) Forget(now time.Time, p *step.Plan) {
+	defer s.end()
+	for _, g := range s.sorted() {
+		switch {
+		case g.gone:
+			s.forget(g)
+		case g.restored:
+			s.tick(now, g)
+			s.fill(now, g)
+		case s.replay && g.added:
+			s.fill(now, g)
+		}
+		if g.old != nil { // nobody is left to be told of the new one
+			g.old.Zero()
+			g.old = nil
+			s.dirty[g] = true
+		}
+		g.before, g.added, g.restored = g.conf, false, false
+	}
+	// The first plan after a start holds every group that there is; records of others are of groups deleted meanwhile.
+	for _, name := range slices.Sorted(maps.Keys(s.saved)) {
+		for _, k := range s.saved[name].keys {
+			s.records[k] = nil
+		}
+		s.saved[name].state.zero()
+		delete(s.saved, name)
+	}
+	if p.Commit > s.applied {
+		s.applied = p.Commit
+		s.records[commitKey] = appendUint64(nil, p.Commit)
+	}
+	s.replay = false
+}
+
+// Applied is the number of the last commit whose plan was carried out to its end, 0 if none.
+func (s *Server) Applied() uint64 { return s.applied }
+
+// forget drops a deleted group. What is still on its way to members goes on without it (T14).
+func (s *Server) forget(g *group) {
+	s.deleteKeys(g)
+	s.unregister(g, func(*member) bool { return true })
+	maps.DeleteFunc(s.pulls, func(_ exchange, p *pull) bool { return p.group == g })
+	g.forgotten = true
+	delete(s.groups, g.name)
+	delete(s.dirty, g)
+	s.records[g.key()] = nil
+	g.box.group = nil
+	if len(g.box.pushes) > 0 {
+		s.lastBox++
+		g.box.number = s.lastBox
+		s.leaving = append(s.leaving, g.box)
+		s.saveBox(g.box)
+	}
+}
+
+// unregister forgets the registrations that pick chooses. Pushes with keys for them stop; deletions go on (T11, T14).
+func (s *Server) unregister(g *group, pick func(*member) bool) {
+	for _, m := range g.sorted() {
+		if !pick(m) {
+			continue
+		}
+		delete(g.members, m.place())
+		s.records[m.key()] = nil
+		if l := g.box.lanes[m.lane()]; l != nil {
+			s.cancel(l, func(d *delivery) bool { return d.push.keys })
+		}
+		g.stamp++
+	}
+}
+
+// sorted lists the members by gateway and address.
+func (g *group) sorted() []*member {
+	return slices.SortedFunc(maps.Values(g.members), func(a, b *member) int { return a.place().compare(b.place()) })
+}
+
+// total is the number of registered members over all groups (M4).
+func (s *Server) total() (n int) {
+	for _, g := range s.groups {
+		n += len(g.members)
+	}
+	return n
+}
+
+// ready reports whether g has what a member must be given.
+func (g *group) ready() bool {
+	if g.gone || g.sigWork != 0 && g.kek == nil || g.kek == nil && len(g.teks) == 0 {
+		return false
+	}
+	if g.conf.Role == step.SubServer { // it hands out what its root has, whatever it would have made of it itself (T13)
+		return true
+	}
+	if (g.kek != nil) != (g.conf.Communication != nil) {
+		return false
+	}
+	for _, x := range g.conf.SAs {
+		if g.current(x.Name) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// activationDelay is how long a member that has an older TEK waits before it sends with a new one.
+func (g *group) activationDelay() time.Duration {
+	if g.conf.Role == step.SubServer && g.delay != 0 {
+		return g.delay
+	}
+	return g.conf.ActivationDelay
+}

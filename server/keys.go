@@ -1,0 +1,406 @@
+package server
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"gvpn/commit/step"
+	"gvpn/gdoi"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+const (
+	authKeyLength = 32 // HMAC-SHA-256 (RFC 4868 section 2.1.1)
+	// maxPerName is how many TEKs of one ipsec-sa live side by side: members take up to four for the same traffic.
+	maxPerName = 3
+)
+
+// margin is how long before the hard lifetime the successor is made: see doc.go.
+func margin(lifetime, room time.Duration) time.Duration {
+	return min(max(lifetime/10, room), lifetime/2)
+}
+
+// room is how long it may take until every member has a push, and on a root every sub-server before that.
+func (g *group) room() time.Duration {
+	period, retries := defaultPeriod, defaultRetries
+	if c := g.conf.Communication; c != nil {
+		period, retries = c.Retransmission, c.Retries
+	}
+	d := time.Duration(retries+1) * period
+	if g.conf.Role == step.RootServer {
+		d += 2 * g.conf.PeerPeriod
+	}
+	return d
+}
+
+// lateSoft is when a sub-server asks for the successor: after its root should have sent it (C6).
+func lateSoft(soft, hard time.Time) time.Time { return soft.Add(hard.Sub(soft) / 4) }
+
+// current is the index of the current TEK of an ipsec-sa, -1 if it has none.
+func (g *group) current(name string) int {
+	for i := len(g.teks) - 1; i >= 0; i-- {
+		if g.teks[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// isCurrent reports whether no newer TEK of the same name follows g.teks[i].
+func (g *group) isCurrent(i int) bool { return g.current(g.teks[i].Name) == i }
+
+// configured returns the configuration of an ipsec-sa, nil if there is none of that name.
+func (g *group) configured(name string) *step.IPsecSA {
+	for i := range g.conf.SAs {
+		if g.conf.SAs[i].Name == name {
+			return &g.conf.SAs[i]
+		}
+	}
+	return nil
+}
+
+// carrier is the KEK that the members hold, under which a push reaches them; nil if they hold none.
+func (g *group) carrier() *sa.KEK {
+	if g.old != nil {
+		return g.old
+	}
+	return g.kek
+}
+
+// needKey sees to it that g has a signature key, or gets one. It reports whether it is there.
+func (s *Server) needKey(g *group) bool {
+	switch {
+	case len(g.sig.Private) > 0:
+		return true
+	case g.kek != nil && len(g.kek.SigPrivate) > 0: // a sub-server that becomes the root goes on with the cluster's
+		g.sig = turn.RSAKeyPair{Public: bytes.Clone(g.kek.SigPublic), Private: g.kek.SigPrivate.Clone()}
+		s.dirty[g] = true
+		return true
+	case g.sigWork == 0:
+		g.sigRetry = time.Time{}
+		g.sigWork = s.ask(job{group: g}, turn.RSAKey{Bits: sigKeyBits})
+	}
+	return false
+}
+
+// keyMade takes over a group's signature key, and makes the KEK that waited for it.
+func (s *Server) keyMade(now time.Time, g *group, r turn.Result) {
+	g.sigWork = 0
+	pair, ok := r.Value.(turn.RSAKeyPair)
+	switch {
+	case r.Err != nil || !ok:
+		g.sigRetry = now.Add(workRetry)
+		s.notify(turn.Error, "GKSD_SIGNATURE_KEY_FAILED", fmt.Sprintf("group %s: no signature key could be made: %v", g.name, r.Err))
+		return
+	case g.forgotten || g.conf.Role == step.SubServer || g.conf.Communication == nil:
+		pair.Private.Zero()
+		return
+	}
+	g.sig = pair
+	s.dirty[g] = true
+	if g.want {
+		subs := g.wantSubs
+		g.want, g.wantSubs = false, false
+		s.makeKEK(now, g)
+		if subs {
+			s.sendKEK(now, g, true)
+		}
+	}
+}
+
+// makeKEK gives g a new KEK of its current configuration. Members are not told yet: until sendKEK the old one carries the
+// pushes. Without a signature key it is made when that is there.
+func (s *Server) makeKEK(now time.Time, g *group) {
+	c := g.conf.Communication
+	if c == nil || g.conf.Role == step.SubServer {
+		return
+	}
+	if !s.needKey(g) {
+		g.want = true
+		return
+	}
+	k := &sa.KEK{
+		SPI: s.kekSPI(), KeyBits: c.KeyBits, IV: [16]byte(s.draw(16)), Key: s.draw(c.KeyBits / 8),
+		SigHash: c.SigHash, SigPublic: bytes.Clone(g.sig.Public), SigPrivate: g.sig.Private.Clone(),
+		Ack:     gdoi.AckKEKSHA256, // whatever the signature's hash: every member can do HMAC-SHA-256
+		Created: now, Hard: now.Add(c.Lifetime),
+	}
+	k.Soft = k.Hard.Add(-margin(c.Lifetime, g.room()))
+	s.setKEK(g, k)
+	g.period, g.retries = c.Retransmission, c.Retries
+	s.notify(turn.Info, "GKSD_KEK_CREATED", fmt.Sprintf("group %s: new KEK, lifetime %v", g.name, c.Lifetime))
+}
+
+// setKEK replaces the KEK. What members hold stays as the carrier; one that they never heard of is destroyed.
+func (s *Server) setKEK(g *group, k *sa.KEK) {
+	if g.old == nil {
+		g.old = g.kek
+	} else {
+		g.kek.Zero()
+	}
+	g.kek = k
+	g.stamp++
+	s.dirty[g] = true
+}
+
+// kekSPI draws a KEK SPI: no octet zero (old peers compare it as a C string), and not in use.
+func (s *Server) kekSPI() (spi [16]byte) {
+	for {
+		for i := range spi {
+			for spi[i] = 0; spi[i] == 0; {
+				spi[i] = s.draw(1)[0]
+			}
+		}
+		if !slices.ContainsFunc(s.sorted(), func(g *group) bool { return g.kek != nil && g.kek.SPI == spi }) {
+			return spi
+		}
+	}
+}
+
+// tekSPI draws a TEK SPI that no group uses; 1..255 are reserved (RFC 4303 section 2.1) and 0 means all (RFC 6407 section 5.9).
+func (s *Server) tekSPI() uint32 {
+	for {
+		spi := binary.BigEndian.Uint32(s.draw(4))
+		if spi < minTEKSPI {
+			continue
+		}
+		if !slices.ContainsFunc(s.sorted(), func(g *group) bool { return g.has(spi) }) {
+			return spi
+		}
+	}
+}
+
+func (g *group) has(spi uint32) bool {
+	return slices.ContainsFunc(g.teks, func(t sa.TEK) bool { return t.SPI == spi })
+}
+
+// makeTEK gives an ipsec-sa a new TEK of its current configuration.
+func (s *Server) makeTEK(now time.Time, g *group, x *step.IPsecSA) {
+	t := sa.TEK{
+		Name: x.Name, SPI: s.tekSPI(), KeyBits: x.KeyBits, Key: s.draw(x.KeyBits / 8), AuthKey: s.draw(authKeyLength),
+		Policies: slices.Clone(x.Policies), Created: now, Hard: now.Add(x.Lifetime), Activate: now,
+	}
+	t.Soft = t.Hard.Add(-margin(x.Lifetime, g.room()+g.conf.ActivationDelay))
+	if g.current(x.Name) >= 0 {
+		t.Activate = now.Add(g.conf.ActivationDelay)
+	}
+	s.addTEK(now, g, t)
+	s.notify(turn.Info, "GKSD_TEK_CREATED", fmt.Sprintf("group %s: new TEK for ipsec-sa %s, SPI %#08x, lifetime %v", g.name, x.Name, t.SPI, x.Lifetime))
+}
+
+// addTEK makes t the current TEK of its name. Older ones end at their deactivation: twice the activation delay from now.
+func (s *Server) addTEK(now time.Time, g *group, t sa.TEK) {
+	end := now.Add(2 * g.activationDelay())
+	older := 0
+	for i := len(g.teks) - 1; i >= 0; i-- {
+		o := &g.teks[i]
+		if o.Name != t.Name {
+			continue
+		}
+		if older++; older >= maxPerName {
+			o.Zero()
+			g.teks = slices.Delete(g.teks, i, i+1)
+			continue
+		}
+		if o.Hard.After(end) {
+			o.Hard = end
+		}
+	}
+	g.teks = append(g.teks, t)
+	g.stamp++
+	s.dirty[g] = true
+}
+
+// dropTEKs destroys the TEKs that pick chooses, and returns their SPIs.
+func (s *Server) dropTEKs(g *group, pick func(i int) bool) (spis []uint32) {
+	var gone []int
+	for i := range g.teks {
+		if pick(i) {
+			gone = append(gone, i)
+		}
+	}
+	for _, i := range slices.Backward(gone) {
+		spis = append(spis, g.teks[i].SPI)
+		g.teks[i].Zero()
+		g.teks = slices.Delete(g.teks, i, i+1)
+	}
+	if len(spis) > 0 {
+		slices.Reverse(spis)
+		g.stamp++
+		s.dirty[g] = true
+	}
+	return spis
+}
+
+// dropKEK destroys the KEK, and the one before it if members still hold that.
+func (s *Server) dropKEK(g *group) {
+	if g.kek == nil && g.old == nil && !g.want {
+		return
+	}
+	g.kek.Zero()
+	g.old.Zero()
+	g.kek, g.old, g.want, g.wantSubs = nil, nil, false, false
+	g.stamp++
+	s.dirty[g] = true
+}
+
+// deleteKeys destroys every key of the group, its signature key too. What pushes under way need is theirs (T11, T14).
+func (s *Server) deleteKeys(g *group) {
+	s.dropKEK(g)
+	for i := range g.teks {
+		g.deleted[g.teks[i].Name] = append(g.deleted[g.teks[i].Name], g.teks[i].SPI)
+	}
+	s.dropTEKs(g, func(int) bool { return true })
+	s.dropSignatureKey(g)
+}
+
+// fill makes what g should have and has not: after a restart.
+func (s *Server) fill(now time.Time, g *group) {
+	if g.conf.Role == step.SubServer {
+		return
+	}
+	if g.conf.Communication != nil && g.kek == nil && !g.want {
+		s.makeKEK(now, g)
+	}
+	for i := range g.conf.SAs {
+		if x := &g.conf.SAs[i]; g.current(x.Name) < 0 {
+			s.makeTEK(now, g, x)
+		}
+	}
+}
+
+// tick does what the lifetimes of g's keys ask for.
+func (s *Server) tick(now time.Time, g *group) {
+	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	if due(g.sigRetry) {
+		g.sigRetry = time.Time{}
+		s.needKey(g)
+	}
+	dead := s.expire(now, g)
+	if g.conf.Role == step.SubServer {
+		switch {
+		case dead: // C7
+			s.unregister(g, func(*member) bool { return true })
+			g.rootActive = false
+			s.notify(turn.Warning, "GKSD_HARD_LIFETIME", fmt.Sprintf("group %s: an SA reached its hard lifetime without a successor: members deleted", g.name))
+			s.emit(HardExpired{Group: g.name})
+		case g.asks() && due(g.askTime()): // C6
+			g.nextAsk = now.Add(askPeriod)
+			s.emit(SoftExpired{Group: g.name})
+		}
+		return
+	}
+	kek := g.conf.Communication != nil && (g.kek == nil && dead || g.kek != nil && due(g.kek.Soft))
+	var names []string
+	for i := range g.conf.SAs {
+		x := &g.conf.SAs[i]
+		if c := g.current(x.Name); c < 0 && dead || c >= 0 && due(g.teks[c].Soft) {
+			names = append(names, x.Name)
+		}
+	}
+	s.rekey(now, g, kek, names)
+}
+
+// askPeriod is how long a sub-server waits before it asks for the same successor again.
+const askPeriod = 30 * time.Second
+
+// rekey replaces the KEK and the TEKs of the named ipsec-sas, and tells everybody. New TEKs travel under the new KEK, in a
+// push of their own (RFC 6407 section 7.4.1).
+func (s *Server) rekey(now time.Time, g *group, kek bool, names []string) {
+	if kek {
+		s.makeKEK(now, g)
+		s.sendKEK(now, g, true)
+	}
+	for _, name := range names {
+		if x := g.configured(name); x != nil {
+			s.makeTEK(now, g, x)
+		}
+	}
+	if len(names) > 0 {
+		s.sendTEKs(now, g, true, func(name string) bool { return slices.Contains(names, name) })
+	}
+}
+
+// expire destroys what is dead. It reports whether a key died that had no successor; on a standalone or root server the
+// members of a KEK that died cannot be told anything any more, so they go.
+func (s *Server) expire(now time.Time, g *group) (dead bool) {
+	if g.kek != nil && !now.Before(g.kek.Hard) {
+		s.dropKEK(g)
+		dead = true
+		if g.conf.Role != step.SubServer {
+			s.unregister(g, func(*member) bool { return true })
+			s.notify(turn.Warning, "GKSD_HARD_LIFETIME", fmt.Sprintf("group %s: the KEK reached its hard lifetime: members deleted", g.name))
+		}
+	}
+	s.dropTEKs(g, func(i int) bool {
+		if now.Before(g.teks[i].Hard) {
+			return false
+		}
+		dead = dead || g.isCurrent(i)
+		return true
+	})
+	return dead
+}
+
+// asks reports whether a sub-server has a key that will need a successor.
+func (g *group) asks() bool { return g.kek != nil || len(g.teks) > 0 }
+
+// askTime is when a sub-server asks its root next.
+func (g *group) askTime() (first time.Time) {
+	take := func(soft, hard time.Time) {
+		if t := lateSoft(soft, hard); first.IsZero() || t.Before(first) {
+			first = t
+		}
+	}
+	if g.kek != nil {
+		take(g.kek.Soft, g.kek.Hard)
+	}
+	for i := range g.teks {
+		if g.isCurrent(i) {
+			take(g.teks[i].Soft, g.teks[i].Hard)
+		}
+	}
+	if first.Before(g.nextAsk) {
+		first = g.nextAsk
+	}
+	return first
+}
+
+// deadline is when tick is due next, the zero time for never.
+func (g *group) deadline() (first time.Time) {
+	take := func(t time.Time) {
+		if !t.IsZero() && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	take(g.sigRetry)
+	sub := g.conf.Role == step.SubServer
+	if sub && g.asks() {
+		take(g.askTime())
+	}
+	if g.kek != nil {
+		take(g.kek.Hard)
+		if !sub && g.conf.Communication != nil {
+			take(g.kek.Soft)
+		}
+	}
+	for i := range g.teks {
+		take(g.teks[i].Hard)
+		if !sub && g.isCurrent(i) && g.configured(g.teks[i].Name) != nil {
+			take(g.teks[i].Soft)
+		}
+	}
+	return first
+}
+
+func (s *Server) dropSignatureKey(g *group) {
+	g.sig.Private.Zero()
+	g.sig = turn.RSAKeyPair{}
+	g.sigWork = 0 // a key that comes in now belongs to what was deleted
+	g.sigRetry = time.Time{}
+	s.dirty[g] = true
+}

@@ -1,0 +1,483 @@
+package server
+
+import (
+	"bytes"
+	"cmp"
+	"container/heap"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"gvpn/commit/step"
+	"gvpn/gdoi"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+// A GROUPKEY-PUSH on its way (rules M8, T11, T14):
+//
+//	       signature      Persist, then first in its lane
+//	made ------------> sealed ------------> sent --+-- acknowledged -------------------> done
+//	  \                   |                  ^  |  |
+//	   \                  |    every period  +--+  +-- retries spent: unacknowledged --> done, member may go
+//	    \_________________|__________________________ cancelled -----------------------> done
+
+// pushID is what an acknowledgement names.
+type pushID struct {
+	spi [16]byte
+	seq uint32
+}
+
+// push is one GROUPKEY-PUSH. It owns all it needs, so that the group's keys can be destroyed while it is under way.
+type push struct {
+	id      pushID
+	box     *outbox
+	work    uint64    // its signature, until that is there
+	message []byte    // unsigned, in the clear; nil once sealed
+	kek     *sa.KEK   // to seal it with; nil once sealed
+	sealed  []byte    // the datagram
+	ackKey  sa.Secret // nil: no acknowledgement is asked for
+	keys    bool      // it carries keys, not only deletions
+	again   bool      // sent by an earlier run: members may have acknowledged it, so nobody is judged by it
+	period  time.Duration
+	retries int
+	open    []*delivery // in order of member
+}
+
+// delivery is a push to one member.
+type delivery struct {
+	push  *push
+	lane  *lane
+	sent  int
+	due   time.Time // to be sent again, or given up
+	index int       // in the heap; -1 if not sent yet
+}
+
+// lanePlace is where pushes go to, and from where.
+type lanePlace struct{ local, remote netip.AddrPort }
+
+// lane is the pushes to one member in their order. The next is sent when the one before it is done, since a member refuses
+// push numbers that come late (RFC 6407 section 5.7), unless the member never acknowledges anything.
+type lane struct {
+	lanePlace
+	box    *outbox
+	member *member // nil if it was not registered any more at a restart
+	queue  []*delivery
+}
+
+// outbox is the pushes of one group.
+type outbox struct {
+	group  *group // nil: the group is gone, and number names the record
+	number uint64
+	lanes  map[lanePlace]*lane
+	pushes []*push // in order of making
+}
+
+func (m *member) lane() lanePlace { return lanePlace{m.local, m.remote} }
+
+// send makes a push with number seq for all registered members. kek seals it; it is copied.
+func (s *Server) send(now time.Time, g *group, kek *sa.KEK, seq uint32, content gdoi.Push) {
+	if len(g.members) == 0 {
+		return
+	}
+	content.Seq = seq
+	p := &push{
+		id: pushID{kek.SPI, seq}, box: g.box, kek: kek.Clone(), message: gdoi.PushMessage(kek, &content, now),
+		ackKey: gdoi.AckKey(kek), keys: content.Policy != nil, period: g.period, retries: g.retries,
+	}
+	for _, m := range g.sorted() {
+		s.enqueue(p, m.lane(), m)
+	}
+	s.start(p)
+	s.dirty[g] = true
+}
+
+func (s *Server) enqueue(p *push, at lanePlace, m *member) {
+	l := p.box.lanes[at]
+	if l == nil {
+		l = &lane{lanePlace: at, box: p.box}
+		p.box.lanes[at] = l
+	}
+	if m != nil {
+		l.member = m
+	}
+	d := &delivery{push: p, lane: l, index: -1}
+	l.queue = append(l.queue, d)
+	p.open = append(p.open, d)
+}
+
+// start lets a push that is not sealed be signed.
+func (s *Server) start(p *push) {
+	p.box.pushes = append(p.box.pushes, p)
+	s.pushes[p.id] = p
+	if p.sealed == nil {
+		p.work = s.ask(job{push: p}, turn.RSASign{
+			Private: p.kek.SigPrivate.Clone(), Hash: p.kek.SigHash, Message: gdoi.SignInput(p.message),
+		})
+	}
+}
+
+// signed seals a push and sends it.
+func (s *Server) signed(now time.Time, p *push, r turn.Result) {
+	p.work = 0
+	if len(p.open) == 0 {
+		return
+	}
+	signature, ok := r.Value.([]byte)
+	if r.Err != nil || !ok {
+		s.notify(turn.Error, "GKSD_PUSH_NOT_SIGNED", fmt.Sprintf("push %d could not be signed: %v", p.id.seq, r.Err))
+		for _, d := range slices.Clone(p.open) {
+			s.close(d)
+			s.advance(now, d.lane)
+		}
+		return
+	}
+	p.sealed = gdoi.SealPush(p.kek, p.message, signature)
+	clear(p.message)
+	p.kek.Zero()
+	p.message, p.kek = nil, nil
+	s.save(p.box)
+	for _, d := range slices.Clone(p.open) {
+		s.advance(now, d.lane)
+	}
+}
+
+// save has an outbox's record written.
+func (s *Server) save(b *outbox) {
+	if b.group != nil {
+		s.dirty[b.group] = true
+	} else {
+		s.saveBox(b)
+	}
+}
+
+// advance sends what is next in a lane.
+func (s *Server) advance(now time.Time, l *lane) {
+	for _, d := range l.queue {
+		if d.push.sealed == nil {
+			return
+		}
+		if d.sent == 0 {
+			s.transmit(now, d)
+		}
+		if l.member == nil || !l.member.silent {
+			return
+		}
+	}
+}
+
+func (s *Server) transmit(now time.Time, d *delivery) {
+	p := d.push
+	d.sent++
+	s.emit(turn.Transmit{Local: d.lane.local, Remote: d.lane.remote, Datagram: bytes.Clone(p.sealed)})
+	if g := p.box.group; g != nil {
+		if d.sent == 1 {
+			g.stats.PushSent++
+		} else {
+			g.stats.PushRetransmitted++
+		}
+		g.stats.bytes += uint64(len(p.sealed))
+		g.stats.packets++
+	}
+	if d.sent == 1 && d.lane.member != nil {
+		d.lane.member.sent++
+	}
+	wait := p.period
+	if d.sent > p.retries && p.ackKey != nil { // RFC 8263 section 6: wait at least 10 s before it counts as missing
+		wait = max(wait, minAckWait)
+	}
+	d.due = now.Add(wait)
+	if d.index < 0 {
+		heap.Push(&s.due, d)
+	} else {
+		heap.Fix(&s.due, d.index)
+	}
+}
+
+// retransmit sends again what was not acknowledged, and gives up what was sent often enough.
+func (s *Server) retransmit(now time.Time) {
+	for len(s.due) > 0 && !now.Before(s.due[0].due) {
+		d := s.due[0]
+		if d.sent <= d.push.retries {
+			s.transmit(now, d)
+			continue
+		}
+		s.close(d)
+		if d.push.ackKey != nil {
+			s.missed(d)
+		}
+		s.advance(now, d.lane)
+	}
+}
+
+// missed draws the consequence of a push that a member did not acknowledge: one that has acknowledged before is gone, says
+// M8; one that never has may not know acknowledgements, and stays (RFC 8263 section 6).
+func (s *Server) missed(d *delivery) {
+	g, m := d.push.box.group, d.lane.member
+	if g != nil {
+		g.stats.PushUnacknowledged++
+	}
+	if m == nil {
+		return
+	}
+	m.unacked++
+	switch {
+	case d.push.again:
+	case !m.acknowledges:
+		m.silent = true
+	case g != nil && g.members[m.place()] == m:
+		delete(g.members, m.place())
+		s.records[m.key()] = nil
+		s.cancel(d.lane, func(*delivery) bool { return true })
+		s.notify(turn.Warning, "GKSD_MEMBER_REMOVED", fmt.Sprintf("group %s: member %s (%v) did not acknowledge push %d and is removed", g.name, m.gateway, m.remote.Addr(), d.push.id.seq))
+	}
+}
+
+// close ends a delivery, and the push with its last one.
+func (s *Server) close(d *delivery) {
+	if d.index >= 0 {
+		heap.Remove(&s.due, d.index)
+	}
+	l, p := d.lane, d.push
+	if i := slices.Index(l.queue, d); i >= 0 {
+		l.queue = slices.Delete(l.queue, i, i+1)
+	}
+	if len(l.queue) == 0 {
+		delete(l.box.lanes, l.lanePlace)
+	}
+	if i, ok := slices.BinarySearchFunc(p.open, d, compareDeliveries); ok {
+		p.open = slices.Delete(p.open, i, i+1)
+	}
+	if len(p.open) > 0 {
+		return
+	}
+	p.zero()
+	delete(s.work, p.work)
+	delete(s.pushes, p.id)
+	b := p.box
+	if i := slices.Index(b.pushes, p); i >= 0 {
+		b.pushes = slices.Delete(b.pushes, i, i+1)
+	}
+	s.save(b)
+	if b.group == nil && len(b.pushes) == 0 {
+		s.leaving = slices.DeleteFunc(s.leaving, func(o *outbox) bool { return o == b })
+	}
+}
+
+func compareDeliveries(a, b *delivery) int { return a.lane.compare(b.lane.lanePlace) }
+
+func (p lanePlace) compare(q lanePlace) int {
+	return cmp.Or(p.remote.Compare(q.remote), p.local.Compare(q.local))
+}
+
+func (p *push) zero() {
+	clear(p.message)
+	p.kek.Zero()
+	p.ackKey.Zero()
+}
+
+// cancel ends the deliveries of a lane that pick chooses, without a verdict.
+func (s *Server) cancel(l *lane, pick func(*delivery) bool) {
+	for _, d := range slices.Clone(l.queue) {
+		if pick(d) {
+			s.close(d)
+		}
+	}
+}
+
+// HandleDatagram takes a GROUPKEY-PUSH-ACK (RFC 8263 section 5): one that names a push under way to the address that it comes
+// from, by a member that holds the KEK. Anything else is counted and dropped.
+func (s *Server) HandleDatagram(now time.Time, local, remote netip.AddrPort, b []byte) {
+	defer s.end()
+	a, err := gdoi.ParseAck(b)
+	if err != nil {
+		s.counters.AckMalformed++
+		return
+	}
+	d := s.awaited(a, remote.Addr().Unmap())
+	if d == nil {
+		s.counters.AckUnexpected++
+		return
+	}
+	if !a.Verify(d.push.ackKey) {
+		s.counters.AckInvalid++
+		return
+	}
+	if g := d.push.box.group; g != nil {
+		g.stats.PushAcknowledged++
+	}
+	l := d.lane
+	if m := l.member; m != nil {
+		m.acked++
+		m.silent = false
+		if !m.acknowledges {
+			m.acknowledges = true
+			s.members[m] = true
+		}
+	}
+	s.close(d)
+	s.advance(now, l)
+}
+
+// awaited finds the delivery that an acknowledgement from addr may be for.
+func (s *Server) awaited(a gdoi.Ack, addr netip.Addr) *delivery {
+	p := s.pushes[pushID{a.SPI, a.Seq}]
+	if p == nil || p.ackKey == nil || a.Member != addr {
+		return nil
+	}
+	for _, d := range p.open {
+		if d.sent > 0 && d.lane.remote.Addr() == addr {
+			return d
+		}
+	}
+	return nil
+}
+
+// dueHeap orders deliveries by due time, and those of the same time by member and number so that a run can be repeated.
+type dueHeap []*delivery
+
+func (h dueHeap) Len() int { return len(h) }
+func (h dueHeap) Less(i, j int) bool {
+	a, b := h[i], h[j]
+	return cmp.Or(a.due.Compare(b.due), compareDeliveries(a, b), cmp.Compare(a.push.id.seq, b.push.id.seq),
+		bytes.Compare(a.push.id.spi[:], b.push.id.spi[:])) < 0
+}
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+// Push implements heap.Interface.
+func (h *dueHeap) Push(x any) {
+	d := x.(*delivery)
+	d.index = len(*h)
+	*h = append(*h, d)
+}
+
+// Pop implements heap.Interface.
+func (h *dueHeap) Pop() any {
+	old := *h
+	d := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	d.index = -1
+	return d
+}
+
+// numbered counts a change of g's SAs: a root gives it a version, and every server that pushes it a push number under the
+// KEK that carries it. A root counts whether it has members or not, since its sub-servers keep step (doc.go).
+func (g *group) numbered(kek *sa.KEK, root bool) uint32 {
+	if root {
+		g.version++
+	}
+	if kek == nil {
+		return 0
+	}
+	if root || len(g.members) > 0 {
+		kek.Seq++
+	}
+	return kek.Seq
+}
+
+// distribute hands a change to the cluster engine.
+func (s *Server) distribute(g *group, u sa.Update) {
+	u.Group, u.GroupID, u.Version, u.ActivationDelay = g.name, g.conf.ID, g.version, g.conf.ActivationDelay
+	s.dirty[g] = true
+	s.emit(Distribute{Group: g.name, Update: u.Clone()})
+}
+
+// rootNow reports whether g is distributed: it is a root's, or was before the plan in hand.
+func (g *group) rootNow() bool {
+	return g.conf.Role == step.RootServer || g.before.Role == step.RootServer
+}
+
+// sendKEK tells members, and sub-servers too if subs, of the KEK made last: under the one before it.
+func (s *Server) sendKEK(now time.Time, g *group, subs bool) {
+	subs = subs && g.rootNow()
+	if g.kek == nil {
+		g.wantSubs = g.want && (g.wantSubs || subs)
+		return
+	}
+	if g.old == nil && !subs {
+		return
+	}
+	seq := g.numbered(g.old, subs)
+	if subs {
+		s.distribute(g, sa.Update{KEK: g.kek})
+	}
+	if g.old != nil {
+		s.send(now, g, g.old, seq, gdoi.Push{Policy: &gdoi.Policy{KEK: g.kek}})
+		g.old.Zero()
+		g.old = nil
+	}
+	s.dirty[g] = true
+}
+
+// sendTEKs tells members, and sub-servers too if subs, of the current TEKs that pick chooses. Members are told once in a plan.
+func (s *Server) sendTEKs(now time.Time, g *group, subs bool, pick func(name string) bool) {
+	subs = subs && g.rootNow()
+	var all, fresh []sa.TEK
+	for i := range g.teks {
+		if !g.isCurrent(i) || !pick(g.teks[i].Name) {
+			continue
+		}
+		all = append(all, g.teks[i])
+		if !g.told[g.teks[i].SPI] {
+			fresh = append(fresh, g.teks[i])
+		}
+	}
+	kek := g.carrier()
+	if subs && len(all) > 0 {
+		seq := g.numbered(kek, true)
+		s.distribute(g, sa.Update{TEKs: all})
+		s.pushTEKs(now, g, kek, seq, fresh)
+	} else if len(fresh) > 0 {
+		s.pushTEKs(now, g, kek, g.numbered(kek, false), fresh)
+	}
+}
+
+func (s *Server) pushTEKs(now time.Time, g *group, kek *sa.KEK, seq uint32, teks []sa.TEK) {
+	for i := range teks {
+		g.told[teks[i].SPI] = true
+	}
+	if kek != nil && len(teks) > 0 {
+		delay := g.activationDelay()
+		s.send(now, g, kek, seq, gdoi.Push{Policy: &gdoi.Policy{TEKs: teks, ActivationDelay: delay, DeactivationDelay: 2 * delay}})
+	}
+	s.dirty[g] = true
+}
+
+// sendDelete tells members, and sub-servers too if subs, that TEKs or the KEK are gone.
+func (s *Server) sendDelete(now time.Time, g *group, subs, kek bool, teks []uint32) {
+	if !kek && len(teks) == 0 {
+		return
+	}
+	subs = subs && g.rootNow()
+	under := g.carrier()
+	seq := g.numbered(under, subs)
+	if subs {
+		s.distribute(g, sa.Update{DeleteKEK: kek, DeleteTEKs: teks})
+	}
+	if under != nil {
+		s.send(now, g, under, seq, gdoi.Push{DeleteKEK: kek, DeleteTEKs: teks})
+	}
+	s.dirty[g] = true
+}
+
+// sendDeleteAll tells members, and sub-servers too if subs, that every SA of the group is gone (RFC 6407 section 5.9).
+func (s *Server) sendDeleteAll(now time.Time, g *group, subs, members bool) {
+	subs = subs && g.rootNow()
+	under := g.carrier()
+	if subs || !g.toldAll {
+		seq := g.numbered(under, subs)
+		if subs {
+			s.distribute(g, sa.Update{DeleteAll: true, DeleteMembers: members})
+		}
+		if under != nil && !g.toldAll {
+			s.send(now, g, under, seq, gdoi.Push{DeleteAll: true})
+		}
+	}
+	g.toldAll = true
+	s.dirty[g] = true
+}

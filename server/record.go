@@ -1,0 +1,504 @@
+package server
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"gvpn/gdoi"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+// The records on disk. Names are escaped so that keys are printable ASCII without further slashes.
+//
+//	server/commit                        number 8
+//	server/group/NAME/sas                version 1 | sas | old KEK (0 or 1 sas) | public key | private key |
+//	                                     period 4 (ms) | retries 2 | pushes
+//	server/group/NAME/member/GW/ADDRESS  version 1 | gateway | local | remote | since 8 (ms) | updated 8 | flags 1
+//	server/leaving/NUMBER                version 1 | pushes     of a group that is gone (T14)
+//
+//	sas:     length 4 | sa.Update, times from the Unix epoch
+//	pushes:  count 2 | { flags 1 | SPI 16 | number 4 | period 4 | retries 2 |
+//	                     sealed: datagram, ack key   or   not: sas (the KEK), message | count 4 | { local | remote } }
+//	key, datagram, message: length 4 | octets        gateway: length 4 | text
+//	address: length 1 (4 or 16) | address | port 2
+//
+// All of a group's SAs and the pushes that announce them are one record, so that no crash can part a push number from the
+// push that has it.
+const (
+	prefix        = "server/"
+	commitKey     = prefix + "commit"
+	groupPrefix   = prefix + "group/"
+	leavingPrefix = prefix + "leaving/"
+	sasSuffix     = "/sas"
+	memberInfix   = "/member/"
+
+	recordVersion = 1
+)
+
+const (
+	pushSealed = 1 << iota
+	pushKeys
+	pushFlags = 1<<iota - 1
+)
+
+const (
+	memberAcknowledges = 1 << iota
+	memberSilent
+	memberFlags = 1<<iota - 1
+)
+
+func (g *group) key() string { return groupPrefix + escape(g.name) + sasSuffix }
+
+func (m *member) key() string {
+	return groupPrefix + escape(m.group.name) + memberInfix + escape(m.gateway) + "/" + escape(m.remote.Addr().String())
+}
+
+func escape(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.', c == ':':
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
+func unescape(s string) (string, error) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i+3 > len(s) {
+			return "", errors.New("cut escape")
+		}
+		n, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
+		if err != nil {
+			return "", errors.New("bad escape")
+		}
+		b.WriteByte(byte(n))
+		i += 2
+	}
+	return b.String(), nil
+}
+
+var epoch = time.Unix(0, 0).UTC()
+
+func appendUint64(b []byte, n uint64) []byte { return binary.BigEndian.AppendUint64(b, n) }
+
+func appendBytes(b, v []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(v))), v...)
+}
+
+func appendAddrPort(b []byte, a netip.AddrPort) []byte {
+	raw := a.Addr().AsSlice()
+	return binary.BigEndian.AppendUint16(append(append(b, byte(len(raw))), raw...), a.Port())
+}
+
+func appendMillis(b []byte, d time.Duration) []byte {
+	return binary.BigEndian.AppendUint32(b, uint32(d.Milliseconds()))
+}
+
+func appendKEK(b []byte, k *sa.KEK) []byte {
+	return appendBytes(b, sa.AppendUpdate(nil, &sa.Update{Group: "-", KEK: k}, epoch))
+}
+
+func (g *group) record() []byte {
+	u := sa.Update{
+		Group: g.name, GroupID: g.conf.ID, Version: g.version, ActivationDelay: g.delay, Full: true, KEK: g.kek, TEKs: g.teks,
+	}
+	b := appendBytes([]byte{recordVersion}, sa.AppendUpdate(nil, &u, epoch))
+	if g.old != nil {
+		b = appendKEK(append(b, 1), g.old)
+	} else {
+		b = append(b, 0)
+	}
+	b = appendBytes(appendBytes(b, g.sig.Public), g.sig.Private)
+	b = binary.BigEndian.AppendUint16(appendMillis(b, g.period), uint16(g.retries))
+	return g.box.append(b)
+}
+
+func (s *Server) saveBox(b *outbox) {
+	key := leavingPrefix + strconv.FormatUint(b.number, 10)
+	s.records[key] = nil
+	if len(b.pushes) > 0 {
+		s.records[key] = b.append([]byte{recordVersion})
+	}
+}
+
+func (b *outbox) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(b.pushes)))
+	for _, p := range b.pushes {
+		var flags byte
+		if p.sealed != nil {
+			flags |= pushSealed
+		}
+		if p.keys {
+			flags |= pushKeys
+		}
+		dst = append(append(dst, flags), p.id.spi[:]...)
+		dst = binary.BigEndian.AppendUint32(dst, p.id.seq)
+		dst = binary.BigEndian.AppendUint16(appendMillis(dst, p.period), uint16(p.retries))
+		if p.sealed != nil {
+			dst = appendBytes(appendBytes(dst, p.sealed), p.ackKey)
+		} else {
+			dst = appendBytes(appendKEK(dst, p.kek), p.message)
+		}
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.open)))
+		for _, d := range p.open {
+			dst = appendAddrPort(appendAddrPort(dst, d.lane.local), d.lane.remote)
+		}
+	}
+	return dst
+}
+
+func (m *member) record() []byte {
+	b := appendBytes([]byte{recordVersion}, []byte(m.gateway))
+	b = appendAddrPort(appendAddrPort(b, m.local), m.remote)
+	b = appendUint64(appendUint64(b, uint64(m.since.UnixMilli())), uint64(m.updated.UnixMilli()))
+	var flags byte
+	if m.acknowledges {
+		flags |= memberAcknowledges
+	}
+	if m.silent {
+		flags |= memberSilent
+	}
+	return append(b, flags)
+}
+
+// saved is a group as its records have it.
+type saved struct {
+	keys    []string // its records
+	state   savedState
+	members []*member
+}
+
+type savedState struct {
+	update  sa.Update
+	old     *sa.KEK
+	sig     turn.RSAKeyPair
+	period  time.Duration
+	retries int
+	pushes  []savedPush
+}
+
+type savedPush struct {
+	push    *push
+	targets []lanePlace
+}
+
+func (s *savedState) zero() {
+	s.update.Zero()
+	s.old.Zero()
+	s.sig.Private.Zero()
+	for _, p := range s.pushes {
+		p.push.zero()
+	}
+}
+
+// Restore reads the records of an earlier run: every Persist whose key begins with "server/", the last of each key. Others are
+// ignored. It comes before the first Configure, which finds its groups there. An error names the records that could not be
+// read; they are left out, and what they held is made anew.
+func (s *Server) Restore(now time.Time, records map[string][]byte) error {
+	defer s.end()
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(records)) {
+		if !strings.HasPrefix(key, prefix) {
+			continue
+		}
+		if err := s.restore(now, key, records[key]); err != nil {
+			errs = append(errs, fmt.Errorf("server: record %s: %w", key, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Server) restore(now time.Time, key string, value []byte) error {
+	r := &reader{b: value}
+	switch {
+	case key == commitKey:
+		s.applied = r.uint64()
+		return r.end()
+	case strings.HasPrefix(key, leavingPrefix):
+		n, err := strconv.ParseUint(key[len(leavingPrefix):], 10, 64)
+		if err != nil {
+			return errors.New("its key has no number")
+		}
+		r.version()
+		pushes := r.pushes()
+		if err := r.end(); err != nil {
+			return err
+		}
+		s.lastBox = max(s.lastBox, n)
+		b := &outbox{number: n, lanes: make(map[lanePlace]*lane)}
+		s.leaving = append(s.leaving, b)
+		s.resume(now, b, pushes, nil)
+		if len(b.pushes) == 0 {
+			s.saveBox(b)
+		}
+		return nil
+	case strings.HasPrefix(key, groupPrefix):
+		name, rest, _ := strings.Cut(key[len(groupPrefix):], "/")
+		name, err := unescape(name)
+		if err != nil {
+			return err
+		}
+		g := s.saved[name]
+		if g == nil {
+			g = &saved{}
+			s.saved[name] = g
+		}
+		g.keys = append(g.keys, key)
+		switch {
+		case "/"+rest == sasSuffix:
+			st := r.state()
+			if err := r.end(); err != nil {
+				return err
+			}
+			g.state = st
+			return nil
+		case strings.HasPrefix("/"+rest, memberInfix):
+			m := r.member()
+			if err := r.end(); err != nil {
+				return err
+			}
+			g.members = append(g.members, m)
+			return nil
+		}
+	}
+	return errors.New("unknown kind")
+}
+
+// adoptSaved gives a group that is being configured what its records hold.
+func (s *Server) adoptSaved(now time.Time, g *group, r *saved) {
+	st := &r.state
+	g.restored = true
+	g.kek, g.old, g.teks, g.sig = st.update.KEK, st.old, st.update.TEKs, st.sig
+	g.version, g.delay = st.update.Version, st.update.ActivationDelay
+	if st.period > 0 {
+		g.period, g.retries = st.period, st.retries
+	}
+	for _, m := range r.members {
+		m.group = g
+		g.members[m.place()] = m
+	}
+	s.resume(now, g.box, st.pushes, g)
+	s.dirty[g] = true
+}
+
+// resume sends the pushes of an earlier run again. Members that acknowledged them then may say nothing now, so nobody is judged
+// by them.
+func (s *Server) resume(now time.Time, b *outbox, pushes []savedPush, g *group) {
+	for _, saved := range pushes {
+		p := saved.push
+		p.box, p.again = b, true
+		if s.pushes[p.id] != nil {
+			continue // in a leaving record too: a crash came between the two
+		}
+		for _, at := range saved.targets {
+			var m *member
+			if g != nil {
+				for _, c := range g.sorted() {
+					if c.lane() == at {
+						m = c
+					}
+				}
+			}
+			s.enqueue(p, at, m)
+		}
+		if len(p.open) == 0 {
+			p.zero()
+			continue
+		}
+		slices.SortFunc(p.open, compareDeliveries)
+		s.start(p)
+	}
+	for _, p := range slices.Clone(b.pushes) {
+		for _, d := range slices.Clone(p.open) {
+			s.advance(now, d.lane)
+		}
+	}
+}
+
+// reader reads a record; after the first error every read gives zeros.
+type reader struct {
+	b   []byte
+	err error
+}
+
+func (r *reader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf(format, args...)
+	}
+}
+
+func (r *reader) take(n int) []byte {
+	if r.err == nil && (n < 0 || n > len(r.b)) {
+		r.fail("%d octets left, want %d", len(r.b), n)
+	}
+	if r.err != nil {
+		return nil
+	}
+	v := r.b[:n]
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) uint8() byte {
+	if v := r.take(1); v != nil {
+		return v[0]
+	}
+	return 0
+}
+
+func (r *reader) uint16() uint16 {
+	if v := r.take(2); v != nil {
+		return binary.BigEndian.Uint16(v)
+	}
+	return 0
+}
+
+func (r *reader) uint32() uint32 {
+	if v := r.take(4); v != nil {
+		return binary.BigEndian.Uint32(v)
+	}
+	return 0
+}
+
+func (r *reader) uint64() uint64 {
+	if v := r.take(8); v != nil {
+		return binary.BigEndian.Uint64(v)
+	}
+	return 0
+}
+
+// bytes reads octets into memory of their own.
+func (r *reader) bytes() []byte {
+	n := int(r.uint32())
+	return append([]byte(nil), r.take(n)...)
+}
+
+func (r *reader) millis() time.Duration { return time.Duration(r.uint32()) * time.Millisecond }
+
+func (r *reader) time() time.Time { return time.UnixMilli(int64(r.uint64())).UTC() }
+
+func (r *reader) addrPort() netip.AddrPort {
+	n := int(r.uint8())
+	if r.err == nil && n != 4 && n != 16 {
+		r.fail("address of %d octets", n)
+	}
+	a, _ := netip.AddrFromSlice(r.take(n))
+	return netip.AddrPortFrom(a, r.uint16())
+}
+
+func (r *reader) update() sa.Update {
+	n := int(r.uint32())
+	b := r.take(n)
+	if r.err != nil {
+		return sa.Update{}
+	}
+	u, err := sa.ParseUpdate(b, epoch)
+	if err != nil {
+		r.fail("%w", err)
+	}
+	return u
+}
+
+func (r *reader) version() {
+	if v := r.uint8(); r.err == nil && v != recordVersion {
+		r.fail("version %d, this program knows %d", v, recordVersion)
+	}
+}
+
+func (r *reader) end() error {
+	if r.err == nil && len(r.b) != 0 {
+		r.fail("%d octets too many", len(r.b))
+	}
+	return r.err
+}
+
+func (r *reader) state() (st savedState) {
+	r.version()
+	st.update = r.update()
+	switch r.uint8() {
+	case 0:
+	case 1:
+		st.old = r.update().KEK
+	default:
+		r.fail("neither an old KEK nor none")
+	}
+	st.sig.Public = r.bytes()
+	st.sig.Private = r.bytes()
+	st.period, st.retries = r.millis(), int(r.uint16())
+	st.pushes = r.pushes()
+	return st
+}
+
+func (r *reader) pushes() (pushes []savedPush) {
+	for range r.uint16() {
+		if r.err != nil {
+			return nil
+		}
+		flags := r.uint8()
+		if flags&^pushFlags != 0 {
+			r.fail("push flags %#02x unknown", flags)
+		}
+		p := &push{keys: flags&pushKeys != 0}
+		copy(p.id.spi[:], r.take(16))
+		p.id.seq = r.uint32()
+		p.period, p.retries = r.millis(), int(r.uint16())
+		if flags&pushSealed != 0 {
+			p.sealed = r.bytes()
+			if p.ackKey = r.bytes(); len(p.ackKey) == 0 {
+				p.ackKey = nil
+			}
+			if r.err == nil && len(p.sealed) == 0 {
+				r.fail("push without a datagram")
+			}
+		} else {
+			p.kek = r.update().KEK
+			p.message = r.bytes()
+			if r.err == nil && (p.kek == nil || len(p.message) == 0) {
+				r.fail("push without a KEK or a message")
+			}
+			if r.err == nil {
+				p.ackKey = gdoi.AckKey(p.kek)
+			}
+		}
+		saved := savedPush{push: p}
+		for range r.uint32() {
+			if r.err != nil {
+				return nil
+			}
+			local := r.addrPort()
+			saved.targets = append(saved.targets, lanePlace{local, r.addrPort()})
+		}
+		pushes = append(pushes, saved)
+	}
+	return pushes
+}
+
+func (r *reader) member() *member {
+	r.version()
+	m := &member{gateway: string(r.bytes())}
+	m.local, m.remote = r.addrPort(), r.addrPort()
+	m.since, m.updated = r.time(), r.time()
+	flags := r.uint8()
+	if flags&^memberFlags != 0 {
+		r.fail("member flags %#02x unknown", flags)
+	}
+	m.acknowledges, m.silent = flags&memberAcknowledges != 0, flags&memberSilent != 0
+	return m
+}

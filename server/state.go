@@ -1,0 +1,126 @@
+package server
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"gvpn/commit/step"
+	"gvpn/sa"
+)
+
+// State is a copy of what an operator may see. Times are absolute; there is no key in it.
+type State struct {
+	Groups   []GroupState // by name
+	Members  int          // of all groups
+	Counters Counters
+}
+
+// GroupState is one group.
+type GroupState struct {
+	Name            string
+	ID              uint32
+	Role            step.Role
+	Version         uint64 // of its SAs: a root counts its changes, a sub-server has its root's
+	Ready           bool   // has the keys that a member must be given
+	RootActive      bool   // sub-server only (D4)
+	KEK             *KEKState
+	TEKs            []TEKState    // by configured order of ipsec-sas, older before newer
+	Members         []MemberState // by gateway, then address
+	Statistics      Statistics
+	Mismatch        Mismatch
+	PushesPending   int // not done for every member
+	ActivationDelay time.Duration
+}
+
+// KEKState is a KEK without its keys.
+type KEKState struct {
+	InitiatorCookie, ResponderCookie [8]byte // the SPI
+	KeyBits                          int
+	SigHash                          sa.Hash
+	SigKeyBits                       int
+	Seq                              uint32 // of the last push under it
+	Ack                              uint16 // RFC 8263's type of acknowledgement, 0 for none
+	Created, Soft, Hard              time.Time
+	Period                           time.Duration // retransmission-period and number-of-retransmission of its pushes
+	Retries                          int
+	Bytes, Packets                   uint64 // pushes sent for the group, repeated ones too
+}
+
+// TEKState is a TEK without its keys.
+type TEKState struct {
+	Name                          string
+	SPI                           uint32
+	KeyBits                       int
+	Policies                      []sa.Policy
+	Created, Soft, Hard, Activate time.Time
+	Current                       bool // false: replaced, and lives until its deactivation
+}
+
+// MemberState is a registered member.
+type MemberState struct {
+	Gateway                                               string
+	Local, Remote                                         netip.AddrPort
+	Registered, Updated                                   time.Time
+	Pulls, PushSent, PushAcknowledged, PushUnacknowledged uint64
+	Acknowledges                                          bool // has acknowledged a push
+}
+
+// Statistics are a group's counters: those of `show security group-vpn server statistics`, and two of ours at the end. A push
+// counts once for each member.
+type Statistics struct {
+	PullSucceeded, PullFailed, PullExceedThreshold uint64
+	PushSent, PushAcknowledged, PushUnacknowledged uint64
+	PushRetransmitted                              uint64
+	PullRefused                                    uint64 // keys not there yet, root inactive, or too many at once
+
+	bytes, packets uint64
+}
+
+// Mismatch counts where a root's SAs were not what the sub-server's own configuration says (V8, T13).
+type Mismatch struct{ Policy, Proposal, KEK, Communication uint64 }
+
+// Counters are the server's own.
+type Counters struct {
+	PullUnknownGroup, PullMalformed         uint64
+	AckMalformed, AckUnexpected, AckInvalid uint64
+}
+
+// State returns a copy.
+func (s *Server) State() State {
+	st := State{Members: s.total(), Counters: s.counters}
+	for _, g := range s.sorted() {
+		st.Groups = append(st.Groups, g.state())
+	}
+	return st
+}
+
+func (g *group) state() GroupState {
+	st := GroupState{
+		Name: g.name, ID: g.conf.ID, Role: g.conf.Role, Version: g.version, Ready: g.ready(), RootActive: g.rootActive,
+		Statistics: g.stats, Mismatch: g.mismatch, PushesPending: len(g.box.pushes), ActivationDelay: g.activationDelay(),
+	}
+	st.Statistics.bytes, st.Statistics.packets = 0, 0
+	if k := g.kek; k != nil {
+		st.KEK = &KEKState{
+			InitiatorCookie: [8]byte(k.SPI[:8]), ResponderCookie: [8]byte(k.SPI[8:]),
+			KeyBits: k.KeyBits, SigHash: k.SigHash, SigKeyBits: sigKeyBits, Seq: k.Seq, Ack: k.Ack,
+			Created: k.Created, Soft: k.Soft, Hard: k.Hard, Period: g.period, Retries: g.retries,
+			Bytes: g.stats.bytes, Packets: g.stats.packets,
+		}
+	}
+	for _, i := range g.inOrder() {
+		t := &g.teks[i]
+		st.TEKs = append(st.TEKs, TEKState{
+			Name: t.Name, SPI: t.SPI, KeyBits: t.KeyBits, Policies: slices.Clone(t.Policies),
+			Created: t.Created, Soft: t.Soft, Hard: t.Hard, Activate: t.Activate, Current: g.isCurrent(i),
+		})
+	}
+	for _, m := range g.sorted() {
+		st.Members = append(st.Members, MemberState{
+			Gateway: m.gateway, Local: m.local, Remote: m.remote, Registered: m.since, Updated: m.updated,
+			Pulls: m.pulls, PushSent: m.sent, PushAcknowledged: m.acked, PushUnacknowledged: m.unacked, Acknowledges: m.acknowledges,
+		})
+	}
+	return st
+}
