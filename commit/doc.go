@@ -1,0 +1,18 @@
+// Package commit holds the configuration of a node through time: what runs, what is being edited, what ran before, and
+// the one way from one to the next. A DB has one writer and is all or nothing.
+//
+// A commit validates the candidate, compares it with what runs (package diff), makes the plan of its effects (package
+// effect), asks every Applier whether it can carry the plan out (Prepare), records the revision durably (Log), and only
+// then has it carried out (Apply) and makes it the running configuration. Prepare may fail and must not act; Apply must
+// not fail. So whatever goes wrong goes wrong before the record: nothing is applied, the candidate stays as it was, and
+// every reason is given, not only the first.
+//
+// After a crash between the record and Apply, the record counts: Open reads it, and Applied, told the number of the last
+// commit that the engines have persisted, has the rest carried out.
+//
+// A revision is kept as the set and delete lines that make it from the one before, with a checkpoint of the whole text
+// now and then; older configurations are rebuilt from the Log when asked for, and not held in memory.
+//
+// The package is not safe for concurrent use: a node holds one mutex around all management. It knows no engine, no
+// socket, no file and no clock: appliers, log and clock are given to Open.
+package commit

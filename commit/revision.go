@@ -1,0 +1,36 @@
+package commit
+
+import "time"
+
+// HistorySize is how many revisions rollback reaches: 0 is the running one, 49 the oldest (junos-facts.md 5.6).
+const HistorySize = 50
+
+// Revision is one committed configuration.
+type Revision struct {
+	Number  uint64 // 1 is the first commit; 0 stands for the empty configuration before it
+	Time    time.Time
+	User    string // who committed
+	Client  string // "cli", "netconf", "gnmi", "file"
+	Comment string // commit comment, one line
+
+	// Checkpoint says what Text is: set lines of the whole configuration, or set and delete lines that make this
+	// configuration from the one before.
+	Checkpoint bool
+	Text       []byte
+
+	// Oldest is the number of the oldest revision that is still needed when this one is recorded. It is a checkpoint.
+	// What is older may be forgotten.
+	Oldest uint64
+}
+
+// Log keeps revisions where a crash cannot reach them. Package internal/store has the one for disks; MemoryLog is the
+// fake.
+type Log interface {
+	// Append records r. It is durable when Append returns nil. After an error r may or may not be there; a later Append
+	// with the same Number takes its place.
+	Append(r Revision) error
+	// Revisions returns what is kept, by rising Number without gaps, the first a checkpoint; Text is nil.
+	Revisions() ([]Revision, error)
+	// Text returns the Text of a revision that Revisions lists.
+	Text(number uint64) ([]byte, error)
+}
