@@ -1,0 +1,486 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// Action says how a loaded text becomes part of a configuration.
+type Action uint8
+
+// Merge adds to what is there. Override puts the text in the place of everything. Replace is Merge, but a statement that
+// is tagged replace: puts itself in the place of what was there (under the other actions the tag has no effect). Update
+// has Override's result, and shares with the old tree everything that did not change, as Override does too.
+const (
+	Merge Action = iota
+	Override
+	Replace
+	Update
+)
+
+// String returns Junos's word.
+func (a Action) String() string {
+	switch a {
+	case Merge:
+		return "merge"
+	case Override:
+		return "override"
+	case Replace:
+		return "replace"
+	case Update:
+		return "update"
+	}
+	return "unknown action"
+}
+
+// checkRemark refuses a remark that could not be shown.
+func checkRemark(text string) error {
+	if strings.Contains(text, "*/") {
+		return &valueError{message: "a comment must not contain */"}
+	}
+	return checkText(text)
+}
+
+// LoadCurly reads configuration text with braces, from base on. Remarks of the form /* */ belong to the statement that
+// follows, those that begin with # are skipped; inactive:, active:, replace: and delete: stand before a statement. If
+// anything is wrong t comes back unchanged, with an error for every wrong statement (at most 100). file names the source
+// in errors.
+func (t Tree) LoadCurly(base Path, action Action, file string, src []byte) (Tree, Errors) {
+	steps, err := base.resolve()
+	if err != nil {
+		return t, asErrors(err)
+	}
+	s := Root()
+	if len(steps) > 0 {
+		s = steps[len(steps)-1].s
+	}
+	if !s.isInner() || s.kind == List && steps[len(steps)-1].all {
+		return t, Errors{{At: base.Clone(), Path: base.Edit(), Tag: "invalid-value", Message: "nothing can be loaded below " + s.name}}
+	}
+	e := t.edit()
+	if action == Override || action == Update {
+		e.remove(steps)
+	}
+	c := curly{e: e, lex: lexer{src: src, line: 1}, r: reader{keep: e.text}, file: file, action: action}
+	c.block(s, steps, false)
+	if c.errs.Err() != nil {
+		return t, c.errs
+	}
+	out := e.tree()
+	if action == Override || action == Update {
+		out = share(t, out)
+	}
+	return out, c.errs
+}
+
+type curly struct {
+	e       *editor
+	lex     lexer
+	r       reader
+	file    string
+	action  Action
+	errs    Errors
+	words   []token
+	pending token // a token that was read ahead
+	has     bool
+}
+
+func (c *curly) token() (token, *Error) {
+	if c.has {
+		c.has = false
+		return c.pending, nil
+	}
+	return c.lex.next()
+}
+
+func (c *curly) fail(err *Error, steps []step, off, line int) {
+	if len(c.errs) >= maxErrors {
+		return
+	}
+	if err.Path == "" {
+		err.At = pathOf(steps)
+		err.Path = err.At.Edit()
+	}
+	err.locate(c.file, c.lex.src, off, line)
+	c.errs = append(c.errs, err)
+}
+
+// block reads statements of s, which steps name, up to the closing brace or the end of the text. Its depth is that of
+// the schema, since a brace is followed only behind a container or entry.
+func (c *curly) block(s *Schema, steps []step, braced bool) {
+	remark := ""
+	for {
+		t, err := c.token()
+		if err != nil {
+			c.fail(err, steps, t.off, t.line)
+			if c.lex.at >= len(c.lex.src) {
+				return
+			}
+			continue
+		}
+		switch t.kind {
+		case tokEnd:
+			if braced {
+				c.fail(&Error{Tag: "malformed-message", Message: "missing }", Expected: "}"}, steps, t.off, t.line)
+			}
+			return
+		case tokClose:
+			if braced {
+				return
+			}
+			c.fail(&Error{Tag: "malformed-message", Message: "syntax error.", Expected: "<statement>"}, steps, t.off, t.line)
+		case tokRemark:
+			text := string(t.text)
+			if err := checkText(text); err != nil {
+				c.fail(&Error{Tag: "invalid-value", Message: err.Error()}, steps, t.off, t.line)
+				continue
+			}
+			if remark != "" {
+				remark += "\n"
+			}
+			remark += text
+		case tokSemi: // an empty statement
+		default:
+			c.pending, c.has = t, true
+			c.statement(s, steps, remark)
+			remark = ""
+		}
+	}
+}
+
+// tags are the words with a colon that may stand before a statement.
+type tags struct{ inactive, active, replace, delete bool }
+
+func (t *tags) read(w token) bool {
+	if w.kind != tokWord || w.quoted || len(w.text) == 0 || w.text[len(w.text)-1] != ':' {
+		return false
+	}
+	switch string(w.text) {
+	case "inactive:":
+		t.inactive = true
+	case "active:":
+		t.active = true
+	case "replace:":
+		t.replace = true
+	case "delete:":
+		t.delete = true
+	default:
+		return false
+	}
+	return true
+}
+
+// statement reads one statement: tags, words, and a semicolon or a block.
+func (c *curly) statement(s *Schema, steps []step, remark string) {
+	var tag tags
+	words := c.words[:0]
+	var end token
+	for {
+		t, err := c.token()
+		if err != nil {
+			c.fail(err, steps, t.off, t.line)
+			c.skip(t)
+			return
+		}
+		if len(words) == 0 && tag.read(t) {
+			continue
+		}
+		if t.kind == tokRemark {
+			continue // in the middle of a statement: nothing that it could be shown before
+		}
+		if t.kind == tokWord || t.kind == tokFrom || t.kind == tokTo {
+			words = append(words, t)
+			continue
+		}
+		end = t
+		break
+	}
+	c.words = words
+	c.r.del = tag.delete || end.kind != tokSemi && end.kind != tokOpen
+	c.r.out = slices.Clone(steps)
+	in, open, bad := c.r.read(s, words)
+	if bad == nil && len(words) == 0 {
+		bad = new(fault).at(0, "malformed-message", "", "syntax error, expecting <statement>", c.r.expect(s))
+	}
+	if bad == nil && end.kind == tokOpen && !open {
+		bad = new(fault).at(len(words), "malformed-message", "", "syntax error, expecting ';'", ";")
+	}
+	if bad == nil && end.kind != tokSemi && end.kind != tokOpen {
+		bad = new(fault).at(len(words), "malformed-message", "", "missing ;", "; or {")
+	}
+	if bad != nil {
+		off, line := end.off, end.line
+		if bad.word < len(words) {
+			off, line = words[bad.word].off, words[bad.word].line
+		} else if n := len(words); n > 0 && end.kind != tokOpen {
+			// What is missing is missing behind the last word, not where the next token happens to be.
+			off, line = c.behind(words[n-1])
+		}
+		c.fail(bad.err, steps, off, line)
+		c.skip(end)
+		return
+	}
+	out := c.r.out
+	c.carryOut(tag, out, len(steps), remark, in, end.kind == tokOpen)
+}
+
+// behind returns the place just after a word.
+func (c *curly) behind(w token) (off, line int) {
+	l := lexer{src: c.lex.src, at: w.off, line: w.line}
+	_, _ = l.next()
+	return l.at, l.line
+}
+
+// carryOut applies a statement whose steps are out; those up to base are the block's.
+func (c *curly) carryOut(tag tags, out []step, base int, remark string, in *Schema, block bool) {
+	head := out[:base+1]
+	if tag.delete {
+		whole := slices.Clone(out)
+		if !c.e.remove(whole) {
+			c.errs = append(c.errs, notFound(whole, "delete"))
+		}
+		if block {
+			c.skip(token{kind: tokOpen})
+		}
+		return
+	}
+	if tag.replace && c.action == Replace {
+		h := slices.Clone(head)
+		if last := &h[base]; last.s.kind == Leaf || last.s.kind == LeafList {
+			last.all = true
+		}
+		c.e.remove(h)
+	}
+	c.e.put(out)
+	if block {
+		c.block(in, out, true)
+	}
+	h := head
+	if h[base].s.kind == LeafList || h[base].s.kind == Leaf {
+		h = slices.Clone(h)
+		h[base].all = true
+	}
+	switch {
+	case tag.inactive:
+		c.e.mark(h, inactive, 0)
+	case tag.active:
+		c.e.mark(h, 0, inactive)
+	}
+	if remark != "" {
+		c.e.remark(h, remark)
+	}
+}
+
+// skip reads to the end of a statement that began with, or went wrong at, t: past the semicolon, or past the block. It
+// counts braces and does not recurse.
+func (c *curly) skip(t token) {
+	depth := 0
+	for {
+		switch t.kind {
+		case tokEnd:
+			if c.lex.at >= len(c.lex.src) {
+				return
+			}
+		case tokOpen:
+			depth++
+		case tokClose:
+			if depth--; depth < 0 {
+				c.pending, c.has = t, true // it closes the block that the statement stood in
+				return
+			}
+			if depth == 0 {
+				return
+			}
+		case tokSemi:
+			if depth == 0 {
+				return
+			}
+		}
+		for {
+			var err *Error
+			if t, err = c.lex.next(); err == nil {
+				break
+			}
+			if c.lex.at >= len(c.lex.src) {
+				return
+			}
+		}
+		if t.kind == tokEnd {
+			return
+		}
+	}
+}
+
+// AppendCurly appends what is in n with braces, as Junos's show does at that level; for a leaf, its statement.
+func AppendCurly(dst []byte, n Node) []byte {
+	if !n.Exists() {
+		return dst
+	}
+	p := curlyPrinter{dst: dst}
+	if !n.s.isInner() {
+		p.node(n.s, n.n, n.val, n.flags, 0)
+		return p.dst
+	}
+	if n.s.parent == nil && n.n.comment != "" {
+		p.remark(n.n.comment, 0)
+	}
+	if n.n != nil {
+		p.kids(n.s, n.n, 0)
+	}
+	return p.dst
+}
+
+// AppendCurlyStatement appends n as the statement that it is in its parent, with its name and marks, indented by level
+// times four blanks.
+func AppendCurlyStatement(dst []byte, n Node, level int) []byte {
+	if !n.Exists() {
+		return dst
+	}
+	p := curlyPrinter{dst: dst}
+	p.node(n.s, n.n, n.val, n.flags, level)
+	return p.dst
+}
+
+type curlyPrinter struct{ dst []byte }
+
+func (p *curlyPrinter) indent(level int) {
+	for range level {
+		p.dst = append(p.dst, "    "...)
+	}
+}
+
+func (p *curlyPrinter) remark(text string, level int) {
+	p.indent(level)
+	p.dst = append(append(append(p.dst, "/* "...), text...), " */\n"...)
+}
+
+func (p *curlyPrinter) kids(s *Schema, n *node, level int) {
+	for i := range n.kids {
+		k := &n.kids[i]
+		c := s.children[k.id]
+		if c.kind != List {
+			p.node(c, k.node, k.val, k.flags, level)
+			continue
+		}
+		l := k.node.list
+		l.byLabel.all(func(_ uint64, key string) bool {
+			sl, _ := l.byName.get(key)
+			p.node(c, sl.node, key, 0, level)
+			return true
+		})
+	}
+}
+
+const secretMark = " ## SECRET-DATA"
+
+func (p *curlyPrinter) node(s *Schema, n *node, val string, f flags, level int) {
+	if n != nil {
+		if s.isInner() {
+			f = n.flags
+		}
+		if n.comment != "" {
+			p.remark(n.comment, level)
+		}
+	}
+	p.indent(level)
+	if f&inactive != 0 {
+		p.dst = append(p.dst, "inactive: "...)
+	}
+	if !s.isInner() {
+		secret := p.leaf(s, n, val)
+		p.end(secret)
+		return
+	}
+	if s.kind == List {
+		p.dst = appendEntry(p.dst, s, val)
+	} else {
+		p.dst = append(p.dst, s.name...)
+	}
+	switch {
+	case n == nil || len(n.kids) == 0:
+		p.dst = append(p.dst, ";\n"...)
+	case oneLine(s, n):
+		p.end(p.inline(s, n))
+	default:
+		p.dst = append(p.dst, " {\n"...)
+		p.kids(s, n, level+1)
+		p.indent(level)
+		p.dst = append(p.dst, "}\n"...)
+	}
+}
+
+func (p *curlyPrinter) end(secret bool) {
+	p.dst = append(p.dst, ';')
+	if secret {
+		p.dst = append(p.dst, secretMark...)
+	}
+	p.dst = append(p.dst, '\n')
+}
+
+// leaf appends a leaf, flag or leaf-list and reports whether it is a secret.
+func (p *curlyPrinter) leaf(s *Schema, n *node, val string) bool {
+	if s.kind != LeafList {
+		if s.secret {
+			if !s.noKeyword {
+				p.dst = append(append(p.dst, s.name...), ' ')
+			}
+			p.dst = appendQuoted(p.dst, val)
+			return true
+		}
+		p.dst = appendLeaf(p.dst, s, val)
+		return false
+	}
+	p.dst = append(append(p.dst, s.name...), ' ')
+	if n.list.byName.n == 1 {
+		_, v, _ := n.list.byLabel.first()
+		p.dst = appendWord(p.dst, v)
+		return false
+	}
+	p.dst = append(p.dst, '[')
+	n.list.byLabel.all(func(_ uint64, v string) bool {
+		p.dst = appendWord(append(p.dst, ' '), v)
+		return true
+	})
+	p.dst = append(p.dst, " ]"...)
+	return false
+}
+
+// inline appends what is in n on the line begun, each part with a blank before it.
+func (p *curlyPrinter) inline(s *Schema, n *node) (secret bool) {
+	for i := range n.kids {
+		k := &n.kids[i]
+		c := s.children[k.id]
+		p.dst = append(p.dst, ' ')
+		if !c.isInner() {
+			secret = p.leaf(c, k.node, k.val) || secret
+			continue
+		}
+		p.dst = append(p.dst, c.name...)
+		secret = p.inline(c, k.node) || secret
+	}
+	return secret
+}
+
+// oneLine reports whether n is shown on one line: its hints say so, and what is in it can be told apart there.
+func oneLine(s *Schema, n *node) bool {
+	return (s.oneLiner || s.oneLinerPlus && len(n.kids) == 1) && inlinable(s, n)
+}
+
+func inlinable(s *Schema, n *node) bool {
+	for i := range n.kids {
+		k := &n.kids[i]
+		c := s.children[k.id]
+		switch {
+		case k.flags&inactive != 0 || c.kind == List:
+			return false
+		case c.isInner():
+			// Words go on in the innermost container, so nothing can follow one; and an empty one says nothing.
+			if i != len(n.kids)-1 || k.node.flags&inactive != 0 || k.node.comment != "" || !inlinable(c, k.node) {
+				return false
+			}
+		case k.node != nil && k.node.comment != "":
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,22 @@
+// Package config is the configuration: a schema compiled from the YANG modules of package yang, an immutable tree that
+// it types, and the tree's spellings.
+//
+// A Tree is a value. An edit (Set, Delete, SetValue, Insert, LoadSet, LoadCurly, LoadXML, LoadJSON) gives a new Tree that
+// shares all it did not change with the old one; the old one stays as it was, whether or not the edit succeeds. So a
+// snapshot is a copy of the Tree value, and rollback is keeping one. Lists and leaf-lists are persistent B+trees, by
+// name and by order.
+//
+// Spellings are set lines, curly text, XML (NETCONF and Junos) and JSON (RFC 7951 with the metadata of RFC 7952); each is
+// read by a Load method and written by an Append function, and each writes what the others read. Secrets are written
+// obfuscated ($9$) everywhere.
+//
+// Effective gives the tree without its inactive parts. Validate holds a tree against every constraint of the modules.
+// Bind fills a generated struct of package gen from a node. DiffEntries, Moved and Same compare trees at the cost of
+// their difference.
+//
+// It is not a datastore: candidates, locks, history and commit are in package commit. It does no input or output, and
+// holds no state but the schema, which is made once.
+//
+// Sources: RFC 7950 (YANG), RFC 6241 section 7.2 and RFC 7950 section 7.8.6 (edit-config), RFC 7951, RFC 7952, and Junos
+// for the words and for what text looks like.
+package config

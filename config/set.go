@@ -1,0 +1,451 @@
+package config
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Set returns t with what the words of a set line say, from base on: Set(nil, {"system", "host-name", "a"}). Nothing
+// but types is checked, and how many values or entries there may be; see Validate for the rest.
+func (t Tree) Set(base Path, words []string) (Tree, error) {
+	e := t.edit()
+	if err := e.line(base, "set", words); err != nil {
+		return t, err
+	}
+	return e.tree(), nil
+}
+
+// Delete returns t without what the words name, from base on. Without words it deletes what is at base. If there is no
+// such thing the error is a warning, "statement not found".
+func (t Tree) Delete(base Path, words []string) (Tree, error) {
+	e := t.edit()
+	if err := e.line(base, "delete", words); err != nil {
+		return t, err
+	}
+	return e.tree(), nil
+}
+
+// Deactivate marks what the words name as inactive, Activate takes the mark away. If there is no such thing the error
+// is a warning.
+func (t Tree) Deactivate(base Path, words []string) (Tree, error) {
+	e := t.edit()
+	if err := e.line(base, "deactivate", words); err != nil {
+		return t, err
+	}
+	return e.tree(), nil
+}
+
+// Activate is the inverse of Deactivate.
+func (t Tree) Activate(base Path, words []string) (Tree, error) {
+	e := t.edit()
+	if err := e.line(base, "activate", words); err != nil {
+		return t, err
+	}
+	return e.tree(), nil
+}
+
+// Annotate puts a remark before what the words name; an empty text takes it away.
+func (t Tree) Annotate(base Path, words []string, text string) (Tree, error) {
+	e := t.edit()
+	if err := e.line(base, "annotate", append(words[:len(words):len(words)], text)); err != nil {
+		return t, err
+	}
+	return e.tree(), nil
+}
+
+// SetValue returns t with the leaf at p set, the flag set, the value added to the leaf-list (value "" if p names it), or
+// the container or entry made.
+func (t Tree) SetValue(p Path, value string) (Tree, error) {
+	steps, err := p.resolve()
+	if err != nil {
+		return t, err
+	}
+	if len(steps) == 0 {
+		return t, &Error{Path: "[edit]", Tag: "invalid-value", Message: "the whole configuration has no value"}
+	}
+	last := &steps[len(steps)-1]
+	fail := func(message string) error {
+		up := p[:len(p)-1]
+		return &Error{At: up.Clone(), Path: up.Edit(), Element: last.s.name, Tag: "invalid-value", Message: message}
+	}
+	switch {
+	case last.s.isKey:
+		return t, fail("the key of an entry cannot be set")
+	case last.s.kind == List && last.all:
+		return t, fail("missing argument.")
+	case last.s.kind == Leaf, last.s.kind == LeafList && last.all:
+		if last.key, err = last.s.parseValue(value); err != nil {
+			return t, fail(err.Error())
+		}
+		last.all = false
+	}
+	e := t.edit()
+	e.put(steps)
+	return e.tree(), e.tooMany(steps)
+}
+
+// DeletePath returns t without what is at p: a container, an entry, a leaf, a value of a leaf-list, or a list or
+// leaf-list as a whole. If there is no such thing the error is a warning.
+func (t Tree) DeletePath(p Path) (Tree, error) {
+	steps, err := p.resolve()
+	if err != nil {
+		return t, err
+	}
+	e := t.edit()
+	if !e.remove(steps) {
+		return t, notFound(steps, "")
+	}
+	return e.tree(), nil
+}
+
+// Insert moves the entry or leaf-list value at p before or after its sibling with the given keys.
+func (t Tree) Insert(p Path, before bool, sibling ...string) (Tree, error) {
+	steps, err := p.resolve()
+	if err != nil {
+		return t, err
+	}
+	if len(steps) == 0 {
+		return t, &Error{Path: "[edit]", Tag: "invalid-value", Message: "the whole configuration cannot be moved"}
+	}
+	last := steps[len(steps)-1]
+	if last.s.kind != List && last.s.kind != LeafList || last.all {
+		return t, &Error{Path: p[:len(p)-1].Edit(), Element: last.s.name, Tag: "invalid-value", Message: "syntax error, expecting <identifier>"}
+	}
+	where := afterOther
+	if before {
+		where = beforeOther
+	}
+	e := t.edit()
+	if !e.move(steps, where, joinKeys(sibling)) {
+		return t, notFound(steps, "")
+	}
+	return e.tree(), nil
+}
+
+func notFound(steps []step, verb string) *Error {
+	p := pathOf(steps)
+	e := &Error{Tag: "data-missing", Message: "statement not found", Warning: verb != ""}
+	e.Warning = true
+	if len(p) > 0 {
+		e.At = p[:len(p)-1]
+		e.Element = p[len(p)-1].Name
+	}
+	e.Path = e.At.Edit()
+	return e
+}
+
+// line carries out one set, delete, activate, deactivate or annotate that came as words.
+func (e *editor) line(base Path, verb string, words []string) error {
+	steps, err := base.resolve()
+	if err != nil {
+		return err
+	}
+	toks := tokens(words)
+	from := len(steps)
+	steps, bad := e.command(steps, verb, toks)
+	if bad == nil {
+		if verb == "set" {
+			return e.tooMany(steps[from:], steps[:from]...)
+		}
+		return nil
+	}
+	bad.err.At, bad.err.Path = base.Clone(), base.Edit()
+	if bad.word >= 0 {
+		src := strings.Join(words, " ")
+		off := len(src) + 1
+		if bad.word < len(toks) {
+			off = toks[bad.word].off
+		} else {
+			src += " "
+		}
+		bad.err.locate("", []byte(src), off, 1)
+		bad.err.Line, bad.err.File = 0, ""
+		bad.err.Source = src
+	}
+	return bad.err
+}
+
+// command carries out one line from the place that steps name. It returns the steps of what it changed; a fault with
+// word -1 is about the line as a whole.
+func (e *editor) command(steps []step, verb string, words []token) ([]step, *fault) {
+	cur := Root()
+	if len(steps) > 0 {
+		cur = steps[len(steps)-1].s
+	}
+	if !cur.isInner() || len(steps) > 0 && steps[len(steps)-1].all && cur.kind == List {
+		return nil, &fault{-1, &Error{Tag: "invalid-value", Element: cur.name, Message: "nothing can be set below " + cur.name}}
+	}
+	var text string
+	if verb == "annotate" {
+		if len(words) < 1 {
+			return nil, &fault{-1, &Error{Tag: "missing-element", Message: "missing argument.", Expected: "<comment>"}}
+		}
+		text = string(words[len(words)-1].text)
+		if err := checkRemark(text); err != nil {
+			return nil, &fault{len(words) - 1, &Error{Tag: "invalid-value", Message: err.Error()}}
+		}
+		words = words[:len(words)-1]
+	}
+	r := reader{keep: e.text, del: verb != "set", out: steps}
+	_, _, bad := r.read(cur, words)
+	if bad != nil {
+		return nil, bad
+	}
+	steps = r.out
+	switch verb {
+	case "set":
+		if len(words) == 0 {
+			return nil, missing(cur, 0)
+		}
+		e.put(steps)
+		return steps, nil
+	case "delete":
+		if e.remove(steps) {
+			return steps, nil
+		}
+	case "activate":
+		if e.mark(steps, 0, inactive) {
+			return steps, nil
+		}
+	case "deactivate":
+		if e.mark(steps, inactive, 0) {
+			return steps, nil
+		}
+	case "annotate":
+		if e.remark(steps, text) {
+			return steps, nil
+		}
+	}
+	return nil, &fault{-1, notFound(steps, verb)}
+}
+
+// text makes a string of a value without keeping the memory it came in.
+func (e *editor) text(b []byte) string {
+	if e.intern == nil {
+		e.intern = map[string]string{}
+	}
+	if s, ok := e.intern[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	e.intern[s] = s
+	return s
+}
+
+// tooMany checks the limits of the lists and leaf-lists on the way of steps, which follow base.
+func (e *editor) tooMany(steps []step, base ...step) error {
+	at := append([]step(nil), base...)
+	for _, st := range steps {
+		if st.s.max > 0 {
+			if n, _ := e.get(append(at, step{s: st.s, all: true})); n != nil && n.list.byName.n > st.s.max {
+				p := pathOf(at)
+				return limitError(p, st.s)
+			}
+		}
+		if st.s.isInner() {
+			at = append(at, st)
+		}
+	}
+	return nil
+}
+
+// command words of set text.
+func isCommand(w []byte) bool {
+	switch string(w) {
+	case "set", "delete", "activate", "deactivate", "annotate":
+		return true
+	}
+	return false
+}
+
+// LoadSet carries out lines of set, delete, activate, deactivate and annotate, from base on. Lines that are empty or
+// begin with # are skipped. If any line is wrong t comes back unchanged, with an error for every wrong line (at most
+// 100); a statement that is not there to delete is a warning. file names the source in errors.
+func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
+	steps, err := base.resolve()
+	if err != nil {
+		return t, asErrors(err)
+	}
+	e := t.edit()
+	var errs Errors
+	l := lexer{src: src, line: 1, lines: true}
+	var words []token
+	buf := make([]step, 0, 32)
+	for l.at < len(src) {
+		words = words[:0]
+		var bad *fault
+		start := l.at
+		for {
+			tok, lexErr := l.next()
+			if lexErr != nil {
+				l.skipLine()
+				bad = &fault{len(words), lexErr}
+				words = append(words, tok)
+				break
+			}
+			if len(words) == 0 && tok.kind == tokWord && tok.text[0] == '#' && !tok.quoted {
+				l.skipLine()
+				continue
+			}
+			if tok.kind == tokEnd {
+				break
+			}
+			words = append(words, tok)
+		}
+		end := l.at
+		if bad == nil && len(words) > 0 {
+			if words[0].kind != tokWord || words[0].quoted || !isCommand(words[0].text) {
+				bad = new(fault).at(0, "unknown-element", printable(string(words[0].text)), "unknown command.", "activate, annotate, deactivate, delete or set")
+			} else if _, bad = e.command(append(buf[:0], steps...), string(words[0].text), words[1:]); bad != nil {
+				bad.word++
+			}
+		}
+		if bad != nil && len(errs) < maxErrors {
+			off := end
+			for off > start && isSpace(src[off-1]) {
+				off--
+			}
+			if bad.word < len(words) {
+				off = words[bad.word].off
+			}
+			if bad.err.Path == "" {
+				bad.err.At, bad.err.Path = base.Clone(), base.Edit()
+			}
+			bad.err.locate(file, src, off, l.line)
+			errs = append(errs, bad.err)
+		}
+		if l.at < len(src) {
+			l.at++ // the newline
+			l.line++
+		}
+	}
+	if errs.Err() != nil {
+		return t, errs
+	}
+	return e.tree(), errs
+}
+
+func asErrors(err error) Errors {
+	if e, ok := err.(*Error); ok { //nolint:errorlint // resolve returns nothing else
+		return Errors{e}
+	}
+	return Errors{{Tag: "operation-failed", Message: err.Error()}}
+}
+
+// AppendSet appends set lines that make what is at n and below, with full paths; deactivate and annotate lines follow
+// what they concern.
+func AppendSet(dst []byte, n Node) []byte {
+	return appendSetLines(dst, n, n.Path())
+}
+
+// AppendSetRelative is AppendSet with paths from n on.
+func AppendSetRelative(dst []byte, n Node) []byte { return appendSetLines(dst, n, nil) }
+
+func appendSetLines(dst []byte, n Node, path Path) []byte {
+	if !n.Exists() {
+		return dst
+	}
+	p := setPrinter{dst: dst}
+	if len(path) > 0 {
+		// The last element is n itself, which writes itself.
+		p.path = append(path[:len(path)-1].appendWords(p.path), ' ')
+		if len(path) == 1 {
+			p.path = p.path[:0]
+		}
+		p.node(n.s, n.n, n.val, n.flags)
+		return p.dst
+	}
+	if n.s.parent == nil && n.n.comment != "" {
+		p.annotate(n.n.comment)
+	}
+	if n.s.isInner() {
+		p.kids(n.s, n.n)
+	} else {
+		p.node(n.s, n.n, n.val, n.flags)
+	}
+	return p.dst
+}
+
+type setPrinter struct {
+	dst  []byte
+	path []byte // words so far, with a blank behind
+}
+
+func (p *setPrinter) line(verb string) {
+	p.dst = append(append(append(p.dst, verb...), ' '), bytes.TrimSuffix(p.path, []byte{' '})...)
+	p.dst = append(p.dst, '\n')
+}
+
+func (p *setPrinter) annotate(text string) {
+	p.dst = append(append(p.dst, "annotate "...), p.path...)
+	p.dst = append(appendQuoted(p.dst, text), '\n')
+}
+
+// appendQuoted appends v in quotes whether it needs them or not.
+func appendQuoted(dst []byte, v string) []byte {
+	at := len(dst)
+	dst = appendWord(dst, v)
+	if dst[at] != '"' {
+		dst = append(dst[:at], '"')
+		dst = append(append(dst, v...), '"')
+	}
+	return dst
+}
+
+func (p *setPrinter) kids(s *Schema, n *node) {
+	for i := range n.kids {
+		k := &n.kids[i]
+		c := s.children[k.id]
+		if c.kind != List {
+			p.node(c, k.node, k.val, k.flags)
+			continue
+		}
+		l := k.node.list
+		l.byLabel.all(func(_ uint64, key string) bool {
+			sl, _ := l.byName.get(key)
+			p.node(c, sl.node, key, 0)
+			return true
+		})
+	}
+}
+
+func (p *setPrinter) node(s *Schema, n *node, val string, f flags) {
+	mark := len(p.path)
+	switch s.kind {
+	case Leaf, Empty:
+		p.path = appendLeaf(p.path, s, val)
+		p.line("set")
+		p.path = append(append(p.path[:mark], s.name...), ' ')
+	case LeafList:
+		p.path = append(append(p.path, s.name...), ' ')
+		at := len(p.path)
+		n.list.byLabel.all(func(_ uint64, v string) bool {
+			p.path = appendWord(p.path[:at], v)
+			p.line("set")
+			return true
+		})
+		p.path = p.path[:at]
+	default:
+		if s.kind == List {
+			p.path = appendEntry(p.path, s, val)
+		} else {
+			p.path = append(p.path, s.name...)
+		}
+		p.path = append(p.path, ' ')
+		if n == nil || len(n.kids) == 0 {
+			p.line("set")
+		} else {
+			p.kids(s, n)
+		}
+		if n != nil {
+			f |= n.flags
+		}
+	}
+	if f&inactive != 0 {
+		p.line("deactivate")
+	}
+	if n != nil && n.comment != "" {
+		p.annotate(n.comment)
+	}
+	p.path = p.path[:mark]
+}

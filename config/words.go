@@ -1,0 +1,492 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// token is one token of set or curly text.
+type token struct {
+	text   []byte // of a word, without quotes and escapes; of a remark, without delimiters
+	off    int    // octet offset in the text
+	line   int
+	kind   tokenKind
+	quoted bool
+}
+
+type tokenKind uint8
+
+const (
+	tokEnd   tokenKind = iota // end of text, or of the line in set text
+	tokWord                   // a word
+	tokOpen                   // {
+	tokClose                  // }
+	tokSemi                   // ;
+	tokFrom                   // [
+	tokTo                     // ]
+	tokRemark
+)
+
+// lexer cuts set or curly text into tokens. It looks at every octet once.
+type lexer struct {
+	src   []byte
+	at    int
+	line  int
+	lines bool // set text: a token does not go over the end of its line, and the line's end is a token
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+// next returns the next token. The error's offset is the token's.
+func (l *lexer) next() (token, *Error) {
+	for l.at < len(l.src) {
+		c := l.src[l.at]
+		switch {
+		case c == '\n':
+			if l.lines {
+				return token{off: l.at, line: l.line}, nil
+			}
+			l.line++
+			l.at++
+		case c == ' ' || c == '\t' || c == '\r':
+			l.at++
+		case c == '#' && (!l.lines || bytes.HasPrefix(l.src[l.at:], []byte("##"))):
+			l.skipLine()
+		case c == '/' && !l.lines && bytes.HasPrefix(l.src[l.at:], []byte("/*")):
+			return l.remark()
+		default:
+			return l.token(c)
+		}
+	}
+	return token{off: l.at, line: l.line}, nil
+}
+
+// skipLine moves to the end of the line.
+func (l *lexer) skipLine() {
+	if i := bytes.IndexByte(l.src[l.at:], '\n'); i >= 0 {
+		l.at += i
+	} else {
+		l.at = len(l.src)
+	}
+}
+
+func (l *lexer) remark() (token, *Error) {
+	t := token{kind: tokRemark, off: l.at, line: l.line}
+	end := bytes.Index(l.src[l.at+2:], []byte("*/"))
+	if end < 0 {
+		l.at = len(l.src)
+		return t, &Error{Tag: "malformed-message", Message: "comment is not closed", Expected: "*/"}
+	}
+	t.text = bytes.TrimSpace(l.src[l.at+2 : l.at+2+end])
+	l.line += bytes.Count(l.src[l.at:l.at+end], []byte("\n"))
+	l.at += end + 4
+	return t, nil
+}
+
+func (l *lexer) token(c byte) (token, *Error) {
+	t := token{off: l.at, line: l.line}
+	l.at++
+	switch c {
+	case '{':
+		t.kind = tokOpen
+	case '}':
+		t.kind = tokClose
+	case ';':
+		t.kind = tokSemi
+	case '[':
+		t.kind = tokFrom
+	case ']':
+		t.kind = tokTo
+	case '"':
+		return l.quoted(t)
+	default:
+		t.kind = tokWord
+		for l.at < len(l.src) {
+			c := l.src[l.at]
+			if isSpace(c) || c == '{' || c == '}' || c == ';' || c == '[' || c == ']' || c == '"' {
+				break
+			}
+			l.at++
+		}
+		t.text = l.src[t.off:l.at]
+	}
+	return t, nil
+}
+
+func (l *lexer) quoted(t token) (token, *Error) {
+	t.kind, t.quoted = tokWord, true
+	start, escaped := l.at, false
+	for ; l.at < len(l.src); l.at++ {
+		switch l.src[l.at] {
+		case '"':
+			t.text = l.src[start:l.at]
+			l.at++
+			if escaped {
+				t.text = unescape(t.text)
+			}
+			return t, nil
+		case '\\':
+			escaped = true
+			if l.at+1 < len(l.src) && l.src[l.at+1] != '\n' {
+				l.at++
+			}
+		case '\n':
+			if l.lines {
+				return t, unclosed()
+			}
+			l.line++
+		}
+	}
+	return t, unclosed()
+}
+
+func unclosed() *Error {
+	return &Error{Tag: "malformed-message", Message: "quoted string is not closed", Expected: `"`}
+}
+
+// unescape undoes the escapes that quote makes; a backslash before any other character stands for itself.
+func unescape(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); i++ {
+		c := b[i]
+		if c == '\\' && i+1 < len(b) {
+			switch b[i+1] {
+			case '"', '\\':
+				i++
+				c = b[i]
+			case 'n':
+				i++
+				c = '\n'
+			case 't':
+				i++
+				c = '\t'
+			case 'r':
+				i++
+				c = '\r'
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// appendWord appends a value as set and curly text have it: quoted if it holds anything but letters, digits and the
+// signs that no reader of configuration text takes for something else.
+func appendWord(dst []byte, v string) []byte {
+	plain := v != "" && v[len(v)-1] != ':'
+	for i := 0; i < len(v) && plain; i++ {
+		c := v[i]
+		plain = isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'z' || strings.IndexByte("._-:@+=,%~<>", c) >= 0 ||
+			c == '/' && (i+1 == len(v) || v[i+1] != '*') || c == '*' && (i == 0 || v[i-1] != '/')
+	}
+	if plain {
+		return append(dst, v...)
+	}
+	dst = append(dst, '"')
+	for i := 0; i < len(v); i++ {
+		switch c := v[i]; c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
+}
+
+// Quote returns a value as set and curly text have it, with quotes only if it needs them.
+func Quote(v string) string { return string(appendWord(nil, v)) }
+
+// Words cuts a line into words as set text does; words says which of them were quoted.
+func Words(line string) (words []string, quoted []bool, err error) {
+	l := lexer{src: []byte(line), line: 1, lines: true}
+	for {
+		t, e := l.next()
+		if e != nil {
+			e.locate("", l.src, t.off, 1)
+			return nil, nil, e
+		}
+		switch t.kind {
+		case tokEnd:
+			return words, quoted, nil
+		case tokWord:
+			words, quoted = append(words, string(t.text)), append(quoted, t.quoted)
+		default:
+			words, quoted = append(words, string(l.src[t.off:l.at])), append(quoted, false)
+		}
+	}
+}
+
+// tokens makes tokens of words that were cut elsewhere. Offsets are those of the words joined by single blanks.
+func tokens(words []string) []token {
+	out := make([]token, len(words))
+	off := 0
+	for i, w := range words {
+		out[i] = token{text: []byte(w), off: off, line: 1, kind: tokWord}
+		switch w {
+		case "[":
+			out[i].kind = tokFrom
+		case "]":
+			out[i].kind = tokTo
+		}
+		off += len(w) + 1
+	}
+	return out
+}
+
+// reader turns tokens into steps.
+type reader struct {
+	keep func([]byte) string // makes a string of a value; equal values may share one
+	del  bool                // words of a delete, deactivate and the like: values may be left out
+	out  []step
+}
+
+// fault is what is wrong with a word: the index of the word, and the error.
+type fault struct {
+	word int
+	err  *Error
+}
+
+func (f *fault) at(i int, tag, element, message, expected string) *fault {
+	f.word, f.err = i, &Error{Tag: tag, Element: element, Message: message, Expected: expected}
+	return f
+}
+
+// read appends to r.out the steps that the words mean from s on, and returns where they end: the innermost container
+// or entry, and whether the words ended at it rather than at a leaf in it.
+func (r *reader) read(s *Schema, words []token) (end *Schema, open bool, bad *fault) {
+	open = true
+	for i := 0; i < len(words); {
+		w := words[i]
+		if w.kind != tokWord {
+			return s, open, new(fault).at(i, "malformed-message", "", "syntax error, expecting <statement>", r.expect(s))
+		}
+		c := s.byName[string(w.text)]
+		if c != nil && c.isKey || w.quoted && s.bare != nil {
+			c = nil
+		}
+		if c == nil {
+			if s.bare == nil {
+				return s, open, new(fault).at(i, "unknown-element", printable(string(w.text)), "syntax error, expecting <statement>", r.expect(s))
+			}
+			c = s.bare
+		} else {
+			i++
+		}
+		var n int
+		n, bad = r.statement(c, words[i:], i)
+		if bad != nil {
+			return s, open, bad
+		}
+		i += n
+		if open = c.isInner(); open {
+			s = c
+		} else if r.del && i < len(words) {
+			return s, open, new(fault).at(i, "unknown-element", printable(string(words[i].text)), "syntax error.", "end of line")
+		}
+	}
+	return s, open, nil
+}
+
+// statement reads what follows the name of c and returns how many words it took.
+func (r *reader) statement(c *Schema, words []token, at int) (int, *fault) {
+	switch c.kind {
+	case List:
+		return r.entry(c, words, at)
+	case Leaf:
+		if len(words) == 0 {
+			if r.del {
+				r.out = append(r.out, step{s: c, all: true})
+				return 0, nil
+			}
+			return 0, missing(c, at)
+		}
+		v, bad := r.value(c, words[0], at)
+		if bad != nil {
+			return 0, bad
+		}
+		r.out = append(r.out, step{s: c, key: v})
+		return 1, nil
+	case LeafList:
+		return r.values(c, words, at)
+	}
+	r.out = append(r.out, step{s: c, all: c.kind == Empty})
+	return 0, nil
+}
+
+func missing(c *Schema, at int) *fault {
+	return new(fault).at(at, "missing-element", c.name, "missing argument.", c.placeholder())
+}
+
+func (r *reader) entry(c *Schema, words []token, at int) (int, *fault) {
+	n := 0
+	var first string
+	var keys []string
+	for i, k := range c.keys {
+		if !k.noKeyword {
+			if n == len(words) {
+				return 0, missing(k, at+n)
+			}
+			if words[n].kind != tokWord || string(words[n].text) != k.name {
+				return 0, new(fault).at(at+n, "unknown-element", printable(string(words[n].text)), "syntax error, expecting <"+k.name+">", k.name)
+			}
+			n++
+		}
+		if n == len(words) {
+			return 0, missing(k, at+n)
+		}
+		v, bad := r.value(k, words[n], at+n)
+		if bad != nil {
+			return 0, bad
+		}
+		n++
+		if i == 0 {
+			first = v
+		} else {
+			keys = append(keys, v)
+		}
+	}
+	if len(keys) > 0 {
+		first = joinKeys(append([]string{first}, keys...))
+	}
+	r.out = append(r.out, step{s: c, key: first})
+	return n, nil
+}
+
+func (r *reader) value(c *Schema, w token, at int) (string, *fault) {
+	if w.kind != tokWord {
+		return "", missing(c, at)
+	}
+	v, err := c.parseValue(r.keep(w.text))
+	if err != nil {
+		e := valueFault(c, err)
+		return "", &fault{at, e}
+	}
+	return v, nil
+}
+
+// valueFault words what parseValue found.
+func valueFault(c *Schema, err error) *Error {
+	e := &Error{Tag: "invalid-value", Element: c.name, Message: err.Error()}
+	var ve *valueError
+	if errors.As(err, &ve) {
+		e.Expected = ve.expected
+	}
+	return e
+}
+
+func (r *reader) values(c *Schema, words []token, at int) (int, *fault) {
+	if len(words) == 0 {
+		if r.del {
+			r.out = append(r.out, step{s: c, all: true})
+			return 0, nil
+		}
+		return 0, missing(c, at)
+	}
+	if words[0].kind != tokFrom {
+		v, bad := r.value(c, words[0], at)
+		if bad != nil {
+			return 0, bad
+		}
+		r.out = append(r.out, step{s: c, key: v})
+		return 1, nil
+	}
+	for i := 1; i < len(words); i++ {
+		if words[i].kind == tokTo {
+			if i == 1 {
+				return 0, missing(c, at+i)
+			}
+			return i + 1, nil
+		}
+		v, bad := r.value(c, words[i], at+i)
+		if bad != nil {
+			return 0, bad
+		}
+		r.out = append(r.out, step{s: c, key: v})
+	}
+	return 0, new(fault).at(at+len(words), "malformed-message", c.name, "missing ]", "]")
+}
+
+// placeholder names what a leaf's value looks like.
+func (s *Schema) placeholder() string {
+	if s.isInner() {
+		if s.kind == List {
+			return s.keys[0].placeholder()
+		}
+		return "<statement>"
+	}
+	if s.typ == nil {
+		return s.name
+	}
+	if t := s.typ.resolved(); t.base == baseEnum {
+		return enumList(t.enums)
+	}
+	if r := s.Range(); r != "" {
+		return "<" + s.name + "> " + r
+	}
+	return "<" + s.name + ">"
+}
+
+// expect lists what can stand in s.
+func (r *reader) expect(s *Schema) string {
+	var names []string
+	for _, c := range s.children {
+		switch {
+		case c.isKey:
+		case c == s.bare:
+			names = append(names, c.placeholder())
+		default:
+			names = append(names, c.name)
+		}
+	}
+	slices.Sort(names)
+	return oneOf(names)
+}
+
+// appendEntry appends an entry's name and keys.
+func appendEntry(dst []byte, s *Schema, key string) []byte {
+	dst = append(dst, s.name...)
+	if len(s.keys) == 1 {
+		if !s.keys[0].noKeyword {
+			dst = append(append(dst, ' '), s.keys[0].name...)
+		}
+		return appendWord(append(dst, ' '), key)
+	}
+	for i, k := range splitKeys(s, key) {
+		if !s.keys[i].noKeyword {
+			dst = append(append(dst, ' '), s.keys[i].name...)
+		}
+		dst = appendWord(append(dst, ' '), k)
+	}
+	return dst
+}
+
+// appendLeaf appends a leaf's name and value. A value that is typed without name gets it all the same if it would be
+// read as something else.
+func appendLeaf(dst []byte, s *Schema, val string) []byte {
+	if s.kind == Empty {
+		return append(dst, s.name...)
+	}
+	if !s.noKeyword || s.parent.byName[val] != nil {
+		dst = append(append(dst, s.name...), ' ')
+	}
+	return appendWord(dst, val)
+}
+
+// runes counts the characters of words joined by blanks, for a column.
+func runes(words []string) int {
+	n := 0
+	for _, w := range words {
+		n += utf8.RuneCountInString(w) + 1
+	}
+	return n
+}

@@ -1,0 +1,8 @@
+package yang
+
+import "embed"
+
+// FS holds every module as NAME.yang at its top.
+//
+//go:embed *.yang
+var FS embed.FS
