@@ -36,16 +36,48 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 			if t.replaced || slices.ContainsFunc(p.TEKs, listed) {
 				continue
 			}
-			if !slices.ContainsFunc(p.TEKs, func(u sa.TEK) bool { return overlap(&t.TEK, &u) }) {
+			if slices.ContainsFunc(p.TEKs, func(u sa.TEK) bool { return overlap(&t.TEK, &u) }) {
+				t.replace(now, p)
+			} else {
 				m.removeTEK(now, v, t.SPI)
 			}
 		}
 	}
 	for i := range p.TEKs {
-		if !slices.Contains(v.retired, p.TEKs[i].SPI) {
-			m.install(now, v, p.TEKs[i], p)
+		t := p.TEKs[i]
+		if slices.Contains(v.retired, t.SPI) {
+			t.Zero()
+			continue
 		}
+		at := slices.IndexFunc(v.teks, func(u *tek) bool {
+			later := func(l sa.TEK) bool { return l.SPI == u.SPI }
+			return overlap(&u.TEK, &t) && (slices.Contains(a.pushed, u.SPI) || slices.ContainsFunc(p.TEKs[i+1:], later))
+		})
+		if _, held := v.find(t.SPI); held == nil && at >= 0 {
+			m.installOlder(now, v, at, t, p)
+			continue
+		}
+		m.install(now, v, t, p)
 	}
+}
+
+// installOlder gives the data plane a TEK that is older than the one at place at, which came before it: to receive with from
+// those who still send with it.
+func (m *Member) installOlder(now time.Time, v *vpn, at int, t sa.TEK, p *gdoi.Policy) {
+	if len(v.teks) >= maxTEKs {
+		v.stats.ExceedKeys++
+		t.Zero()
+		return
+	}
+	t.Soft = m.soft(now, t.Hard)
+	t.Activate = now
+	if newer := v.teks[at].Activate.Add(-time.Millisecond); newer.Before(now) {
+		t.Activate = newer
+	}
+	old := &tek{TEK: t}
+	old.replace(now, p)
+	v.teks = slices.Insert(v.teks, at, old)
+	m.emit(turn.InstallTEK{VPN: v.config.Name, TEK: t.Clone()})
 }
 
 // install gives the data plane a TEK, which it takes over. If an older TEK serves the same traffic, members that are slower
@@ -53,7 +85,7 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 // goes after DEACTIVATION_TIME_DELAY (RFC 6407 section 5.4.1), which is taken as no less than the former. Without a
 // DEACTIVATION_TIME_DELAY the old one stays until its hard lifetime.
 //
-// TEKs of one message are taken in its order: our servers list the oldest first.
+// TEKs of one message are taken in its order: our servers list older ones before newer ones.
 func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
 	if _, held := v.find(t.SPI); held != nil {
 		if held.Key.Equal(t.Key) && held.AuthKey.Equal(t.AuthKey) {
@@ -77,28 +109,29 @@ func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
 		if old.usable(now) {
 			t.Activate = now.Add(p.ActivationDelay)
 		}
-		if !old.replaced {
-			old.replaced = true
-			if p.DeactivationDelay > 0 {
-				old.removeAt = now.Add(max(p.DeactivationDelay, p.ActivationDelay))
-			}
-		}
-	}
-	if same >= maxKeysPerTraffic {
-		v.stats.ExceedKeys++
-		for _, old := range v.teks {
-			if overlap(&old.TEK, &t) {
-				m.removeTEK(now, v, old.SPI)
-				break
-			}
-		}
-		if !slices.ContainsFunc(v.teks, func(old *tek) bool { return overlap(&old.TEK, &t) && old.usable(now) }) {
-			t.Activate = now
-		}
 	}
 	t.Soft = m.soft(now, t.Hard)
 	v.teks = append(v.teks, &tek{TEK: t})
+	for i, old := range v.teks {
+		// Only when newer ones are for all of its traffic: two ipsec-sas may have a policy in common.
+		if !old.replaced && overlap(&old.TEK, &t) && covered(&old.TEK, v.teks[i+1:]...) {
+			old.replace(now, p)
+		}
+	}
 	m.emit(turn.InstallTEK{VPN: v.config.Name, TEK: t.Clone()})
+	if same >= maxKeysPerTraffic {
+		v.stats.ExceedKeys++
+		oldest := slices.IndexFunc(v.teks, func(old *tek) bool { return overlap(&old.TEK, &t) })
+		m.removeTEK(now, v, v.teks[oldest].SPI)
+	}
+}
+
+// replace notes that newer TEKs do the work of t.
+func (t *tek) replace(now time.Time, p *gdoi.Policy) {
+	t.replaced = true
+	if p.DeactivationDelay > 0 {
+		t.removeAt = now.Add(max(p.DeactivationDelay, p.ActivationDelay))
+	}
 }
 
 // usable reports whether packets are sent with t now.
@@ -116,10 +149,13 @@ func (m *Member) removeTEK(now time.Time, v *vpn, spi uint32) {
 	t.Zero()
 	m.emit(turn.RemoveTEK{VPN: v.config.Name, SPI: spi})
 	for _, next := range v.teks {
-		if !next.Activate.After(now) || !overlap(&next.TEK, &t.TEK) {
+		if !next.Activate.After(now) {
 			continue
 		}
-		if !slices.ContainsFunc(v.teks, func(u *tek) bool { return u.usable(now) && overlap(&u.TEK, &next.TEK) }) {
+		if slices.ContainsFunc(t.Policies, func(p sa.Policy) bool {
+			serves := func(u *tek) bool { return u.usable(now) && u.covers(p) }
+			return next.covers(p) && !slices.ContainsFunc(v.teks, serves)
+		}) {
 			next.Activate = now
 			m.emit(turn.InstallTEK{VPN: v.config.Name, TEK: next.TEK.Clone()})
 		}

@@ -19,15 +19,10 @@ const (
 
 // Constants of this implementation.
 const (
-	maxTEKs      = 64 // of one VPN, whatever the server sends
-	maxSeen      = 64 // accepted pushes remembered for repetition, all VPNs together
-	maxRetired   = 64 // SPIs of one VPN that are not to come back
-	minKeyBits   = 128
-	minRSABits   = 2048
-	maxRSABits   = 8192 // a larger modulus is an attack on our processor
-	minRSAPublic = 65537
-	minTEKSPI    = 256 // RFC 4303 section 2.1: 1..255 are reserved, 0 is "all"
-	nonceLength  = 32  // RFC 6407 section 5.8: 8..128
+	maxTEKs     = 64 // of one VPN, whatever the server sends
+	maxSeen     = 64 // accepted pushes remembered for repetition, all VPNs together
+	maxRetired  = 64 // SPIs of one VPN that are not to come back
+	nonceLength = 32 // RFC 6407 section 5.8: 8..128
 
 	// oldKEKLinger is how long pushes under a replaced KEK are still acknowledged, so that a server does not take us for
 	// gone because its last push under that KEK crossed our pull.

@@ -28,13 +28,11 @@ func (m *Member) pull(now time.Time, v *vpn, msg ike.Message) {
 	switch msg.Number {
 	case 2:
 		_, p, err := gdoi.ParsePull2(msg.First, msg.Payloads, now)
-		if err == nil {
-			err = m.checkPolicy(v, p)
-		}
 		if err != nil {
 			m.refuse(now, v, msg, err)
 			return
 		}
+		v.trim(p)
 		a.policy = p
 		m.emit(ike.Reply{SA: msg.SA, MsgID: msg.MsgID, First: isakmp.NoPayload, Payloads: gdoi.AppendPull3(nil)})
 	case 4:
@@ -42,11 +40,7 @@ func (m *Member) pull(now time.Time, v *vpn, msg ike.Message) {
 			m.refuse(now, v, msg, fmt.Errorf("member: keys before the policy"))
 			return
 		}
-		err := gdoi.ParsePull4(msg.First, msg.Payloads, a.policy)
-		if err == nil {
-			err = checkKEKKeys(a.policy.KEK)
-		}
-		if err != nil {
+		if err := gdoi.ParsePull4(msg.First, msg.Payloads, a.policy); err != nil {
 			m.refuse(now, v, msg, err)
 			return
 		}
@@ -61,6 +55,7 @@ func (m *Member) pull(now time.Time, v *vpn, msg ike.Message) {
 func (m *Member) refuse(now time.Time, v *vpn, msg ike.Message, err error) {
 	a := v.attempt
 	v.stats.PullFailed++
+	v.countRefusal(err)
 	m.emit(ike.Abort{SA: msg.SA, MsgID: msg.MsgID})
 	m.emit(ike.Delete{Gateway: a.gateway, Remote: a.server()})
 	m.fail(now, v, err.Error())

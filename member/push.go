@@ -35,6 +35,7 @@ func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 	p, err := gdoi.OpenPush(kek, b, now)
 	if err != nil {
 		v.stats.PushFailed++
+		v.countRefusal(err)
 		return
 	}
 	previous := kek.Seq
@@ -43,20 +44,10 @@ func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 	ack := m.ackOf(v, kek, p.Seq)
 	if !obeyed {
 		// The pull that brought the current KEK told everything that a push under the old one could.
-		clearPolicy(p.Policy)
+		p.Policy.Zero()
 		m.strays.PushOldKEK++
 	} else if p.Policy != nil {
-		err := m.checkPolicy(v, p.Policy)
-		if err == nil {
-			err = checkKEKKeys(p.Policy.KEK)
-		}
-		if err != nil {
-			// Signed by our server, and below our floor: not taken, not acknowledged.
-			clearPolicy(p.Policy)
-			v.stats.PushFailed++
-			m.notify(turn.Warning, "GKMD_REKEY_REFUSED", "vpn %s: group %d: %s", v.config.Name, v.config.Group, err)
-			return
-		}
+		v.trim(p.Policy)
 	}
 	v.stats.PushSucceeded++
 	m.seen.add(sum, ack)
@@ -65,8 +56,6 @@ func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 	}
 	m.acknowledge(now, local, remote, ack)
 }
-
-func clearPolicy(p *gdoi.Policy) { (&attempt{policy: p}).clear() }
 
 // byKEK finds the VPN whose KEK, or whose KEK before that, has this SPI.
 func (m *Member) byKEK(now time.Time, spi [16]byte) (*vpn, *sa.KEK) {
@@ -127,6 +116,9 @@ func (m *Member) obey(now time.Time, v *vpn, p *gdoi.Push, gap bool) {
 			}
 		}
 		for i := range p.Policy.TEKs {
+			if a = v.attempt; a != nil && len(a.pushed) < gdoi.MaxTEKs {
+				a.pushed = append(a.pushed, p.Policy.TEKs[i].SPI)
+			}
 			m.install(now, v, p.Policy.TEKs[i], p.Policy)
 		}
 		v.registered, v.downReason, v.backoff = true, "", 0

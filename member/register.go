@@ -31,6 +31,7 @@ type attempt struct {
 	// What was pushed while the pull was under way is newer than what the pull brings.
 	pushedKEK bool
 	deleted   []uint32
+	pushed    []uint32
 }
 
 func (a *attempt) server() netip.Addr { return a.servers[a.at] }
@@ -75,13 +76,7 @@ func (m *Member) abandon(v *vpn) {
 
 // clear destroys keys that message 4 brought and that nobody took over.
 func (a *attempt) clear() {
-	if a.policy == nil {
-		return
-	}
-	a.policy.KEK.Zero()
-	for i := range a.policy.TEKs {
-		a.policy.TEKs[i].Zero()
-	}
+	a.policy.Zero()
 	a.policy = nil
 }
 

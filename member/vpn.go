@@ -2,6 +2,7 @@ package member
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"gvpn/commit/step"
@@ -71,6 +72,21 @@ func (v *vpn) retire(spi uint32) {
 		v.retired = append(v.retired[:0], v.retired[1:]...)
 	}
 	v.retired = append(v.retired, spi)
+}
+
+// covered reports whether every policy of t is also one of newer's.
+func covered(t *sa.TEK, newer ...*tek) bool {
+	for _, p := range t.Policies {
+		if !slices.ContainsFunc(newer, func(u *tek) bool { return u.covers(p) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// covers reports whether t is for the traffic of p.
+func (t *tek) covers(p sa.Policy) bool {
+	return slices.ContainsFunc(t.Policies, p.SameTraffic)
 }
 
 // overlap reports whether t and u are for the same traffic, in at least one policy.

@@ -1,0 +1,228 @@
+package member
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"gvpn/commit/step"
+	"gvpn/gdoi"
+	"gvpn/ike"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+// registered makes a conversation whose VPN V has a KEK and a TEK.
+func registered(t testing.TB) *conversation {
+	t.Helper()
+	c := newConversation(t, Options{})
+	p := &step.Plan{
+		Gateways: []step.GatewayChange{{New: &step.Gateway{Name: "G", Side: step.Member, Remote: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}}},
+		VPNs:     []step.VPNChange{{New: &step.VPN{Name: "V", Gateway: "G", Group: 7}}},
+	}
+	c.m.Configure(c.now, p)
+	c.m.Apply(c.now, step.Effect{Kind: step.Register, VPN: "V"})
+	c.pull(&gdoi.Policy{KEK: c.kek("K1").Clone(), TEKs: []sa.TEK{c.tek("T1/3600/A")}})
+	if !c.m.State().VPNs[0].Up {
+		t.Fatal("not registered")
+	}
+	return c
+}
+
+// pull brings p by a whole pull; outputs go away.
+func (c *conversation) pull(p *gdoi.Policy) {
+	var b strings.Builder
+	c.remote = netip.MustParseAddrPort("10.0.0.1:848")
+	c.m.HandleUp(c.now, ike.Up{SA: 1, Gateway: "G", Local: c.local, Remote: c.remote, Initiator: true})
+	c.drain(&b)
+	c.policy = p
+	msg := c.message()
+	msg.Number, msg.First, msg.Payloads = 2, 10, gdoi.AppendPull2(nil, make([]byte, 32), p, c.now)
+	c.m.HandleMessage(c.now, msg)
+	msg.Number, msg.First, msg.Payloads = 4, gdoi.Pull4First(p), gdoi.AppendPull4(nil, p)
+	c.m.HandleMessage(c.now, msg)
+	c.drain(&b)
+}
+
+// A server that its own members trust may still be hostile: however many TEKs it sends, a member holds so many and no more.
+func TestTEKsAreBounded(t *testing.T) {
+	c := registered(t)
+	for i := range uint32(10) {
+		p := &gdoi.Push{Seq: i + 1, Policy: &gdoi.Policy{}}
+		for j := range 20 {
+			p.Policy.TEKs = append(p.Policy.TEKs, c.tek(fmt.Sprintf("X%d-%d/3600/%c", i, j, 'A'+i*20+uint32(j))))
+		}
+		c.m.HandleDatagram(c.now, c.local, c.remote, c.seal("K1", p))
+	}
+	s := c.m.State().VPNs[0]
+	if len(s.TEKs) != maxTEKs || s.Stats.PushSucceeded != 10 {
+		t.Errorf("%d TEKs after %d pushes, want %d after 10", len(s.TEKs), s.Stats.PushSucceeded, maxTEKs)
+	}
+	if s.Stats.ExceedKeys == 0 {
+		t.Error("ExceedKeys is 0")
+	}
+}
+
+// Without randomness a member cannot make a nonce; it fails as with any other failure and waits.
+func TestNoRandomness(t *testing.T) {
+	c := newConversation(t, Options{})
+	c.m.rand = noRandomness{}
+	var b strings.Builder
+	c.m.Configure(c.now, c.plan("gateway G 10.0.0.1\nvpn V G 7"))
+	c.m.Apply(c.now, step.Effect{Kind: step.Register, VPN: "V"})
+	c.m.HandleUp(c.now, ike.Up{SA: 1, Gateway: "G", Local: c.local, Remote: netip.MustParseAddrPort("10.0.0.1:848"), Initiator: true})
+	c.drain(&b)
+	if s := c.m.State().VPNs[0]; s.Phase != Waiting || !strings.Contains(s.DownReason, "dry") {
+		t.Errorf("state %+v, want waiting with the reason", s)
+	}
+}
+
+// Every acknowledgement that was due has left in order of its due time.
+func TestAckJitterKeepsOrder(t *testing.T) {
+	c := registered(t)
+	c.m.options.AckJitter = 5 * time.Second
+	c.m.rand = &counter{}
+	for i := range uint32(20) {
+		c.m.HandleDatagram(c.now, c.local, c.remote, c.seal("K1", &gdoi.Push{Seq: i + 1, DeleteTEKs: []uint32{0x1000 + i}}))
+	}
+	for i := 1; i < len(c.m.acks); i++ {
+		if c.m.acks[i].at.Before(c.m.acks[i-1].at) {
+			t.Fatal("acknowledgements out of order")
+		}
+	}
+	if len(c.m.acks) != 20 || c.m.acks[0].at.Equal(c.m.acks[19].at) {
+		t.Fatalf("%d acknowledgements wait, want 20 at several times", len(c.m.acks))
+	}
+	var b strings.Builder
+	c.advance(&b, 5*time.Second)
+	if n := strings.Count(b.String(), "good=true"); n != 20 {
+		t.Errorf("%d acknowledgements, want 20:\n%s", n, b.String())
+	}
+}
+
+// counter is a randomness that is not random.
+type counter struct{ n byte }
+
+func (c *counter) Read(b []byte) (int, error) {
+	for i := range b {
+		c.n += 97
+		b[i] = c.n
+	}
+	return len(b), nil
+}
+
+// The data plane, told by InstallTEK and RemoveTEK alone, holds what State shows; no key outlives its lifetime; the deadline
+// never stands in the past; and each traffic that has had a TEK keeps one that may be sent with, as long as any of its TEKs
+// lives and nothing was deleted.
+func TestKeysFollowOutputs(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		c := registered(t)
+		plane := map[uint32]sa.TEK{spiOf("T1"): {SPI: spiOf("T1"), Hard: start.Add(3600 * time.Second), Activate: start, Policies: []sa.Policy{traffics('A')}}}
+		seq, n := uint32(0), 0
+		drain := func() {
+			for o, ok := c.m.Next(); ok; o, ok = c.m.Next() {
+				switch o := o.(type) {
+				case turn.InstallTEK:
+					plane[o.TEK.SPI] = o.TEK
+				case turn.RemoveTEK:
+					if _, ok := plane[o.SPI]; !ok {
+						r.Fatalf("RemoveTEK of %08x, which was never installed", o.SPI)
+					}
+					delete(plane, o.SPI)
+				case ike.Begin:
+					c.token, c.sa = o.Token, o.SA
+				}
+			}
+		}
+		names := func() []string {
+			n++
+			return []string{fmt.Sprintf("N%d/%d/%s", n, rapid.IntRange(1, 4000).Draw(r, "life"), rapid.SampledFrom([]string{"A", "B", "AB"}).Draw(r, "traffic"))}
+		}
+		policy := func() *gdoi.Policy {
+			p := &gdoi.Policy{
+				ActivationDelay:   time.Duration(rapid.IntRange(0, 100).Draw(r, "atd")) * time.Second,
+				DeactivationDelay: time.Duration(rapid.IntRange(0, 200).Draw(r, "dtd")) * time.Second,
+			}
+			for _, w := range names() {
+				p.TEKs = append(p.TEKs, c.tek(w))
+			}
+			return p
+		}
+		deleted := false
+		had := map[netip.Prefix]bool{traffics('A').Source: true}
+		r.Repeat(map[string]func(*rapid.T){
+			"push": func(*rapid.T) {
+				seq++
+				c.m.obey(c.now, c.m.vpns["V"], &gdoi.Push{Seq: seq, Policy: policy()}, false)
+			},
+			"delete": func(*rapid.T) {
+				for spi := range plane {
+					seq++
+					deleted = true
+					c.m.obey(c.now, c.m.vpns["V"], &gdoi.Push{Seq: seq, DeleteTEKs: []uint32{spi}}, false)
+					break
+				}
+			},
+			"kek": func(*rapid.T) {
+				seq++
+				next := fmt.Sprintf("K%d", len(c.keks)+1)
+				k := c.kek(next)
+				k.Hard = c.now.Add(7200 * time.Second)
+				c.m.obey(c.now, c.m.vpns["V"], &gdoi.Push{Seq: seq, Policy: &gdoi.Policy{KEK: k.Clone()}}, false)
+			},
+			"wait": func(*rapid.T) {
+				end := c.now.Add(time.Duration(rapid.IntRange(0, 2000).Draw(r, "seconds")) * time.Second)
+				for next, ok := c.m.Deadline(); ok && !next.After(end); next, ok = c.m.Deadline() {
+					if next.Before(c.now) {
+						r.Fatalf("deadline %s is before now, %s", c.since(next), c.since(c.now))
+					}
+					c.now = next
+					c.m.HandleTimeout(c.now)
+					drain()
+					if again, ok := c.m.Deadline(); ok && !again.After(next) {
+						r.Fatalf("deadline %s stays after HandleTimeout", c.since(next))
+					}
+				}
+				c.now = end
+			},
+			"": func(*rapid.T) {
+				drain()
+				s := c.m.State().VPNs[0]
+				if len(s.TEKs) != len(plane) {
+					r.Fatalf("State has %d TEKs, the data plane %d", len(s.TEKs), len(plane))
+				}
+				sendable := map[netip.Prefix]bool{}
+				for _, u := range s.TEKs {
+					p, ok := plane[u.SPI]
+					switch {
+					case !ok:
+						r.Fatalf("%s is in State and not in the data plane", c.name(u.SPI))
+					case !p.Activate.Equal(u.Activate) || !p.Hard.Equal(u.Hard):
+						r.Fatalf("%s: State and data plane have different times", c.name(u.SPI))
+					case !c.now.Before(u.Hard):
+						r.Fatalf("%s is held past its hard lifetime", c.name(u.SPI))
+					}
+					for _, q := range u.Policies {
+						sendable[q.Source] = sendable[q.Source] || !u.Activate.After(c.now)
+					}
+				}
+				for source := range had {
+					if _, ok := sendable[source]; !ok {
+						delete(had, source)
+					}
+				}
+				for source, ok := range sendable {
+					if ok {
+						had[source] = true
+					} else if had[source] && !deleted {
+						r.Fatalf("%s has TEKs and none to send with any more:\n%+v", source, s.TEKs)
+					}
+				}
+			},
+		})
+	})
+}
