@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// server is the gvpnd under test. bin/gvpnd is made by `make build`.
-func server(t *testing.T, ns namespace, config string) *process {
+// startServer runs the gvpnd under test. bin/gvpnd is made by `make build`.
+func startServer(t *testing.T, ns namespace, config string) *process {
 	t.Helper()
 	binary, err := filepath.Abs("../../bin/gvpnd")
 	if err != nil {
@@ -208,7 +208,7 @@ var (
 // SA.
 func TestStrongSwanMainModeAndDPD(t *testing.T) {
 	left, right := connected(t)
-	server(t, right, serverConfig)
+	startServer(t, right, serverConfig)
 	c := startCharon(t, left, "between-charon-and-gvpnd")
 	if out, err := c.command("--initiate", "--ike", "p1"); err != nil {
 		t.Fatalf("swanctl --initiate: %v\n%s", err, out)
@@ -233,7 +233,7 @@ func TestStrongSwanMainModeAndDPD(t *testing.T) {
 // With another pre-shared key no SA comes up.
 func TestStrongSwanWrongKey(t *testing.T) {
 	left, right := connected(t)
-	server(t, right, serverConfig)
+	startServer(t, right, serverConfig)
 	c := startCharon(t, left, "some-other-pre-shared-key")
 	if out, err := c.command("--initiate", "--ike", "p1", "--timeout", "8"); err == nil {
 		t.Fatalf("swanctl --initiate succeeded:\n%s", out)

@@ -1,0 +1,234 @@
+package netconf
+
+import (
+	"strconv"
+
+	"gvpn/commit"
+	"gvpn/config"
+	"gvpn/internal/auth"
+)
+
+// operation is one operation that the server carries out: what the caller must be allowed, and how. do returns the
+// content of the reply; faults and configuration errors are worded as rpc-errors.
+type operation struct {
+	needs auth.Permission
+	do    func(x *session, op *element) ([]byte, error)
+}
+
+// operations are all that the server carries out. What is not here is answered operation-not-supported by name.
+var operations = map[string]operation{
+	"get":             {auth.View, (*session).get},
+	"get-config":      {auth.View, (*session).getConfig},
+	"edit-config":     {auth.Configure, (*session).editConfig},
+	"commit":          {auth.Configure, (*session).commit},
+	"discard-changes": {auth.Configure, (*session).discardChanges},
+	"validate":        {auth.Configure, (*session).validate},
+	"lock":            {auth.Configure, (*session).lock},
+	"unlock":          {auth.Configure, (*session).unlock},
+	"close-session":   {auth.View, (*session).closeSession},
+	"kill-session":    {auth.Configure, (*session).killSession},
+}
+
+// The datastores.
+const (
+	running   = "running"
+	candidate = "candidate"
+)
+
+// datastore reads the datastore that <parameter> of op names, one of those allowed.
+func datastore(op *element, parameter string, allowed ...string) (string, error) {
+	p := op.child(parameter)
+	if p == nil {
+		return "", missing(parameter)
+	}
+	if len(p.children) != 1 {
+		return "", refuse(badElement, "<"+parameter+"> names no datastore", info{"bad-element", parameter})
+	}
+	name := p.children[0].name
+	for _, a := range allowed {
+		if name == a {
+			return name, nil
+		}
+	}
+	return "", unsupported(op.name + " with " + parameter + " " + name)
+}
+
+// read returns the tree of a datastore.
+func read(db *commit.DB, name string) config.Tree {
+	if name == candidate {
+		return db.Candidate().Tree()
+	}
+	return db.Running()
+}
+
+// get returns the running configuration: there is no state data in the models yet.
+func (x *session) get(op *element) ([]byte, error) { return x.data(op, running) }
+
+func (x *session) getConfig(op *element) ([]byte, error) {
+	name, err := datastore(op, "source", running, candidate)
+	if err != nil {
+		return nil, err
+	}
+	return x.data(op, name)
+}
+
+func (x *session) data(op *element, name string) ([]byte, error) {
+	for _, c := range op.children {
+		switch c.name {
+		case "source", "filter":
+		default:
+			return nil, unsupported(op.name + " with " + c.name)
+		}
+	}
+	filter := op.child("filter")
+	if filter != nil {
+		if kind, ok := filter.attr("type"); ok && kind != "subtree" {
+			return nil, unsupported("filter of type " + kind)
+		}
+		if filter.text != "" {
+			return nil, refuse(badElement, "text in <filter>", info{"bad-element", "filter"})
+		}
+	}
+	var tree config.Tree
+	if err := x.server.backend.Manage(func(db *commit.DB) error {
+		tree = read(db, name)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	// A Tree is immutable: it is written without holding up anybody.
+	out := []byte("<data>\n")
+	if filter == nil {
+		out = config.AppendXML(out, tree.Root(), config.XMLOptions{})
+	} else {
+		out = appendFiltered(out, tree.Root(), filter)
+	}
+	return append(out, "</data>\n"...), nil
+}
+
+func (x *session) editConfig(op *element) ([]byte, error) {
+	if _, err := datastore(op, "target", candidate); err != nil {
+		return nil, err
+	}
+	def, test := config.Merge, ""
+	var src []byte
+	for _, c := range op.children {
+		switch c.name {
+		case "target":
+		case "default-operation":
+			var err error
+			if def, err = defaultOperation(c.text); err != nil {
+				return nil, err
+			}
+		case "test-option":
+			switch c.text {
+			case "test-then-set", "set", "test-only":
+				test = c.text
+			default:
+				return nil, refuse(invalidValue, "test-option "+strconv.Quote(c.text), info{"bad-element", c.name})
+			}
+		case "error-option":
+			// Every edit is all or nothing, which is rollback-on-error, and what stop-on-error allows.
+			if c.text != "stop-on-error" && c.text != "rollback-on-error" {
+				return nil, unsupported("error-option " + c.text)
+			}
+		case "config":
+			src = c.config
+		default:
+			return nil, unsupported(op.name + " with " + c.name)
+		}
+	}
+	if src == nil {
+		return nil, missing("config")
+	}
+	return []byte(ok), x.server.backend.Manage(func(db *commit.DB) error {
+		if err := x.mayEdit(db); err != nil {
+			return err
+		}
+		tree, err := db.Candidate().Tree().LoadXML(nil, def, src)
+		if err != nil {
+			return err
+		}
+		if test == "test-then-set" || test == "test-only" {
+			if _, err := db.Check(tree); err != nil {
+				return err
+			}
+		}
+		if test == "test-only" {
+			return nil
+		}
+		return db.Candidate().Update(tree)
+	})
+}
+
+func (x *session) commit(op *element) ([]byte, error) {
+	for _, c := range op.children {
+		return nil, unsupported(op.name + " with " + c.name)
+	}
+	return []byte(ok), x.server.backend.Manage(func(db *commit.DB) error {
+		if err := x.mayEdit(db); err != nil {
+			return err
+		}
+		_, err := db.Commit(commit.Options{User: x.identity.User, Client: "netconf"})
+		return err
+	})
+}
+
+func (x *session) discardChanges(*element) ([]byte, error) {
+	return []byte(ok), x.server.backend.Manage(func(db *commit.DB) error {
+		if err := x.mayEdit(db); err != nil {
+			return err
+		}
+		db.Candidate().Discard()
+		return nil
+	})
+}
+
+// validate checks a datastore, or the configuration in the request, as a commit would.
+func (x *session) validate(op *element) ([]byte, error) {
+	var inline []byte
+	name := ""
+	if c := op.child("source").child("config"); c != nil {
+		inline = c.config
+	} else {
+		var err error
+		if name, err = datastore(op, "source", running, candidate); err != nil {
+			return nil, err
+		}
+	}
+	return []byte(ok), x.server.backend.Manage(func(db *commit.DB) error {
+		tree := read(db, name)
+		if inline != nil {
+			var err error
+			if tree, err = (config.Tree{}).LoadXML(nil, config.Merge, inline); err != nil {
+				return err
+			}
+		}
+		_, err := db.Check(tree)
+		return err
+	})
+}
+
+func (x *session) closeSession(*element) ([]byte, error) { return []byte(ok), errEnd }
+
+// killSession ends another session: its locks are free when the answer is out.
+func (x *session) killSession(op *element) ([]byte, error) {
+	target := op.child("session-id")
+	if target == nil {
+		return nil, missing("session-id")
+	}
+	id, err := strconv.ParseUint(target.text, 10, 32)
+	if err != nil || uint32(id) == x.id {
+		return nil, refuse(invalidValue, "session-id "+strconv.Quote(target.text), info{"bad-element", "session-id"})
+	}
+	x.server.mu.Lock()
+	other := x.server.sessions[uint32(id)]
+	x.server.mu.Unlock()
+	if other == nil {
+		return nil, refuse(invalidValue, "there is no session "+target.text, info{"bad-element", "session-id"})
+	}
+	other.killed.Store(true)
+	other.end()
+	other.freeLocks()
+	return []byte(ok), nil
+}
