@@ -35,7 +35,8 @@
 //
 // Begin sends message 1 with a random message ID; every verified message comes up as Message with its Number; Reply sends
 // the next one. HASH(n) is prf(SKEYID_a, M-ID | Ni_b | Nr_b | what follows HASH), with Ni_b from message 2 and Nr_b from
-// message 3 on (RFC 6407 section 3.2); Ni_b and Nr_b are the NONCE bodies of messages 1 and 2, empty if they hold none. The CBC
-// chain runs per exchange. A repeated datagram is answered with the octets of the first answer, also for a while after the
+// message 3 on (RFC 6407 section 3.2); Ni_b and Nr_b are the NONCE bodies of messages 1 and 2, empty if they hold none. In
+// private exchanges the exchange type follows M-ID as one octet, since the rule covers nothing of the header otherwise. The
+// CBC chain runs per exchange. A repeated datagram is answered with the octets of the first answer, also for a while after the
 // exchange is over.
 package ike

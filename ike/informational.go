@@ -167,13 +167,19 @@ func (e *Endpoint) messageID(p *phase1) uint32 {
 // protect builds a datagram under an SA: HDR*, HASH(n), chain. nonces are Ni_b and Nr_b as far as HASH(n) covers them.
 func (p *phase1) protect(x isakmp.ExchangeType, id uint32, iv [16]byte, first isakmp.PayloadType, chain []byte, nonces ...[]byte) ([]byte, [16]byte) {
 	msg := p.header(isakmp.PayloadHASH, x, isakmp.FlagEncryption, id)
-	msg = isakmp.AppendPayload(msg, first, p.hash(id, chain, nonces))
+	msg = isakmp.AppendPayload(msg, first, p.hash(x, id, chain, nonces))
 	return p.keys.seal(append(msg, chain...), iv)
 }
 
-// hash is HASH(n) = prf(SKEYID_a, M-ID | Ni_b | Nr_b | what follows HASH) (RFC 6407 section 3.2, RFC 2409 section 5.7).
-func (p *phase1) hash(id uint32, chain []byte, nonces [][]byte) []byte {
-	parts := append([][]byte{uint32s(id)}, nonces...)
+// hash is HASH(n) = prf(SKEYID_a, M-ID | Ni_b | Nr_b | what follows HASH) (RFC 6407 section 3.2, RFC 2409 section 5.7). That
+// leaves out the header's exchange type, so somebody on the way could make one exchange look like another. In the private
+// exchanges, where the rule is ours to make, the exchange type stands after M-ID as one octet.
+func (p *phase1) hash(x isakmp.ExchangeType, id uint32, chain []byte, nonces [][]byte) []byte {
+	head := uint32s(id)
+	if x.Private() {
+		head = append(head, byte(x))
+	}
+	parts := append([][]byte{head}, nonces...)
 	return p.suite.prf(p.keys.a, append(parts, chain)...)
 }
 
@@ -200,7 +206,7 @@ func (e *Endpoint) open(p *phase1, d datagram, iv [16]byte, nonces ...[]byte) (i
 		return 0, nil, none, false
 	}
 	chain := plain[at:c.Offset():c.Offset()]
-	if subtle.ConstantTimeCompare(hash.Body, p.hash(d.h.MessageID, chain, nonces)) != 1 {
+	if subtle.ConstantTimeCompare(hash.Body, p.hash(d.h.Exchange, d.h.MessageID, chain, nonces)) != 1 {
 		e.tally(dropHash)
 		return 0, nil, none, false
 	}
