@@ -58,7 +58,7 @@ func (s *Server) Apply(now time.Time, e step.Effect) {
 			s.dropSignatureKey(g)
 		}
 	case step.DeleteTEK:
-		s.applyDeleteTEK(g, named)
+		s.applyDeleteTEK(g, e.SA)
 	case step.GenerateKEK:
 		if !g.restored || g.kek == nil {
 			s.makeKEK(now, g)
@@ -112,16 +112,15 @@ func (g *group) namesDeleted() (names []string) {
 
 // applyDeleteTEK destroys TEKs. On a sub-server it means those of its configuration before the plan: a successor that the root
 // has already sent stays (T5).
-func (s *Server) applyDeleteTEK(g *group, named func(string) bool) {
-	sub := g.conf.Role == step.SubServer && g.before.Role == step.SubServer
-	// Row 2.4b deletes them all, with the root that they came from.
-	wholesale := len(g.conf.Peers) == 0 || !slices.Equal(g.conf.Peers, g.before.Peers)
+func (s *Server) applyDeleteTEK(g *group, name string) {
+	// Row 2.4b names none: it deletes them all, with the root that they came from.
+	successors := name != "" && g.conf.Role == step.SubServer && slices.Equal(g.conf.Peers, g.before.Peers)
 	s.dropTEKs(g, func(i int) bool {
 		t := &g.teks[i]
-		if !named(t.Name) {
+		if name != "" && t.Name != name {
 			return false
 		}
-		if sub && !wholesale && !slices.ContainsFunc(g.before.SAs, func(x step.IPsecSA) bool {
+		if successors && !slices.ContainsFunc(g.before.SAs, func(x step.IPsecSA) bool {
 			return x.Name == t.Name && samePolicies(x.Policies, t.Policies)
 		}) {
 			return false

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"container/heap"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"gvpn/commit/step"
 	"gvpn/gdoi"
+	"gvpn/isakmp"
 	"gvpn/sa"
 	"gvpn/turn"
 )
@@ -125,6 +127,11 @@ func (s *Server) signed(now time.Time, p *push, r turn.Result) {
 		return
 	}
 	signature, ok := r.Value.([]byte)
+	// The message counts its signature already; a root that sent a private key of another size than its public one must not
+	// bring us down.
+	if ok && len(p.message)+isakmp.GenericLen+len(signature) != int(binary.BigEndian.Uint32(p.message[24:])) {
+		ok = false
+	}
 	if r.Err != nil || !ok {
 		s.notify(turn.Error, "GKSD_PUSH_NOT_SIGNED", fmt.Sprintf("push %d could not be signed: %v", p.id.seq, r.Err))
 		for _, d := range slices.Clone(p.open) {
@@ -383,6 +390,9 @@ func (g *group) numbered(kek *sa.KEK, root bool) uint32 {
 // distribute hands a change to the cluster engine.
 func (s *Server) distribute(g *group, u sa.Update) {
 	u.Group, u.GroupID, u.Version, u.ActivationDelay = g.name, g.conf.ID, g.version, g.conf.ActivationDelay
+	if u.DeleteAll { // row 1.4: sub-servers still know the group by the old number
+		u.GroupID = g.before.ID
+	}
 	s.dirty[g] = true
 	s.emit(Distribute{Group: g.name, Update: u.Clone()})
 }

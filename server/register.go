@@ -195,7 +195,7 @@ func (g *group) policy(now time.Time) *gdoi.Policy {
 	delay := g.activationDelay()
 	p := &gdoi.Policy{KEK: g.kek, ActivationDelay: delay, DeactivationDelay: 2 * delay}
 	for _, i := range g.inOrder() {
-		if now.Before(g.teks[i].Hard) {
+		if g.teks[i].Hard.Sub(now) >= time.Second { // the wire's unit
 			p.TEKs = append(p.TEKs, g.teks[i])
 		}
 	}

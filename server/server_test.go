@@ -1,0 +1,816 @@
+package server
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"maps"
+	mathrand "math/rand/v2"
+	"net/netip"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"pgregory.net/rapid"
+
+	"gvpn/commit/step"
+	"gvpn/gdoi"
+	"gvpn/ike"
+	"gvpn/isakmp"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+// start is the time at which every test begins.
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+var us = netip.MustParseAddrPort("192.0.2.1:848")
+
+// signers are signature keys, made once: the first group's key is the first, and so on.
+var signers = sync.OnceValue(func() (pairs [2]turn.RSAKeyPair) {
+	for i := range pairs {
+		key, err := rsa.GenerateKey(rand.Reader, sigKeyBits)
+		if err != nil {
+			panic(err)
+		}
+		pairs[i].Public, _ = x509.MarshalPKIXPublicKey(&key.PublicKey)
+		pairs[i].Private, _ = x509.MarshalPKCS8PrivateKey(key)
+	}
+	return pairs
+})
+
+func signer(n int) turn.RSAKeyPair {
+	p := signers()[n%2]
+	return turn.RSAKeyPair{Public: slices.Clone(p.Public), Private: p.Private.Clone()}
+}
+
+// bench drives one Server: it is its disk, its workers, its members and its cluster, and says what it saw in words. SPIs are
+// called by the order in which they were first seen: KEK1, TEK2.
+type bench struct {
+	t    rapid.TB
+	s    *Server
+	seed uint64
+	now  time.Time
+
+	disk   map[string][]byte
+	config map[string]step.Group // by name, as committed
+	keep   int                   // outputs that are carried out before a crash; < 0: all
+
+	hold   bool // do not answer Work
+	held   []turn.Work
+	keys   int
+	keks   map[string]*sa.KEK // as a member that knows them all has them
+	names  map[string]string
+	sa     ike.SAID
+	update *sa.Update // the last one distributed or fetched
+	lines  []string
+	reply  *ike.Reply
+
+	seqs map[string]string // every push number seen outside, with its datagram: never two
+}
+
+func newBench(t rapid.TB) *bench {
+	b := &bench{
+		t: t, now: start, disk: make(map[string][]byte), config: make(map[string]step.Group), keep: -1,
+		keks: make(map[string]*sa.KEK), names: make(map[string]string), seqs: make(map[string]string), sa: 100,
+	}
+	b.fresh()
+	return b
+}
+
+func (b *bench) fresh() {
+	b.seed++
+	b.s = New(mathrand.NewChaCha8([32]byte{byte(b.seed)}), Options{MaxMembers: 5})
+}
+
+func (b *bench) say(format string, args ...any) {
+	b.lines = append(b.lines, fmt.Sprintf(format, args...))
+}
+
+func (b *bench) said() string {
+	defer func() { b.lines = nil }()
+	if len(b.lines) == 0 {
+		return "nothing\n"
+	}
+	return strings.Join(b.lines, "\n") + "\n"
+}
+
+// name gives an SPI the next name of its kind.
+func (b *bench) name(kind string, spi any) string {
+	k := fmt.Sprintf("%s %x", kind, spi)
+	if b.names[k] == "" {
+		n := 1
+		for other := range b.names {
+			if strings.HasPrefix(other, kind) {
+				n++
+			}
+		}
+		b.names[k] = kind + strconv.Itoa(n)
+	}
+	return b.names[k]
+}
+
+// learn takes note of the KEKs that the server has, so that pushes under them can be read.
+func (b *bench) learn() {
+	for _, g := range b.s.sorted() {
+		for _, k := range []*sa.KEK{g.old, g.kek} {
+			if k != nil && b.keks[string(k.SPI[:])] == nil {
+				c := k.Clone()
+				c.Seq = 0
+				b.keks[string(k.SPI[:])] = c
+				b.name("KEK", k.SPI)
+			}
+		}
+		for _, t := range g.teks {
+			b.name("TEK", t.SPI)
+		}
+	}
+}
+
+// drain carries out what the server wants, and says what can be seen outside. A persisted record is not worth a word, but it
+// must come before what it holds is seen.
+func (b *bench) drain() {
+	for {
+		b.learn()
+		o, ok := b.s.Next()
+		if !ok {
+			return
+		}
+		if b.keep == 0 {
+			continue
+		}
+		b.keep--
+		switch o := o.(type) {
+		case turn.Persist:
+			if o.Value == nil {
+				delete(b.disk, o.Key)
+			} else {
+				b.disk[o.Key] = bytes.Clone(o.Value)
+			}
+		case turn.Work:
+			if b.hold {
+				b.held = append(b.held, o)
+				continue
+			}
+			b.answer(o)
+		case turn.Transmit:
+			b.say("%s push to %s: %s", b.at(), memberName(o.Remote), b.push(o.Datagram))
+		case Distribute:
+			b.say("%s distribute %s", b.at(), b.describe(&o.Update))
+			b.update = &o.Update
+		case Fetched:
+			if o.Err != nil {
+				b.say("fetched: %v", o.Err)
+			} else {
+				b.say("fetched %s", b.describe(&o.Update))
+				b.update = &o.Update
+			}
+		case Adopted:
+			b.say("adopted: %v", o.Err)
+		case SoftExpired:
+			b.say("%s soft expired", b.at())
+		case HardExpired:
+			b.say("%s hard expired", b.at())
+		case turn.Notify:
+			b.checkText(o.Text)
+			if o.Severity >= turn.Warning {
+				b.say("%s %s %s", b.at(), o.Code, o.Text)
+			}
+		case ike.Abort:
+			// said by pull
+		case ike.Reply:
+			if b.reply != nil {
+				b.t.Errorf("two replies")
+			}
+			b.reply = &o
+		default:
+			b.t.Fatalf("output %T", o)
+		}
+	}
+}
+
+func (b *bench) at() string { return "+" + b.now.Sub(start).String() }
+
+func (b *bench) answer(w turn.Work) {
+	if !b.s.Owns(w.ID) {
+		b.t.Errorf("work %#x is not the server's", w.ID)
+	}
+	r := turn.Result{ID: w.ID}
+	switch op := w.Op.(type) {
+	case turn.RSAKey:
+		r.Value = signer(b.keys)
+		b.keys++
+	case turn.RSASign:
+		sig, err := gdoi.Sign(op)
+		if err != nil {
+			r.Err = err
+		} else {
+			r.Value = sig
+		}
+	}
+	b.s.HandleResult(b.now, r)
+}
+
+// push reads a datagram as a member with every KEK would, and checks that its number is not used twice and is on disk.
+func (b *bench) push(datagram []byte) string {
+	spi, ok := gdoi.PushSPI(datagram)
+	k := b.keks[string(spi[:])]
+	if !ok || k == nil {
+		b.t.Fatalf("push under an unknown KEK")
+	}
+	c := k.Clone()
+	c.Seq = 0
+	p, err := gdoi.OpenPush(c, datagram, b.now)
+	if err != nil {
+		b.t.Fatalf("push: %v", err)
+	}
+	id := fmt.Sprintf("%s/%d", b.name("KEK", spi), p.Seq)
+	if old, ok := b.seqs[id]; ok && old != string(datagram) {
+		b.t.Errorf("push number %s used twice", id)
+	}
+	b.seqs[id] = string(datagram)
+	b.checkDisk(spi, p)
+	words := []string{id}
+	if p.DeleteAll {
+		words = append(words, "delete-all")
+	}
+	if p.DeleteKEK {
+		words = append(words, "delete-kek")
+	}
+	for _, spi := range p.DeleteTEKs {
+		words = append(words, "delete "+b.name("TEK", spi))
+	}
+	if p.Policy != nil {
+		if p.Policy.KEK != nil {
+			words = append(words, b.name("KEK", p.Policy.KEK.SPI))
+			if len(p.Policy.TEKs) > 0 {
+				b.t.Errorf("push %s brings a KEK and TEKs", id)
+			}
+		}
+		for _, t := range p.Policy.TEKs {
+			words = append(words, b.name("TEK", t.SPI))
+		}
+		if p.Policy.ActivationDelay > 0 {
+			words = append(words, fmt.Sprintf("atd %v dtd %v", p.Policy.ActivationDelay, p.Policy.DeactivationDelay))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func (b *bench) describe(u *sa.Update) string {
+	words := []string{fmt.Sprintf("v%d id %d", u.Version, u.GroupID)}
+	for _, f := range []struct {
+		set  bool
+		word string
+	}{{u.Full, "full"}, {u.DeleteAll, "delete-all"}, {u.DeleteMembers, "delete-members"}, {u.DeleteKEK, "delete-kek"}} {
+		if f.set {
+			words = append(words, f.word)
+		}
+	}
+	for _, spi := range u.DeleteTEKs {
+		words = append(words, "delete "+b.name("TEK", spi))
+	}
+	if u.KEK != nil {
+		words = append(words, fmt.Sprintf("%s seq %d", b.name("KEK", u.KEK.SPI), u.KEK.Seq))
+		if len(u.KEK.SigPrivate) == 0 {
+			b.t.Error("a KEK for sub-servers has no private key")
+		}
+	}
+	for _, t := range u.TEKs {
+		words = append(words, b.name("TEK", t.SPI)+"("+t.Name+")")
+	}
+	return strings.Join(words, " ")
+}
+
+// memberAddr is the address of member mN.
+func memberAddr(t rapid.TB, name string) netip.AddrPort {
+	n, err := strconv.Atoi(strings.TrimPrefix(name, "m"))
+	if err != nil {
+		t.Fatalf("member %q", name)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(n)}), 848)
+}
+
+func memberName(a netip.AddrPort) string { b := a.Addr().As4(); return "m" + strconv.Itoa(int(b[3])) }
+
+// message runs one message of a pull and returns the reply, nil if there is none.
+func (b *bench) message(m ike.Message) *ike.Reply {
+	b.s.HandleMessage(b.now, m)
+	b.drain()
+	r := b.reply
+	b.reply = nil
+	if r != nil && (r.SA != m.SA || r.MsgID != m.MsgID) {
+		b.t.Errorf("reply %+v", r)
+	}
+	return r
+}
+
+// pull registers a member; stop is after which message it falls silent (0: never).
+func (b *bench) pull(name string, id uint32, stop int) string {
+	b.sa++
+	m := ike.Message{
+		SA: b.sa, Gateway: name, Local: us, Remote: memberAddr(b.t, name), Exchange: isakmp.ExchangePull, MsgID: 7, Number: 1,
+		First: isakmp.PayloadNONCE, Payloads: gdoi.AppendPull1(nil, bytes.Repeat([]byte{5}, 16), id),
+	}
+	r := b.message(m)
+	if r == nil {
+		return "no answer"
+	}
+	if stop == 1 {
+		return "offered"
+	}
+	_, policy, err := gdoi.ParsePull2(r.First, r.Payloads, b.now)
+	if err != nil {
+		b.t.Fatalf("message 2: %v", err)
+	}
+	m.Number, m.First, m.Payloads = 3, 0, gdoi.AppendPull3(nil)
+	if r = b.message(m); r == nil {
+		return "no answer to message 3"
+	}
+	if !r.Last {
+		b.t.Error("message 4 is not the last")
+	}
+	if g := b.s.byID(id); b.disk[(&member{group: g, gateway: name, remote: memberAddr(b.t, name)}).key()] == nil {
+		b.t.Errorf("%s got its keys and is not on disk", name)
+	}
+	if err := gdoi.ParsePull4(r.First, r.Payloads, policy); err != nil {
+		b.t.Fatalf("message 4: %v", err)
+	}
+	return b.given(policy)
+}
+
+// given describes what a pull gave, and checks that it is what the server has.
+func (b *bench) given(p *gdoi.Policy) string {
+	var words []string
+	if p.KEK != nil {
+		words = append(words, fmt.Sprintf("%s seq %d life %v", b.name("KEK", p.KEK.SPI), p.KEK.Seq, p.KEK.Hard.Sub(b.now)))
+	}
+	for _, t := range p.TEKs {
+		words = append(words, fmt.Sprintf("%s life %v", b.name("TEK", t.SPI), t.Hard.Sub(b.now)))
+	}
+	return strings.Join(words, ", ")
+}
+
+// ack acknowledges a push for a member.
+func (b *bench) ack(name, push string, mangle func([]byte)) {
+	kek, seq, _ := strings.Cut(push, "/")
+	n, err := strconv.ParseUint(seq, 10, 32)
+	if err != nil {
+		b.t.Fatalf("push %q", push)
+	}
+	for spi, k := range b.keks {
+		if b.name("KEK", k.SPI) == kek {
+			a := gdoi.AppendAck(nil, [16]byte([]byte(spi)), gdoi.AckKey(k), uint32(n), memberAddr(b.t, name).Addr())
+			if mangle != nil {
+				mangle(a)
+			}
+			b.s.HandleDatagram(b.now, us, memberAddr(b.t, name), a)
+			b.drain()
+			return
+		}
+	}
+	b.t.Fatalf("no KEK %q", kek)
+}
+
+// advance lets time pass, and the server do what is due on the way.
+func (b *bench) advance(d time.Duration) {
+	end := b.now.Add(d)
+	for range 10000 {
+		at, ok := b.s.Deadline()
+		if !ok || at.After(end) {
+			b.now = end
+			return
+		}
+		if at.After(b.now) {
+			b.now = at
+		}
+		b.s.HandleTimeout(b.now)
+		b.drain()
+	}
+	b.t.Fatal("the server never rests")
+}
+
+// commit takes over a configuration: groups are those named in it, all others are deleted.
+func (b *bench) commit(number uint64, next map[string]step.Group, effects []step.Effect) error {
+	p := &step.Plan{Commit: number}
+	names := make(map[string]bool)
+	for n := range b.config {
+		names[n] = true
+	}
+	for n := range next {
+		names[n] = true
+	}
+	for _, n := range slices.Sorted(maps.Keys(names)) {
+		var c step.GroupChange
+		if g, ok := b.config[n]; ok {
+			c.Old = &g
+		}
+		if g, ok := next[n]; ok {
+			c.New = &g
+		}
+		p.Groups = append(p.Groups, c)
+	}
+	if err := b.s.Prepare(p); err != nil {
+		return err
+	}
+	b.config = next
+	b.s.Configure(b.now, p)
+	b.drain()
+	for _, e := range effects {
+		b.s.Apply(b.now, e)
+		b.drain()
+	}
+	b.s.Forget(b.now, p)
+	b.drain()
+	return nil
+}
+
+// restart gives the records to a new server, and the configuration as a repetition of the last commit.
+func (b *bench) restart() {
+	b.fresh()
+	b.held = nil
+	if err := b.s.Restore(b.now, b.disk); err != nil {
+		b.say("restore: %v", err)
+	}
+	b.drain()
+	next := b.config
+	b.config = nil
+	if err := b.commit(b.s.Applied(), next, nil); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// parseGroup reads "G id=1 role=root-server members=m1,m2 sas=S,T:10.0.0.0/8 kek=3600 retries=2 threshold=1 peers=P".
+func parseGroup(t rapid.TB, line string) step.Group {
+	f := strings.Fields(line)
+	g := step.Group{Name: f[0], ID: 1, ActivationDelay: 15 * time.Second, PeerPeriod: 10 * time.Second}
+	number := func(s string) int {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		return n
+	}
+	comm := &step.Communication{KeyBits: 256, SigHash: sa.SHA256, Lifetime: time.Hour, Retransmission: 10 * time.Second, Retries: 2}
+	g.Communication = comm
+	for _, w := range f[1:] {
+		k, v, _ := strings.Cut(w, "=")
+		switch k {
+		case "id":
+			g.ID = uint32(number(v))
+		case "role":
+			g.Role = map[string]step.Role{"standalone": step.Standalone, "root-server": step.RootServer, "sub-server": step.SubServer}[v]
+		case "members":
+			g.Members = strings.Split(v, ",")
+		case "peers":
+			g.Peers = strings.Split(v, ",")
+		case "threshold":
+			g.MemberThreshold = uint32(number(v))
+		case "kek":
+			if v == "none" {
+				g.Communication = nil
+			} else {
+				comm.Lifetime = time.Duration(number(v)) * time.Second
+			}
+		case "sig":
+			comm.SigHash = sa.SHA384
+		case "retries":
+			comm.Retries = number(v)
+		case "period":
+			comm.Retransmission = time.Duration(number(v)) * time.Second
+		case "certificate":
+			comm.Certificate = v
+		case "window":
+			g.AntiReplayWindow = time.Duration(number(v)) * time.Millisecond
+		case "sas":
+			for _, s := range strings.Split(v, ",") {
+				if s == "" {
+					continue
+				}
+				name, dst, _ := strings.Cut(s, ":")
+				if dst == "" {
+					dst = "172.16.0.0/12"
+				}
+				g.SAs = append(g.SAs, step.IPsecSA{
+					Name: name, KeyBits: 256, Lifetime: 30 * time.Minute,
+					Policies: []sa.Policy{{Name: "1", Source: netip.MustParsePrefix("172.16.0.0/12"), Destination: netip.MustParsePrefix(dst)}},
+				})
+			}
+		default:
+			t.Fatalf("%s: %q", line, w)
+		}
+	}
+	return g
+}
+
+// parseEffect reads "1.4 G delete-tek sa=S gateway=m1".
+func parseEffect(t rapid.TB, line string) step.Effect {
+	f := strings.Fields(line)
+	if len(f) < 3 {
+		t.Fatalf("effect %q", line)
+	}
+	e := step.Effect{Row: f[0], Group: f[1], Kind: step.Kind(f[2])}
+	if e.Group == "-" {
+		e.Group = ""
+	}
+	for _, w := range f[3:] {
+		switch k, v, _ := strings.Cut(w, "="); k {
+		case "sa":
+			e.SA = v
+		case "gateway":
+			e.Gateway = v
+		default:
+			t.Fatalf("effect %q", line)
+		}
+	}
+	return e
+}
+
+// state describes what remains.
+func (b *bench) state() string {
+	st := b.s.State()
+	var out strings.Builder
+	for _, g := range st.Groups {
+		fmt.Fprintf(&out, "%s id %d %v v%d", g.Name, g.ID, g.Role, g.Version)
+		if g.Ready {
+			out.WriteString(" ready")
+		}
+		if g.Role == step.SubServer && g.RootActive {
+			out.WriteString(" root-active")
+		}
+		out.WriteString("\n")
+		if k := g.KEK; k != nil {
+			fmt.Fprintf(&out, "  %s seq %d soft %v hard %v\n", b.name("KEK", append(k.InitiatorCookie[:], k.ResponderCookie[:]...)), k.Seq, k.Soft.Sub(b.now), k.Hard.Sub(b.now))
+		}
+		for _, t := range g.TEKs {
+			fmt.Fprintf(&out, "  %s %s soft %v hard %v", b.name("TEK", t.SPI), t.Name, t.Soft.Sub(b.now), t.Hard.Sub(b.now))
+			if !t.Current {
+				out.WriteString(" replaced")
+			}
+			if t.Activate.After(b.now) {
+				fmt.Fprintf(&out, " activate in %v", t.Activate.Sub(b.now))
+			}
+			out.WriteString("\n")
+		}
+		for _, m := range g.Members {
+			fmt.Fprintf(&out, "  member %s %v pulls %d sent %d acked %d unacked %d\n", m.Gateway, m.Remote, m.Pulls, m.PushSent, m.PushAcknowledged, m.PushUnacknowledged)
+		}
+		fmt.Fprintf(&out, "  %+v", g.Statistics)
+		if g.Mismatch != (Mismatch{}) {
+			fmt.Fprintf(&out, " %+v", g.Mismatch)
+		}
+		if g.PushesPending > 0 {
+			fmt.Fprintf(&out, " pending %d", g.PushesPending)
+		}
+		out.WriteString("\n")
+	}
+	if st.Counters != (Counters{}) {
+		fmt.Fprintf(&out, "%+v\n", st.Counters)
+	}
+	if out.Len() == 0 {
+		return "empty\n"
+	}
+	return out.String()
+}
+
+// parseUpdate makes what a root sends: "v3 full members delete-tek=TEK1 kek=K1 tek=S,T:10.0.0.0/8 life=600". Keys are made by
+// name: the same name gives the same key, so that an update can repeat one. seq=N is the KEK's number.
+func (b *bench) parseUpdate(line string) sa.Update {
+	f := strings.Fields(line)
+	v, err := strconv.ParseUint(strings.TrimPrefix(f[0], "v"), 10, 64)
+	if err != nil {
+		b.t.Fatalf("update %q", line)
+	}
+	u := sa.Update{Group: "G", GroupID: 1, Version: v, ActivationDelay: 15 * time.Second}
+	life := time.Hour
+	fill := func(name string, n int) []byte {
+		out := make([]byte, n)
+		copy(out, name)
+		for i := len(name); i < n; i++ {
+			out[i] = byte(i + 1)
+		}
+		return out
+	}
+	for _, w := range f[1:] {
+		k, v, _ := strings.Cut(w, "=")
+		switch k {
+		case "full":
+			u.Full = true
+		case "delete-all":
+			u.DeleteAll = true
+		case "delete-members":
+			u.DeleteMembers = true
+		case "delete-kek":
+			u.DeleteKEK = true
+		case "id":
+			n, _ := strconv.Atoi(v)
+			u.GroupID = uint32(n)
+		case "life":
+			n, _ := strconv.Atoi(v)
+			life = time.Duration(n) * time.Second
+		case "delete-tek":
+			u.DeleteTEKs = append(u.DeleteTEKs, tekSPI(v))
+		case "kek":
+			pair := signer(0)
+			u.KEK = &sa.KEK{
+				SPI: [16]byte(fill(v, 16)), KeyBits: 256, Key: fill(v, 32), SigHash: sa.SHA256, SigPublic: pair.Public, SigPrivate: pair.Private,
+				Ack: gdoi.AckKEKSHA256, Created: b.now, Soft: b.now.Add(life * 9 / 10), Hard: b.now.Add(life),
+			}
+		case "seq":
+			n, _ := strconv.Atoi(v)
+			u.KEK.Seq = uint32(n)
+		case "tek":
+			for _, s := range strings.Split(v, ",") {
+				id, dst, _ := strings.Cut(s, ":")
+				if dst == "" {
+					dst = "172.16.0.0/12"
+				}
+				u.TEKs = append(u.TEKs, sa.TEK{
+					Name: strings.TrimRight(id, "0123456789"), SPI: tekSPI(id), KeyBits: 256, Key: fill(id, 32), AuthKey: fill(id, 32),
+					Policies: []sa.Policy{{Source: netip.MustParsePrefix("172.16.0.0/12"), Destination: netip.MustParsePrefix(dst)}},
+					Created:  b.now, Soft: b.now.Add(life * 9 / 10), Hard: b.now.Add(life), Activate: b.now,
+				})
+			}
+		default:
+			b.t.Fatalf("update %q", line)
+		}
+	}
+	return u
+}
+
+func tekSPI(name string) (n uint32) {
+	for _, c := range []byte(name) {
+		n = n<<8 | uint32(c)
+	}
+	return n
+}
+
+// TestConversations runs the texts in testdata: what is said to a server, and what it does. `go test -rewrite` writes them anew.
+func TestConversations(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		b := newBench(t)
+		defer func() { b.checkSecrets() }()
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			b.t = t
+			return b.run(d)
+		})
+	})
+}
+
+func (b *bench) run(d *datadriven.TestData) string {
+	arg := func(i int) string { return d.CmdArgs[i].String() }
+	switch d.Cmd {
+	case "commit": // number; group lines, then effect lines that begin with "!"
+		n, err := strconv.ParseUint(arg(0), 10, 64)
+		if err != nil {
+			d.Fatalf(b.t.(*testing.T), "commit number: %v", err)
+		}
+		next := make(map[string]step.Group)
+		var effects []step.Effect
+		for line := range strings.Lines(d.Input) {
+			if line = strings.TrimSpace(line); strings.HasPrefix(line, "!") {
+				effects = append(effects, parseEffect(b.t, line[1:]))
+			} else if line != "" {
+				g := parseGroup(b.t, line)
+				next[g.Name] = g
+			}
+		}
+		if err := b.commit(n, next, effects); err != nil {
+			return "prepare: " + err.Error() + "\n"
+		}
+	case "pull", "offer": // member [group id]
+		id := uint32(1)
+		if len(d.CmdArgs) > 1 {
+			n, _ := strconv.Atoi(arg(1))
+			id = uint32(n)
+		}
+		stop := 0
+		if d.Cmd == "offer" {
+			stop = 1
+		}
+		got := b.pull(arg(0), id, stop)
+		b.lines = append([]string{got}, b.lines...)
+	case "third": // message 3 of the last offer
+		m := ike.Message{SA: b.sa, Gateway: arg(0), Local: us, Remote: memberAddr(b.t, arg(0)), Exchange: isakmp.ExchangePull, MsgID: 7, Number: 3}
+		if b.message(m) == nil {
+			b.say("no answer")
+		} else {
+			b.say("answered")
+		}
+	case "ack": // member push
+		b.ack(arg(0), arg(1), nil)
+	case "forge":
+		b.ack(arg(0), arg(1), func(a []byte) { a[len(a)/2] ^= 1 })
+	case "advance":
+		d0, err := time.ParseDuration(arg(0))
+		if err != nil {
+			d.Fatalf(b.t.(*testing.T), "%v", err)
+		}
+		b.advance(d0)
+	case "restart":
+		if d.HasArg("after") {
+			var dur string
+			d.ScanArgs(b.t.(*testing.T), "after", &dur)
+			x, _ := time.ParseDuration(dur)
+			b.now = b.now.Add(x)
+		}
+		b.restart()
+	case "root-active":
+		b.s.RootActive(b.now, "G", arg(0) == "true")
+		b.drain()
+	case "adopt":
+		b.s.Adopt(b.now, Adopt{Group: "G", Update: b.parseUpdate(d.Input), Exchange: 9})
+		b.drain()
+	case "fetch":
+		b.s.Fetch(b.now, Fetch{Group: "G", Exchange: 3})
+		b.drain()
+	case "rekey", "clear", "clear-statistics":
+		var c Command
+		switch d.Cmd {
+		case "rekey":
+			c = Rekey{Group: "G", KEK: d.HasArg("kek"), TEK: d.HasArg("tek")}
+		case "clear":
+			c = Clear{Now: d.HasArg("now")}
+		default:
+			c = ClearStatistics{Group: "G"}
+		}
+		if err := b.s.Do(b.now, c); err != nil {
+			b.say("%v", err)
+		}
+		b.drain()
+	case "hold": // workers do not answer
+		b.hold = true
+	case "release":
+		b.hold = false
+		held := b.held
+		b.held = nil
+		for _, w := range held {
+			b.answer(w)
+			b.drain()
+		}
+	case "down":
+		b.s.HandleDown(b.now, ike.Down{SA: b.sa})
+		b.drain()
+	case "disk":
+		var keys []string
+		for k := range b.disk {
+			keys = append(keys, k)
+		}
+		sort.Strings(keys)
+		for _, k := range keys {
+			b.say("%s", k)
+		}
+	case "state":
+		return b.state()
+	default:
+		d.Fatalf(b.t.(*testing.T), "unknown command")
+	}
+	return b.said()
+}
+
+// checkDisk holds a push that was sent against the record of its group: the number and what it announces are there.
+func (b *bench) checkDisk(spi [16]byte, p *gdoi.Push) {
+	for _, g := range b.s.sorted() {
+		if g.kek == nil || g.kek.SPI != spi {
+			continue
+		}
+		r := &reader{b: b.disk[g.key()]}
+		st := r.state()
+		if err := r.end(); err != nil {
+			b.t.Fatalf("record of %s: %v", g.name, err)
+		}
+		if k := st.update.KEK; k == nil || k.SPI != spi || k.Seq < p.Seq {
+			b.t.Errorf("push %d is sent and not on disk", p.Seq)
+		}
+	}
+}
+
+// checkText looks for keys in a line for the log.
+func (b *bench) checkText(text string) {
+	var secrets []sa.Secret
+	for _, k := range b.keks {
+		secrets = append(secrets, k.Key, k.SigPrivate)
+	}
+	for _, g := range b.s.sorted() {
+		for _, t := range g.teks {
+			secrets = append(secrets, t.Key, t.AuthKey)
+		}
+	}
+	for _, s := range secrets {
+		if part := s[:8]; strings.Contains(text, string(part)) || strings.Contains(text, fmt.Sprintf("%x", []byte(part))) {
+			b.t.Errorf("a key is in %q", text)
+		}
+	}
+}
+
+// checkSecrets looks for keys in the state.
+func (b *bench) checkSecrets() {
+	b.checkText(fmt.Sprintf("%v %+v %#v", b.s.State(), b.s.State(), b.s.State()))
+}
