@@ -87,6 +87,9 @@ type Plan struct {
 	Groups   []GroupChange
 	VPNs     []VPNChange
 	Effects  []Effect
+	// Quiet are the rows that do nothing at once, for an operator who reads the plan; their Kind is empty and engines pass
+	// them by.
+	Quiet []Effect
 }
 
 // Empty reports whether the plan changes nothing for the engines.

@@ -1,0 +1,311 @@
+package effect
+
+import (
+	"encoding/hex"
+	"net/netip"
+	"time"
+
+	"gvpn/commit/step"
+	"gvpn/config"
+	"gvpn/sa"
+)
+
+// What a proposal or server-member-communication uses where its statement is absent and Junos documents no default. These
+// are ours: the strongest that every member can do.
+const (
+	defaultHash     = sa.SHA256
+	defaultDHGroup  = 14
+	defaultKeyBits  = 256
+	defaultLifetime = 3600 * time.Second // of an IPsec proposal
+)
+
+// view reads one configuration.
+type view struct {
+	system, server, member, bindings config.Node
+
+	zones map[string][]step.ZonePair // by VPN; nil until asked for
+	errs  config.Errors
+}
+
+func newView(t config.Tree) *view {
+	root := t.Root()
+	security := root.Child("security")
+	groupVPN := security.Child("group-vpn")
+	return &view{
+		system: root.Child("system"), server: groupVPN.Child("server"), member: groupVPN.Child("member"),
+		bindings: security.Child("ipsec-policy"),
+	}
+}
+
+func (v *view) hostName() string { return v.system.Get("host-name") }
+
+// gateway returns the gateway of that name, with its policy and proposals resolved; nil if it is not there or is not used
+// for want of an ike-policy or an address. A server and a member never stand in one configuration (V13).
+func (v *view) gateway(name string) *step.Gateway {
+	if g := v.server.Child("ike").Entry("gateway", name); g.Exists() {
+		return v.serverGateway(g)
+	}
+	if g := v.member.Child("ike").Entry("gateway", name); g.Exists() {
+		return v.memberGateway(g)
+	}
+	return nil
+}
+
+func (v *view) serverGateway(n config.Node) *step.Gateway {
+	g := &step.Gateway{Name: n.Key()[0], Side: step.Server}
+	if !v.resolve(g, n, v.server.Child("ike")) {
+		return nil
+	}
+	dynamic := n.Child("dynamic")
+	switch {
+	case dynamic.Has("hostname"):
+		g.Dynamic = step.Identity{Kind: step.Hostname, Value: dynamic.Get("hostname")}
+	case dynamic.Has("inet"):
+		g.Dynamic = step.Identity{Kind: step.Inet, Value: dynamic.Get("inet")}
+	case dynamic.Has("user-at-hostname"):
+		g.Dynamic = step.Identity{Kind: step.UserAtHostname, Value: dynamic.Get("user-at-hostname")}
+	case n.Has("address"):
+		g.Remote = []netip.Addr{v.addr(n, n.Get("address"))}
+	default:
+		return nil
+	}
+	if d := n.Child("dead-peer-detection"); d.Exists() {
+		g.DPD = &step.DPD{Interval: seconds(d, "interval"), Threshold: int(d.Uint("threshold"))}
+	}
+	return g
+}
+
+func (v *view) memberGateway(n config.Node) *step.Gateway {
+	g := &step.Gateway{Name: n.Key()[0], Side: step.Member}
+	if !v.resolve(g, n, v.member.Child("ike")) {
+		return nil
+	}
+	for _, a := range n.Child("server-address").Values() {
+		g.Remote = append(g.Remote, v.addr(n, a))
+	}
+	if len(g.Remote) == 0 {
+		return nil
+	}
+	return g
+}
+
+// resolve fills in what both kinds of gateways have. It reports whether the gateway has a policy.
+func (v *view) resolve(g *step.Gateway, n, ike config.Node) bool {
+	policy := ike.Entry("policy", n.Get("ike-policy"))
+	if !policy.Exists() {
+		return false
+	}
+	g.Mode = policy.Get("mode")
+	g.PSK = preSharedKey(policy.Child("pre-shared-key"))
+	for _, name := range policy.Child("proposals").Values() {
+		p := ike.Entry("proposal", name)
+		if !p.Exists() {
+			continue // V4 is validation's
+		}
+		g.Proposals = append(g.Proposals, step.Proposal{
+			Name: name, Hash: hash(p, "authentication-algorithm"), DHGroup: dhGroup(p), KeyBits: keyBits(p),
+			Lifetime: seconds(p, "lifetime-seconds"),
+		})
+	}
+	if a := n.Get("local-address"); a != "" {
+		g.Local = v.addr(n, a)
+	}
+	g.LocalID, g.RemoteID = identity(n.Child("local-identity")), identity(n.Child("remote-identity"))
+	g.Instance = n.Get("routing-instance")
+	return true
+}
+
+// group returns the group of that name with the proposals of its SAs resolved; nil if it is not there or is not served for
+// want of a group-id.
+func (v *view) group(name string) *step.Group {
+	n := v.server.Entry("group", name)
+	if !n.Has("group-id") {
+		return nil
+	}
+	g := &step.Group{
+		Name: name, ID: uint32(n.Uint("group-id")),
+		MemberThreshold:  uint32(n.Uint("member-threshold")),
+		ActivationDelay:  seconds(n, "activation-time-delay"),
+		AntiReplayWindow: time.Duration(n.Uint("anti-replay-time-window")) * time.Millisecond,
+	}
+	for e := range n.Entries("ike-gateway") {
+		g.Members = append(g.Members, e.Key()[0])
+	}
+	if cluster := n.Child("server-cluster"); cluster.Has("server-role") {
+		g.Role = step.RootServer
+		if cluster.Get("server-role") == step.SubServer.String() {
+			g.Role = step.SubServer
+		}
+		g.PeerPeriod = seconds(cluster, "retransmission-period")
+		for e := range cluster.Entries("ike-gateway") {
+			g.Peers = append(g.Peers, e.Key()[0])
+		}
+	}
+	if c := n.Child("server-member-communication"); c.Exists() {
+		g.Communication = &step.Communication{
+			KeyBits: keyBits(c), SigHash: hash(c, "sig-hash-algorithm"), Lifetime: seconds(c, "lifetime-seconds"),
+			Retransmission: seconds(c, "retransmission-period"), Retries: int(c.Uint("number-of-retransmission")),
+			Certificate: c.Get("certificate"),
+		}
+	}
+	for e := range n.Entries("ipsec-sa") {
+		if s, ok := v.ipsecSA(e); ok {
+			g.SAs = append(g.SAs, s)
+		}
+	}
+	return g
+}
+
+// ipsecSA reports false for one that is not used for want of a proposal or a match-policy.
+func (v *view) ipsecSA(n config.Node) (step.IPsecSA, bool) {
+	p := v.server.Child("ipsec").Entry("proposal", n.Get("proposal"))
+	if !p.Exists() || n.Len("match-policy") == 0 {
+		return step.IPsecSA{}, false
+	}
+	s := step.IPsecSA{Name: n.Key()[0], KeyBits: keyBits(p), Lifetime: seconds(p, "lifetime-seconds")}
+	if s.Lifetime == 0 {
+		s.Lifetime = defaultLifetime
+	}
+	for m := range n.Entries("match-policy") {
+		s.Policies = append(s.Policies, sa.Policy{
+			Name: m.Key()[0], Source: v.prefix(m, "source"), Destination: v.prefix(m, "destination"),
+			SourcePort: uint16(m.Uint("source-port")), DestinationPort: uint16(m.Uint("destination-port")),
+			Protocol: uint8(m.Uint("protocol")),
+		})
+	}
+	return s, true
+}
+
+// vpn returns the member VPN of that name; nil if it is not there or is not used, for want of a group or of a gateway that
+// is used.
+func (v *view) vpn(name string) *step.VPN {
+	n := v.member.Child("ipsec").Entry("vpn", name)
+	if !n.Has("group") || v.gateway(n.Get("ike-gateway")) == nil {
+		return nil
+	}
+	p := &step.VPN{
+		Name: name, Gateway: n.Get("ike-gateway"), Group: uint32(n.Uint("group")),
+		ExternalInterface: n.Get("group-vpn-external-interface"), RecoveryProbe: n.Has("recovery-probe"),
+		DFBit: n.Get("df-bit"), FailOpen: v.rules(n.Child("fail-open")), Exclude: v.rules(n.Child("exclude")),
+	}
+	if v.zones == nil {
+		v.zones = map[string][]step.ZonePair{}
+		for e := range v.bindings.Entries("from-zone") {
+			vpn, key := e.Get("ipsec-group-vpn"), e.Key()
+			v.zones[vpn] = append(v.zones[vpn], step.ZonePair{From: key[0], To: key[1]})
+		}
+	}
+	p.Zones = v.zones[name]
+	return p
+}
+
+func (v *view) rules(n config.Node) (out []step.Rule) {
+	for e := range n.Entries("rule") {
+		r := step.Rule{Name: e.Key()[0], Application: e.Get("application")}
+		if a := e.Child("source-address"); a.Has("address") {
+			r.Source = v.prefix(a, "address")
+		}
+		if a := e.Child("destination-address"); a.Has("address") {
+			r.Destination = v.prefix(a, "address")
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func preSharedKey(n config.Node) sa.Secret {
+	if k := n.Child("ascii-text"); k.Exists() {
+		return k.Secret()
+	}
+	digits := n.Child("hexadecimal").Secret()
+	even := make(sa.Secret, len(digits)+len(digits)%2)
+	copy(even, digits)
+	if len(digits)%2 != 0 { // an odd digit is the upper half of a last octet
+		even[len(digits)] = '0'
+	}
+	defer digits.Zero()
+	defer even.Zero()
+	key := make(sa.Secret, len(even)/2)
+	if _, err := hex.Decode(key, even); err != nil {
+		return nil // digits are the schema's pattern
+	}
+	return key
+}
+
+func identity(n config.Node) step.Identity {
+	for _, i := range []struct {
+		kind       step.IdentityKind
+		name, leaf string
+	}{
+		{step.Inet, "inet", "identity-ipv4"},
+		{step.Hostname, "hostname", "identity-hostname"},
+		{step.UserAtHostname, "user-at-hostname", "identity-user"},
+	} {
+		if v := n.Child(i.name).Get(i.leaf); v != "" {
+			return step.Identity{Kind: i.kind, Value: v}
+		}
+	}
+	return step.Identity{}
+}
+
+func seconds(n config.Node, leaf string) time.Duration {
+	return time.Duration(n.Uint(leaf)) * time.Second
+}
+
+func hash(n config.Node, leaf string) sa.Hash {
+	switch n.Get(leaf) {
+	case "sha-256":
+		return sa.SHA256
+	case "sha-384":
+		return sa.SHA384
+	}
+	return defaultHash
+}
+
+func dhGroup(n config.Node) int {
+	switch n.Get("dh-group") {
+	case "group14":
+		return 14
+	case "group24":
+		return 24
+	}
+	return defaultDHGroup
+}
+
+func keyBits(n config.Node) int {
+	switch n.Get("encryption-algorithm") {
+	case "aes-128-cbc":
+		return 128
+	case "aes-192-cbc":
+		return 192
+	case "aes-256-cbc":
+		return 256
+	}
+	return defaultKeyBits
+}
+
+func (v *view) addr(at config.Node, s string) netip.Addr {
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		v.unreadable(at, "address", s)
+	}
+	return a
+}
+
+// prefix returns 0.0.0.0/0, any, if the leaf is absent.
+func (v *view) prefix(n config.Node, leaf string) netip.Prefix {
+	s := n.Get(leaf)
+	if s == "" {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		v.unreadable(n, "prefix", s)
+	}
+	return p.Masked()
+}
+
+func (v *view) unreadable(at config.Node, what, s string) {
+	p := at.Path()
+	v.errs = append(v.errs, &config.Error{At: p, Path: p.Edit(), Element: s, Tag: "invalid-value", Message: "cannot be read as " + what})
+}

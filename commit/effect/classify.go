@@ -1,0 +1,469 @@
+package effect
+
+import (
+	"maps"
+	"reflect"
+	"slices"
+
+	"gvpn/commit/diff"
+	"gvpn/commit/step"
+	"gvpn/config"
+)
+
+// hit is one row that the changes fall into, with the names that its cell needs.
+type hit struct {
+	row      int // index in rows
+	reading  string
+	column   step.Role
+	group    string
+	gateway  string
+	groups   []string // of perGroup
+	sa       string
+	vpn      string
+	newGroup bool
+}
+
+// names are the entries that changes touch. The value says that the entry itself was deleted.
+type names map[string]bool
+
+func (n names) sorted() []string { return slices.Sorted(maps.Keys(n)) }
+
+// touched are the entries that the changes name, before references are followed.
+type touched struct {
+	proposals, policies, gateways names // IKE, of the server or of the member
+}
+
+type classifier struct {
+	old, next      *view
+	server, member touched
+	ipsec, groups  names
+	vpns           names
+	quiet          map[string]bool // groups with a change that has no row of its own
+
+	plan    step.Plan
+	pairs   map[string]pair // groups as they were and will be
+	deleted names           // those that are gone
+	hits    []hit
+}
+
+type pair struct{ o, n *step.Group }
+
+func newTouched() touched {
+	return touched{proposals: names{}, policies: names{}, gateways: names{}}
+}
+
+func classify(old, next config.Tree, changes []diff.Change) *classifier {
+	c := &classifier{
+		old: newView(old), next: newView(next), server: newTouched(), member: newTouched(),
+		ipsec: names{}, groups: names{}, vpns: names{}, quiet: map[string]bool{}, deleted: names{}, pairs: map[string]pair{},
+	}
+	for _, ch := range changes {
+		c.collect(ch)
+	}
+	c.followProposals()
+	c.classifyGroups() // before gateways, which ask what groups are gone
+	c.classifyGateways()
+	c.classifyVPNs()
+	slices.SortStableFunc(c.hits, func(a, b hit) int { return a.row - b.row })
+	return c
+}
+
+// collect notes which entry a change is in.
+func (c *classifier) collect(ch diff.Change) {
+	p := ch.Path
+	switch {
+	case ch.Under("security", "group-vpn", "server", "group"):
+		c.touch(c.groups, ch, 3)
+		if familyOf(ch) == "1.15" {
+			c.quiet[p[3].Keys[0]] = true
+		}
+	case ch.Under("security", "group-vpn", "server", "ike"):
+		c.touchIKE(&c.server, ch)
+	case ch.Under("security", "group-vpn", "member", "ike"):
+		c.touchIKE(&c.member, ch)
+	case ch.Under("security", "group-vpn", "server", "ipsec", "proposal"):
+		c.touch(c.ipsec, ch, 4)
+	case ch.Under("security", "group-vpn", "member", "ipsec", "vpn"):
+		c.touch(c.vpns, ch, 4)
+	case ch.Under("security", "ipsec-policy", "from-zone"):
+		for _, n := range []config.Node{ch.Old, ch.New} {
+			if len(p) > 3 {
+				n = n.Parent()
+			}
+			if vpn := n.Get("ipsec-group-vpn"); vpn != "" {
+				c.vpns[vpn] = c.vpns[vpn]
+			}
+		}
+	}
+}
+
+func (c *classifier) touch(in names, ch diff.Change, at int) {
+	name := ch.Path[at].Keys[0]
+	in[name] = in[name] || len(ch.Path) == at+1 && ch.Op == diff.Delete
+}
+
+func (c *classifier) touchIKE(t *touched, ch diff.Change) {
+	in := map[string]names{"proposal": t.proposals, "policy": t.policies, "gateway": t.gateways}[ch.Path[4].Name]
+	if in == nil || len(ch.Path) == 5 && ch.Op == diff.Move { // the order of these lists means nothing
+		return
+	}
+	c.touch(in, ch, 4)
+}
+
+// affected follows references in the old configuration: from proposals to the policies that name them, from policies to the
+// gateways that do. The value says that something that the gateway needed was deleted.
+func (t *touched) affected(ike config.Node) names {
+	out := maps.Clone(t.gateways)
+	if len(t.proposals)+len(t.policies) == 0 {
+		return out
+	}
+	policies := maps.Clone(t.policies)
+	if len(t.proposals) > 0 {
+		for p := range ike.Entries("policy") {
+			for _, name := range p.Child("proposals").Values() {
+				if deleted, ok := t.proposals[name]; ok {
+					policies[p.Key()[0]] = policies[p.Key()[0]] || deleted
+				}
+			}
+		}
+	}
+	for g := range ike.Entries("gateway") {
+		if deleted, ok := policies[g.Get("ike-policy")]; ok {
+			out[g.Key()[0]] = out[g.Key()[0]] || deleted
+		}
+	}
+	return out
+}
+
+// followProposals adds the groups that have an ipsec-sa with a touched proposal.
+func (c *classifier) followProposals() {
+	if len(c.ipsec) == 0 {
+		return
+	}
+	for _, v := range []*view{c.old, c.next} {
+		for g := range v.server.Entries("group") {
+			for s := range g.Entries("ipsec-sa") {
+				if _, ok := c.ipsec[s.Get("proposal")]; ok {
+					c.groups[g.Key()[0]] = c.groups[g.Key()[0]]
+				}
+			}
+		}
+	}
+}
+
+func (c *classifier) hit(id string, h hit) {
+	h.row = rowIndex[id]
+	c.hits = append(c.hits, h)
+}
+
+// equalGateways compares all but the addresses of the peer.
+func equalGateways(a, b *step.Gateway) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	x, y := *a, *b
+	if !x.PSK.Equal(y.PSK) {
+		return false
+	}
+	x.PSK, y.PSK, x.Remote, y.Remote = nil, nil, nil, nil
+	return reflect.DeepEqual(x, y)
+}
+
+func sameGateway(a, b *step.Gateway) bool {
+	return equalGateways(a, b) && (a == nil || slices.Equal(a.Remote, b.Remote))
+}
+
+// classifyGateways finds rows 1.1 and 2.1, and fills in the plan's gateways.
+func (c *classifier) classifyGateways() {
+	server := c.server.affected(c.old.server.Child("ike"))
+	member := c.member.affected(c.old.member.Child("ike"))
+	both := maps.Clone(server)
+	maps.Copy(both, member)
+	for _, name := range both.sorted() {
+		o, n := c.old.gateway(name), c.next.gateway(name)
+		if !sameGateway(o, n) {
+			c.plan.Gateways = append(c.plan.Gateways, step.GatewayChange{Old: o, New: n})
+			if deleted, ok := server[name]; ok {
+				c.classifyServerGateway(name, o, n, deleted || n == nil)
+			}
+		}
+	}
+	for _, name := range member.sorted() {
+		for _, v := range []*view{c.old, c.next} {
+			for e := range v.member.Child("ipsec").Entries("vpn") {
+				if e.Get("ike-gateway") == name {
+					c.vpns[e.Key()[0]] = c.vpns[e.Key()[0]]
+				}
+			}
+		}
+	}
+}
+
+// classifyServerGateway finds the row of one gateway that differs: 1.1 is about gateways of members and those that no group
+// names, 2.1 about those of cluster peers. Being added has no effect: a gateway acts once a group names it.
+func (c *classifier) classifyServerGateway(name string, o, n *step.Gateway, deleted bool) {
+	view := c.old
+	if o == nil {
+		view = c.next
+	}
+	members, peers, gone := c.naming(view, name)
+	if o == nil {
+		if len(peers) > 0 {
+			c.hit("2.1a", hit{column: step.RootServer, gateway: name})
+		}
+		return
+	}
+	if len(peers) > 0 {
+		c.hit("2.1b", hit{column: step.RootServer, gateway: name})
+	}
+	switch {
+	case len(members) == 0 && (gone || len(peers) > 0):
+		// A peer's, or one of groups that are all gone: their rows 1.3 delete its IKE SAs.
+	case deleted:
+		c.hit("1.1b", hit{gateway: name, groups: members})
+	case n != nil:
+		c.hit("1.1a", hit{gateway: name})
+	}
+}
+
+// naming returns the groups of a view that name a gateway, as a member's and as a peer's; those that are gone after the commit
+// are left out, and gone says that there was one.
+func (c *classifier) naming(v *view, gateway string) (members, peers []string, gone bool) {
+	for e := range v.server.Entries("group") {
+		name := e.Key()[0]
+		member := e.Entry("ike-gateway", gateway).Exists()
+		peer := e.Child("server-cluster").Entry("ike-gateway", gateway).Exists()
+		switch {
+		case !member && !peer || !e.Has("group-id"):
+		case v == c.old && (c.deleted[name] || !c.next.server.Entry("group", name).Has("group-id")):
+			gone = true
+		case member:
+			members = append(members, name)
+		default:
+			peers = append(peers, name)
+		}
+	}
+	slices.Sort(members)
+	return members, peers, gone
+}
+
+// classifyGroups finds rows 1.2 to 1.15 and 2.2 to 2.6, and fills in the plan's groups.
+func (c *classifier) classifyGroups() {
+	for _, name := range c.groups.sorted() {
+		o, n := c.old.group(name), c.next.group(name)
+		c.pairs[name] = pair{o, n}
+		if !reflect.DeepEqual(o, n) {
+			c.plan.Groups = append(c.plan.Groups, step.GroupChange{Old: o, New: n})
+		}
+		switch {
+		case o == nil && n == nil:
+		case n == nil:
+			// A deletion of the group swallows its other rows.
+			c.deleted[name] = true
+			c.hit("1.3", hit{column: o.Role, group: name})
+		case o == nil:
+			c.hit("1.14", hit{column: n.Role, group: name})
+		default:
+			c.classifyGroup(o, n)
+		}
+	}
+}
+
+func (c *classifier) classifyGroup(o, n *step.Group) {
+	g := groupClassifier{classifier: c, o: o, n: n, before: len(c.hits)}
+	remade := g.identity()
+	g.members()
+	g.proposals()
+	// T12: new keys already follow the new configuration. What it says of 1.4 is read for every row that destroys all keys.
+	if !remade {
+		g.antiReplay()
+		g.communication()
+		g.sas()
+	}
+	if o.Role == n.Role { // T12: a change of role swallows the rows of its peers
+		g.peers()
+	}
+	if c.quiet[n.Name] || len(c.hits) == g.before {
+		g.hit("1.15", hit{})
+	}
+}
+
+type groupClassifier struct {
+	*classifier
+	o, n   *step.Group
+	before int
+}
+
+// hit fills in the group and its role. T12: Table 1 is read for the role after the commit, as row 2.2 is, since the server
+// has it when the plan is carried out; 2.3, 2.4b and 2.6 are read for the one before.
+func (g *groupClassifier) hit(id string, h hit) {
+	h.group = g.n.Name
+	h.column = g.n.Role
+	if id == "2.3" || id == "2.4b" || id == "2.6" {
+		h.column = g.o.Role
+	}
+	g.classifier.hit(id, h)
+}
+
+// identity finds what changes who the group is: its number and the server's role in it. It reports whether that destroys all
+// keys.
+func (g *groupClassifier) identity() (remade bool) {
+	if g.o.ID != g.n.ID {
+		g.hit("1.4", hit{})
+		remade = true
+	}
+	switch {
+	case g.o.Role == g.n.Role:
+	case g.o.Role == step.Standalone:
+		g.hit("2.2", hit{})
+		remade = remade || g.n.Role == step.SubServer
+	case g.n.Role == step.Standalone:
+		g.hit("2.6", hit{})
+		remade = true
+	default:
+		g.hit("2.3", hit{})
+		remade = remade || g.o.Role == step.RootServer
+	}
+	return remade
+}
+
+func (g *groupClassifier) members() {
+	gone, come := compare(g.o.Members, g.n.Members)
+	for _, name := range come {
+		g.hit("1.5a", hit{gateway: name})
+	}
+	for _, name := range gone {
+		g.hit("1.5b", hit{gateway: name})
+	}
+}
+
+func (g *groupClassifier) peers() {
+	gone, come := compare(g.o.Peers, g.n.Peers)
+	for _, name := range come {
+		g.hit("2.4a", hit{gateway: name})
+	}
+	for _, name := range gone {
+		g.hit("2.4b", hit{gateway: name})
+	}
+	if g.o.PeerPeriod != g.n.PeerPeriod {
+		g.hit("2.5", hit{})
+	}
+}
+
+func (g *groupClassifier) antiReplay() {
+	switch {
+	case g.o.AntiReplayWindow == g.n.AntiReplayWindow:
+	case g.n.AntiReplayWindow == 0:
+		g.hit("1.6", hit{reading: "T1"}) // deleted: no row of its own
+	default:
+		g.hit("1.6", hit{})
+	}
+}
+
+func (g *groupClassifier) communication() {
+	switch o, n := g.o.Communication, g.n.Communication; {
+	case reflect.DeepEqual(o, n):
+	case o == nil:
+		g.hit("1.8", hit{})
+	case n == nil:
+		g.hit("1.10", hit{})
+	default:
+		g.hit("1.9", hit{})
+	}
+}
+
+// proposals finds row 1.2: the ipsec-sas whose proposal is the same one with other values.
+func (g *groupClassifier) proposals() {
+	for _, s := range g.n.SAs {
+		was := find(g.o.SAs, s.Name)
+		if was != nil && !sameTransform(*was, s) && g.proposal(g.old, s.Name) == g.proposal(g.next, s.Name) {
+			g.hit("1.2", hit{sa: s.Name})
+		}
+	}
+}
+
+func (g *groupClassifier) sas() {
+	for _, s := range g.n.SAs {
+		switch was := find(g.o.SAs, s.Name); {
+		case was == nil:
+			g.hit("1.11", hit{sa: s.Name})
+		case !reflect.DeepEqual(was.Policies, s.Policies): // T15: their order too
+			g.hit("1.12b", hit{sa: s.Name})
+		case g.proposal(g.old, s.Name) != g.proposal(g.next, s.Name):
+			g.hit("1.12a", hit{sa: s.Name})
+		}
+	}
+	for _, s := range g.o.SAs {
+		if find(g.n.SAs, s.Name) == nil {
+			g.hit("1.13", hit{sa: s.Name})
+		}
+	}
+}
+
+func (g *groupClassifier) proposal(v *view, name string) string {
+	return v.server.Entry("group", g.n.Name).Entry("ipsec-sa", name).Get("proposal")
+}
+
+func sameTransform(a, b step.IPsecSA) bool { return a.KeyBits == b.KeyBits && a.Lifetime == b.Lifetime }
+
+func find(sas []step.IPsecSA, name string) *step.IPsecSA {
+	for i := range sas {
+		if sas[i].Name == name {
+			return &sas[i]
+		}
+	}
+	return nil
+}
+
+// compare returns what is in one of two lists only, sorted. Order is row 1.15 (T15).
+func compare(old, next []string) (gone, come []string) {
+	in := make(map[string]bool, len(old))
+	for _, s := range old {
+		in[s] = true
+	}
+	for _, s := range next {
+		if !in[s] {
+			come = append(come, s)
+		}
+		delete(in, s)
+	}
+	slices.Sort(come)
+	return slices.Sorted(maps.Keys(in)), come
+}
+
+// classifyVPNs finds the rows of Table 3, and fills in the plan's VPNs.
+func (c *classifier) classifyVPNs() {
+	for _, name := range c.vpns.sorted() {
+		o, n := c.old.vpn(name), c.next.vpn(name)
+		if !reflect.DeepEqual(o, n) {
+			c.plan.VPNs = append(c.plan.VPNs, step.VPNChange{Old: o, New: n})
+		}
+		switch {
+		case o == nil && n == nil:
+		case o == nil:
+			c.hit("3.1", hit{vpn: name})
+		case n == nil:
+			c.hit("3.2", hit{vpn: name})
+		default:
+			c.classifyVPN(o, n)
+		}
+	}
+}
+
+func (c *classifier) classifyVPN(o, n *step.VPN) {
+	before := len(c.hits)
+	og, ng := c.old.gateway(o.Gateway), c.next.gateway(n.Gateway)
+	switch {
+	case o.Gateway != n.Gateway, o.Group != n.Group, o.ExternalInterface != n.ExternalInterface, !equalGateways(og, ng):
+		c.hit("3.3", hit{vpn: o.Name, gateway: o.Gateway, newGroup: o.Group != n.Group})
+	case !slices.Equal(og.Remote, ng.Remote):
+		c.hit("3.4", hit{vpn: o.Name})
+	}
+	if o.DFBit != n.DFBit || !reflect.DeepEqual(o.FailOpen, n.FailOpen) || !reflect.DeepEqual(o.Exclude, n.Exclude) ||
+		!slices.Equal(o.Zones, n.Zones) {
+		c.hit("3.5", hit{vpn: o.Name})
+	}
+	if len(c.hits) == before {
+		c.hit("3.6", hit{vpn: o.Name})
+	}
+}
