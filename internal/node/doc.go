@@ -1,0 +1,17 @@
+// Package node is the shell around one node's engines: sockets, timers, goroutines, disk and management sessions. It
+// decides nothing about the protocol; it carries out what package engine asks for, in the order in which it asks.
+//
+// Goroutines of a node, all ended by Close:
+//
+//   - the loop (loop.go) owns the engine, the data plane and their one timer; everything reaches them as a call
+//   - one reader for each UDP socket (socket.go)
+//   - the writer (output.go) persists and then sends, in the engine's order, one fsync for all that is waiting
+//   - the workers (work.go) compute Diffie-Hellman and RSA, as many as there are processors
+//   - one acceptor for each management listener, and what each session needs (control.go, services.go)
+//
+// Management takes one mutex (manage.go): package commit is not safe for concurrent use, and only its Prepare and Apply
+// reach the loop, so a long load or validation never delays the protocol.
+//
+// This package is not the place for anything that could be decided without a clock or a socket: such a thing belongs to
+// an engine, where package sim can reach it.
+package node

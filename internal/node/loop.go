@@ -1,0 +1,90 @@
+package node
+
+import (
+	"time"
+
+	"gvpn/turn"
+)
+
+// call runs f on the loop goroutine at the loop's time, drains the engine, and returns when both are done. It reports false, with f not run,
+// once the node is closing.
+func (n *Node) call(f func(now time.Time)) bool {
+	done := make(chan struct{})
+	select {
+	case n.calls <- func(now time.Time) { f(now); close(done) }:
+	case <-n.closing:
+		return false
+	}
+	select {
+	case <-done:
+		return true
+	case <-n.loopDone:
+		return false
+	}
+}
+
+// loop owns the engine and its timer until the node closes. Each message is one turn: hand it in, drain what comes out.
+func (n *Node) loop() {
+	defer close(n.loopDone)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		n.arm(timer)
+		select {
+		case <-n.closing:
+			return
+		case f := <-n.calls:
+			now := n.now()
+			f(now)
+		case d := <-n.datagrams:
+			n.engine.HandleDatagram(n.now(), d.local, d.remote, d.octets)
+		case r := <-n.results:
+			n.engine.HandleResult(n.now(), r)
+		case <-timer.C:
+			if n.sockets.unbound() {
+				n.sockets.rebind()
+			}
+			n.engine.HandleTimeout(n.now())
+		}
+		n.drain()
+	}
+}
+
+// arm sets the timer to the engine's deadline, and no later than the next try of a socket that could not be bound.
+func (n *Node) arm(timer *time.Timer) {
+	deadline, ok := n.engine.Deadline()
+	wait := max(deadline.Sub(n.now()), 0)
+	if n.sockets.unbound() && (!ok || wait > rebindEvery) {
+		ok, wait = true, rebindEvery
+	}
+	if !ok {
+		timer.Stop()
+		return
+	}
+	timer.Reset(wait)
+}
+
+// drain takes the turn's outputs. Work goes to the workers at once; the data plane is changed here, where it is owned;
+// what must keep its order (Persist before Transmit) goes to the writer as one batch.
+func (n *Node) drain() {
+	var batch []turn.Output
+	for {
+		out, ok := n.engine.Next()
+		if !ok {
+			break
+		}
+		switch o := out.(type) {
+		case turn.Work:
+			n.work.submit(o)
+		case turn.InstallTEK:
+			n.plane.InstallTEK(o)
+		case turn.RemoveTEK:
+			n.plane.RemoveTEK(o)
+		default:
+			batch = append(batch, out)
+		}
+	}
+	if len(batch) > 0 {
+		n.out.submit(batch)
+	}
+}

@@ -1,0 +1,92 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"gvpn/cli"
+	"gvpn/commit"
+	"gvpn/config"
+	"gvpn/oper"
+)
+
+// Manage implements cli.Backend: f has the configuration database to itself. If f has committed, the management doors
+// follow the new running configuration before Manage returns.
+func (n *Node) Manage(f func(db *commit.DB) error) error {
+	n.manage.Lock()
+	defer n.manage.Unlock()
+	select {
+	case <-n.closing:
+		return errClosing
+	default:
+	}
+	before := n.db.Number()
+	err := f(n.db)
+	if n.db.Number() != before && n.services != nil {
+		n.services.configure(n.db.Running())
+	}
+	return err
+}
+
+// State implements cli.Backend.
+func (n *Node) State() (oper.State, error) {
+	var st oper.State
+	if !n.call(func(now time.Time) {
+		e := n.engine.State()
+		st = oper.State{Now: now, IKE: e.IKE, Server: e.Server, Cluster: e.Cluster, Member: e.Member, Traffic: n.plane.State(now)}
+	}) {
+		return st, errClosing
+	}
+	return st, nil
+}
+
+// Do implements cli.Backend.
+func (n *Node) Do(command any) error {
+	err := errClosing
+	n.call(func(now time.Time) { err = n.engine.Do(now, command) })
+	return err
+}
+
+// Editors implements cli.Backend.
+func (n *Node) Editors() *cli.Editors { return &n.editors }
+
+// Lab implements cli.Backend.
+func (n *Node) Lab() cli.Lab { return n.lab }
+
+// openConfiguration opens the history, has the engines carry out what they have not yet, and where there is no history
+// commits the initial configuration.
+func (n *Node) openConfiguration(o Options) (err error) {
+	n.manage.Lock()
+	defer n.manage.Unlock()
+	if n.db, err = commit.Open(n.store, n, n.now); err != nil {
+		return err
+	}
+	if n.db.Number() > 0 || o.Config == nil {
+		return n.db.Applied(n.engine.Applied())
+	}
+	t, errs := parse(o.File, o.Config)
+	if err := errs.Err(); err != nil {
+		return err
+	}
+	n.db.Candidate().Update(t)
+	if _, err := n.db.Commit(commit.Options{User: "root", Client: "file", Comment: o.File}); err != nil {
+		return fmt.Errorf("%s: %w", o.File, err)
+	}
+	return nil
+}
+
+// parse reads a configuration file in set form, if its first statement begins as a set line does, or in curly form.
+func parse(file string, text []byte) (config.Tree, config.Errors) {
+	for line := range bytes.Lines(text) {
+		words := bytes.Fields(line)
+		if len(words) == 0 || words[0][0] == '#' {
+			continue
+		}
+		if string(words[0]) == "set" {
+			return config.Tree{}.LoadSet(nil, file, text)
+		}
+		break
+	}
+	return config.Tree{}.LoadCurly(nil, config.Override, file, text)
+}

@@ -1,0 +1,271 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"gvpn/cli"
+	"gvpn/commit"
+	"gvpn/commit/step"
+	"gvpn/dataplane"
+	"gvpn/engine"
+	"gvpn/ike"
+	"gvpn/internal/auth"
+	"gvpn/internal/store"
+	"gvpn/turn"
+)
+
+// ControlSocket is the name of the control socket in the state directory.
+const ControlSocket = "gvpnd.sock"
+
+// Options is what a node is made from.
+type Options struct {
+	Dir    string // the state directory; made if absent
+	File   string // name of the initial configuration, for its errors
+	Config []byte // the initial configuration, curly or set; loaded where Dir holds none yet. nil: start empty
+	Port   uint16 // GDOI's UDP port, here and at the peers
+	Lab    cli.Lab
+	Log    *slog.Logger // nil: nothing is logged
+	Now    func() time.Time
+	Rand   io.Reader
+}
+
+// Node is one running node. Its methods may be called from any goroutine.
+type Node struct {
+	log   *slog.Logger
+	now   func() time.Time
+	store *store.Store
+	lab   cli.Lab
+
+	// Owned by the loop.
+	engine   *engine.Engine
+	plane    *dataplane.Plane
+	gateways map[string]netip.Addr // the local-address of each gateway; invalid: any
+
+	calls     chan func(time.Time)
+	datagrams chan datagram
+	results   chan turn.Result
+	closing   chan struct{}
+	loopDone  chan struct{}
+
+	sockets *sockets
+	out     *writer
+	work    *pool
+	outStop chan struct{}
+
+	manage   sync.Mutex // guards db, and with it everything of package commit
+	db       *commit.DB
+	editors  cli.Editors
+	services *services
+
+	closeOnce sync.Once
+	closeErr  error
+	failOnce  sync.Once
+	failed    chan struct{}
+	err       error // why the node failed; read after failed is closed
+}
+
+// backlog is how many datagrams may wait for the loop before the readers wait, and the kernel drops: a flood costs no memory.
+const backlog = 256
+
+// Open starts a node: it restores the engines' records, carries out what of the running configuration they have not
+// carried out yet, and only then listens. A configuration error in Options.Config is a config.Errors, and nothing has
+// been started or recorded.
+func Open(o Options) (_ *Node, err error) {
+	n := &Node{
+		log: o.Log, now: o.Now, lab: o.Lab,
+		gateways:  map[string]netip.Addr{},
+		calls:     make(chan func(time.Time)),
+		datagrams: make(chan datagram, backlog),
+		results:   make(chan turn.Result),
+		closing:   make(chan struct{}),
+		loopDone:  make(chan struct{}),
+		outStop:   make(chan struct{}),
+		failed:    make(chan struct{}),
+	}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	if n.now == nil {
+		n.now = time.Now
+	}
+	dice := o.Rand
+	if dice == nil {
+		dice = rand.Reader
+	}
+	if n.store, err = store.Open(o.Dir); err != nil {
+		return nil, err
+	}
+	records, err := n.store.Load("")
+	if err != nil {
+		return nil, errors.Join(err, n.store.Close())
+	}
+	n.plane = dataplane.New(dice)
+	n.engine = engine.New(dice, engine.Options{IKE: ike.Options{Port: o.Port}})
+	if err := n.engine.Restore(n.now(), records); err != nil {
+		n.log.Error("some records of the engines could not be read; going on without them", "error", err.Error())
+	}
+	n.sockets = &sockets{
+		port: o.Port, log: n.log, conns: map[netip.Addr]*net.UDPConn{}, failed: map[netip.Addr]string{},
+		receive: func(d datagram) {
+			select {
+			case n.datagrams <- d:
+			case <-n.closing:
+			}
+		},
+	}
+	n.work = newPool(runtime.GOMAXPROCS(0), func(r turn.Result) {
+		select {
+		case n.results <- r:
+		case <-n.closing:
+		}
+	})
+	n.out = &writer{
+		put: n.store.Put, send: n.sockets.send, failed: n.fail,
+		notify: func(o turn.Notify) { logNotify(n.log, o) },
+		wake:   make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	go n.out.run(n.outStop)
+	go n.loop()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+		}
+	}()
+	if err := n.openConfiguration(o); err != nil {
+		return nil, err
+	}
+	n.services = newServices(n)
+	if err := n.services.control(filepath.Join(o.Dir, ControlSocket), o.Dir); err != nil {
+		return nil, err
+	}
+	return n, n.Manage(func(db *commit.DB) error {
+		n.services.configure(db.Running())
+		return nil
+	})
+}
+
+// Prepare implements commit.Applier.
+func (n *Node) Prepare(p *step.Plan) error {
+	err := errClosing
+	n.call(func(time.Time) { err = n.engine.Prepare(p) })
+	if err != nil {
+		return err
+	}
+	for _, c := range p.VPNs {
+		if c.New != nil {
+			if err := dataplane.CheckVPN(*c.New); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+var errClosing = errors.New("node: closing")
+
+// Apply implements commit.Applier: sockets first, so that the engines' first datagrams have one to leave from; the data
+// plane's policies before the engines change keys (row 3.5: no packet in the clear in between), and its gone VPNs last.
+func (n *Node) Apply(p *step.Plan) {
+	n.call(func(now time.Time) {
+		for _, c := range p.Gateways {
+			if c.New != nil {
+				n.gateways[c.New.Name] = c.New.Local
+			} else {
+				delete(n.gateways, c.Old.Name)
+			}
+		}
+		for _, c := range p.VPNs {
+			if c.New != nil {
+				n.plane.SetVPN(*c.New)
+			}
+		}
+		locals := make([]netip.Addr, 0, len(n.gateways))
+		for _, a := range n.gateways {
+			locals = append(locals, a)
+		}
+		n.sockets.bind(wanted(locals))
+		n.engine.Apply(now, p)
+		n.drain()
+		for _, c := range p.VPNs {
+			if c.New == nil {
+				n.plane.RemoveVPN(c.Old.Name)
+			}
+		}
+	})
+}
+
+// Engine returns a copy of the engines' state.
+func (n *Node) Engine() engine.State {
+	var st engine.State
+	n.call(func(time.Time) { st = n.engine.State() })
+	return st
+}
+
+// Outbound gives the data plane a packet from the LAN. It returns what goes to the WAN, nil if nothing, and why.
+func (n *Node) Outbound(packet []byte) (onWire []byte, v dataplane.Verdict) {
+	n.call(func(now time.Time) { onWire, v = n.plane.Outbound(now, packet, nil) })
+	return onWire, v
+}
+
+// Inbound gives the data plane a packet from the WAN. It returns what goes to the LAN, nil if nothing, and why.
+func (n *Node) Inbound(packet []byte) (arrived []byte, v dataplane.Verdict) {
+	n.call(func(now time.Time) { arrived, v = n.plane.Inbound(now, packet, nil) })
+	return arrived, v
+}
+
+// Failed is closed when the node can no longer keep its promises (the disk refuses records); Err says why. The engines
+// go on turning, but nothing is sent any more.
+func (n *Node) Failed() <-chan struct{} { return n.failed }
+
+// Err returns why the node failed, nil while it has not.
+func (n *Node) Err() error {
+	select {
+	case <-n.failed:
+		return n.err
+	default:
+		return nil
+	}
+}
+
+func (n *Node) fail(err error) {
+	n.failOnce.Do(func() {
+		n.err = err
+		n.log.Error("the node has failed and sends nothing more", "error", err.Error())
+		close(n.failed)
+	})
+}
+
+// Close ends every goroutine of the node, sessions included. What was acknowledged is on disk.
+func (n *Node) Close() error {
+	n.closeOnce.Do(func() {
+		if n.services != nil {
+			n.closeErr = n.services.close()
+		}
+		close(n.closing)
+		<-n.loopDone
+		n.work.close()
+		close(n.outStop)
+		<-n.out.done
+		n.sockets.close()
+		n.closeErr = errors.Join(n.closeErr, n.store.Close())
+	})
+	return n.closeErr
+}
+
+// Exec runs operational or configuration commands as a session without a terminal would; its output and errors go to
+// out. It returns the exit status.
+func (n *Node) Exec(ctx context.Context, id auth.Identity, commands string, out io.Writer) int {
+	return cli.New(cli.Config{Backend: n, Identity: id, In: strings.NewReader(""), Out: out, Now: n.now}).Exec(ctx, commands)
+}

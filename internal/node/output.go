@@ -1,0 +1,92 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"gvpn/turn"
+)
+
+// writer carries out Persist, Transmit and Notify in the engine's order. Batches that wait while the disk is busy share
+// the next fsync: all their records are written first, then all their datagrams leave, so no datagram is ever ahead of a
+// record that it depends on.
+type writer struct {
+	put    func([]turn.Persist) error
+	send   func(turn.Transmit)
+	notify func(turn.Notify)
+	failed func(error) // the disk refused a record: nothing more may be sent
+
+	mu      sync.Mutex
+	waiting []turn.Output
+	wake    chan struct{} // capacity 1
+	done    chan struct{}
+}
+
+func (w *writer) submit(batch []turn.Output) {
+	w.mu.Lock()
+	w.waiting = append(w.waiting, batch...)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run works until stop is closed and everything submitted before that is carried out.
+func (w *writer) run(stop <-chan struct{}) {
+	defer close(w.done)
+	for {
+		select {
+		case <-w.wake:
+			if !w.flush() {
+				return
+			}
+		case <-stop:
+			w.flush()
+			return
+		}
+	}
+}
+
+func (w *writer) flush() bool {
+	w.mu.Lock()
+	batch := w.waiting
+	w.waiting = nil
+	w.mu.Unlock()
+	var records []turn.Persist
+	for _, o := range batch {
+		if p, ok := o.(turn.Persist); ok {
+			records = append(records, p)
+		}
+	}
+	if len(records) > 0 {
+		if err := w.put(records); err != nil {
+			w.failed(fmt.Errorf("node: persist %d records of the engines: %w", len(records), err))
+			return false
+		}
+	}
+	for _, o := range batch {
+		switch o := o.(type) {
+		case turn.Transmit:
+			w.send(o)
+		case turn.Notify:
+			w.notify(o)
+		}
+	}
+	return true
+}
+
+// logNotify writes an engine's Notify to the log; the engines have quoted what came from the wire.
+func logNotify(log *slog.Logger, o turn.Notify) {
+	level := slog.LevelInfo
+	switch o.Severity {
+	case turn.Info, turn.Notice:
+	case turn.Warning:
+		level = slog.LevelWarn
+	case turn.Error:
+		level = slog.LevelError
+	}
+	log.Log(context.Background(), level, o.Text, "code", o.Code)
+}

@@ -1,0 +1,94 @@
+package node
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"sync"
+
+	"gvpn/gdoi"
+	"gvpn/ike"
+	"gvpn/turn"
+)
+
+// pool computes Work beside the loop. Its queue has no bound of its own: the engines bound what they have under way.
+type pool struct {
+	result func(turn.Result)
+
+	mu     sync.Mutex
+	ready  sync.Cond
+	queue  []turn.Work
+	closed bool
+	wg     sync.WaitGroup
+}
+
+func newPool(workers int, result func(turn.Result)) *pool {
+	p := &pool{result: result}
+	p.ready.L = &p.mu
+	for range workers {
+		p.wg.Go(p.run)
+	}
+	return p
+}
+
+func (p *pool) submit(w turn.Work) {
+	p.mu.Lock()
+	p.queue = append(p.queue, w)
+	p.mu.Unlock()
+	p.ready.Signal()
+}
+
+// close drops what has not begun and waits for the rest.
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed, p.queue = true, nil
+	p.mu.Unlock()
+	p.ready.Broadcast()
+	p.wg.Wait()
+}
+
+func (p *pool) run() {
+	for {
+		p.mu.Lock()
+		for len(p.queue) == 0 && !p.closed {
+			p.ready.Wait()
+		}
+		if p.closed {
+			p.mu.Unlock()
+			return
+		}
+		w := p.queue[0]
+		p.queue = p.queue[1:]
+		p.mu.Unlock()
+		value, err := compute(w.Op)
+		p.result(turn.Result{ID: w.ID, Value: value, Err: err})
+	}
+}
+
+// compute carries out one operation; the result's type is the one that the Op documents.
+func compute(op turn.Op) (any, error) {
+	switch op := op.(type) {
+	case turn.DHPublic:
+		return ike.DHPublic(op.Group, op.Exponent)
+	case turn.DHShared:
+		return ike.DHShared(op.Group, op.Exponent, op.Peer)
+	case turn.RSASign:
+		return gdoi.Sign(op)
+	case turn.RSAKey:
+		key, err := rsa.GenerateKey(rand.Reader, op.Bits)
+		if err != nil {
+			return nil, fmt.Errorf("node: make an RSA key of %d bits: %w", op.Bits, err)
+		}
+		private, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			return nil, fmt.Errorf("node: encode the RSA key: %w", err)
+		}
+		public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+		if err != nil {
+			return nil, fmt.Errorf("node: encode the RSA public key: %w", err)
+		}
+		return turn.RSAKeyPair{Public: public, Private: private}, nil
+	}
+	return nil, fmt.Errorf("node: no way to compute %T", op)
+}
