@@ -201,10 +201,7 @@ func Certificate(t config.Tree) (*tls.Certificate, error) {
 	if name == "" {
 		return nil, errors.New("gnmi: no local-certificate is configured for grpc ssl")
 	}
-	text, err := config.Reveal(root.Child("security").Child("certificates").Entry("local", name).Child("certificate").Value())
-	if err != nil {
-		return nil, fmt.Errorf("gnmi: certificate %q of security certificates local: %w", name, err)
-	}
+	text := root.Child("security").Child("certificates").Entry("local", name).Child("certificate").Secret()
 	defer text.Zero()
 	var chain, key []byte
 	defer func() { clear(key) }()

@@ -2,6 +2,8 @@ package gnmi
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"strconv"
 
 	pb "github.com/openconfig/gnmi/proto/gnmi"
@@ -185,11 +187,29 @@ func loader(p *pb.Path, at place, val *pb.TypedValue) (edit, error) {
 	return func(t config.Tree) (config.Tree, error) { return t.SetValue(at.path, scalar) }, nil
 }
 
+// loadJSON merges an RFC 7951 value into what is at a place. Around the top container stands an object that names it.
+func loadJSON(t config.Tree, at place, src []byte) (config.Tree, error) {
+	if at.top {
+		var whole map[string]json.RawMessage
+		if err := json.Unmarshal(src, &whole); err != nil {
+			return t, fmt.Errorf("gnmi: value of /: %w", err)
+		}
+		root := config.Root()
+		if len(whole) == 0 {
+			return t, nil
+		}
+		var known bool
+		if src, known = whole[root.Module()+":"+root.Name()]; !known || len(whole) > 1 {
+			return t, fmt.Errorf("gnmi: value of /: want one member, %s:%s", root.Module(), root.Name())
+		}
+	}
+	t, errs := t.LoadJSON(at.path, "", src)
+	return t, errs.Err()
+}
+
 // commit makes tree the candidate and commits it. If that fails the candidate is again what runs.
 func (s *Server) commit(db *commit.DB, tree config.Tree, id auth.Identity) error {
-	if err := db.Candidate().Update(tree); err != nil {
-		return refused(err)
-	}
+	db.Candidate().Update(tree)
 	if _, err := db.Commit(commit.Options{User: id.User, Client: "gnmi"}); err != nil {
 		db.Candidate().Discard()
 		return refused(err)

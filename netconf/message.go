@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -26,8 +27,8 @@ type element struct {
 	attrs    []xml.Attr // as written: Name.Space is the prefix; declarations of namespaces included
 	children []*element
 	text     string // the character data, without the blanks around it
-	// config is a whole document <config>...</config> with every namespace declaration that is in force there, if the
-	// element is the configuration inside an operation. It has no children then.
+	// config is set if the element is the <config> of an operation: the one element in it as a document of its own, with
+	// every namespace declaration that is in force there; <configuration/> if there is none. children is empty then.
 	config []byte
 }
 
@@ -166,52 +167,71 @@ func (p *parser) element(start xml.StartElement, parent string) (*element, error
 	}
 }
 
-// configuration takes the content of <config> as text: it is checked to be well-formed and no deeper than allowed, and
+// configuration takes the one element in <config> as text: it is checked to be well-formed and no deeper than allowed, and
 // parsed only once, by package config.
 func (p *parser) configuration(e *element, start xml.StartElement) error {
-	from := p.dec.InputOffset()
 	open := []xml.Name{start.Name}
+	var inner xml.StartElement
+	var from int64
 	for {
 		to := p.dec.InputOffset()
 		token, err := p.token()
 		switch token := token.(type) {
 		case nil:
 			return unexpected(err)
+		case xml.CharData:
+			if len(open) == 1 && len(bytes.TrimSpace(token)) > 0 {
+				return errors.New("netconf: text in <config>")
+			}
 		case xml.StartElement:
 			if open = append(open, token.Name); p.depth+len(open) > maxDepth {
 				return fmt.Errorf("netconf: elements nested deeper than %d", maxDepth)
+			}
+			if len(open) == 2 {
+				if from != 0 {
+					return fmt.Errorf("netconf: a second element <%s> in <config>", token.Name.Local)
+				}
+				inner, from = token.Copy(), p.dec.InputOffset()
 			}
 		case xml.EndElement:
 			last := open[len(open)-1]
 			if token.Name != last {
 				return fmt.Errorf("netconf: <%s> is ended by </%s>", last.Local, token.Name.Local)
 			}
-			if open = open[:len(open)-1]; len(open) == 0 {
-				e.config = p.document(p.src[from:to])
+			switch open = open[:len(open)-1]; len(open) {
+			case 1:
+				e.config = p.document(inner, p.src[from:to])
+			case 0:
+				if e.config == nil {
+					e.config = []byte("<configuration/>")
+				}
 				return nil
 			}
 		}
 	}
 }
 
-// document puts <config> around content, with the namespace declarations in force.
-func (p *parser) document(content []byte) []byte {
+// document puts the start tag, with every namespace declaration that is in force there, and the end tag around content.
+func (p *parser) document(start xml.StartElement, content []byte) []byte {
 	inForce := map[string]string{}
 	for _, a := range p.scope {
 		inForce[prefixed(a.Name)] = a.Value
 	}
-	names := make([]string, 0, len(inForce))
-	for name := range inForce {
-		names = append(names, name)
+	for _, a := range start.Attr {
+		delete(inForce, prefixed(a.Name))
 	}
-	sort.Strings(names)
-	out := []byte("<config")
-	for _, name := range names {
+	out := append([]byte{'<'}, prefixed(start.Name)...)
+	for _, name := range slices.Sorted(maps.Keys(inForce)) {
 		out = appendAttr(out, name, inForce[name])
+	}
+	for _, a := range start.Attr {
+		out = appendAttr(out, prefixed(a.Name), a.Value)
 	}
 	out = append(out, '>')
 	out = append(out, content...)
-	return append(out, "</config>"...)
+	out = append(out, '<', '/')
+	out = append(out, prefixed(start.Name)...)
+	return append(out, '>')
 }
 
 // unexpected makes the end of a message within an element an error that says so.

@@ -13,12 +13,12 @@ func TestConfigurationKeepsItsNamespaces(t *testing.T) {
 	root, err := parseMessage([]byte(`<?xml version="1.0"?>
 <nc:rpc xmlns:nc="urn:nc" xmlns="urn:outer" message-id="1">
  <edit-config xmlns:x="urn:x&amp;y"><target><candidate/></target>
-  <nc:config xmlns="urn:inner"><a nc:operation="delete">1 &lt; 2</a><!-- remark --></nc:config></edit-config></nc:rpc>`))
+  <nc:config xmlns="urn:inner"> <a y="&quot;" xmlns:x="urn:own" ><nc:b nc:operation="delete">1 &lt; 2</nc:b><!-- remark --></a> </nc:config></edit-config></nc:rpc>`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := string(root.child("edit-config").child("config").config)
-	const want = `<config xmlns="urn:inner" xmlns:nc="urn:nc" xmlns:x="urn:x&amp;y"><a nc:operation="delete">1 &lt; 2</a><!-- remark --></config>`
+	const want = `<a xmlns="urn:inner" xmlns:nc="urn:nc" y="&#34;" xmlns:x="urn:own"><nc:b nc:operation="delete">1 &lt; 2</nc:b><!-- remark --></a>`
 	if got != want {
 		t.Errorf("config:\n%s\nwant:\n%s", got, want)
 	}
@@ -36,8 +36,10 @@ func TestMalformedMessages(t *testing.T) {
 		"<a b=c/>":         "unquoted",
 		"<!DOCTYPE a><a/>": "document type",
 		"<?php ?><a/>":     "processing instruction",
-		"<edit-config><config><a></config></edit-config>": "is ended by",
-		"<edit-config><config><a>":                        "ends within an element",
+		"<edit-config><config><a></config></edit-config>":      "is ended by",
+		"<edit-config><config><a/><b/></config></edit-config>": "a second element <b> in <config>",
+		"<edit-config><config>text</config></edit-config>":     "text in <config>",
+		"<edit-config><config><a>":                             "ends within an element",
 		"<edit-config><config>" + strings.Repeat("<a>", maxDepth) + strings.Repeat("</a>", maxDepth) + "</config></edit-config>": "nested deeper",
 		"<a>\xff</a>": "UTF-8",
 		`<?xml version="1.0" encoding="utf-16"?><a/>`: "encoding",

@@ -110,7 +110,7 @@ func (x *session) editConfig(op *element) ([]byte, error) {
 	if _, err := datastore(op, "target", candidate); err != nil {
 		return nil, err
 	}
-	def, test := config.Merge, ""
+	def, test := config.OpMerge, ""
 	var src []byte
 	for _, c := range op.children {
 		switch c.name {
@@ -145,8 +145,8 @@ func (x *session) editConfig(op *element) ([]byte, error) {
 		if err := x.mayEdit(db); err != nil {
 			return err
 		}
-		tree, err := db.Candidate().Tree().LoadXML(nil, def, src)
-		if err != nil {
+		tree, errs := db.Candidate().Tree().LoadXML(nil, def, "", src)
+		if err := errs.Err(); err != nil {
 			return err
 		}
 		if test == "test-then-set" || test == "test-only" {
@@ -157,8 +157,21 @@ func (x *session) editConfig(op *element) ([]byte, error) {
 		if test == "test-only" {
 			return nil
 		}
-		return db.Candidate().Update(tree)
+		db.Candidate().Update(tree)
+		return nil
 	})
+}
+
+func defaultOperation(name string) (config.Operation, error) {
+	switch name {
+	case "merge":
+		return config.OpMerge, nil
+	case "replace":
+		return config.OpReplace, nil
+	case "none":
+		return config.OpNone, nil
+	}
+	return 0, refuse(invalidValue, "default-operation "+strconv.Quote(name), info{"bad-element", "default-operation"})
 }
 
 func (x *session) commit(op *element) ([]byte, error) {
@@ -199,9 +212,9 @@ func (x *session) validate(op *element) ([]byte, error) {
 	return []byte(ok), x.server.backend.Manage(func(db *commit.DB) error {
 		tree := read(db, name)
 		if inline != nil {
-			var err error
-			if tree, err = (config.Tree{}).LoadXML(nil, config.Merge, inline); err != nil {
-				return err
+			var errs config.Errors
+			if tree, errs = (config.Tree{}).LoadXML(nil, config.OpMerge, "", inline); errs.Err() != nil {
+				return errs
 			}
 		}
 		_, err := db.Check(tree)

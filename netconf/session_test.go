@@ -79,7 +79,7 @@ func shell(db *commit.DB, what, input string) string {
 	case "edit":
 		tree, errs := db.Candidate().Tree().LoadSet(nil, "shell", []byte(input))
 		if err = errs.Err(); err == nil {
-			err = db.Candidate().Update(tree)
+			db.Candidate().Update(tree)
 		}
 	}
 	if err != nil {

@@ -54,9 +54,7 @@ func newNode(t testing.TB, set string) *node {
 		if err := errs.Err(); err != nil {
 			t.Fatal(err)
 		}
-		if err := db.Candidate().Update(tree); err != nil {
-			t.Fatal(err)
-		}
+		db.Candidate().Update(tree)
 		if _, err := db.Commit(commit.Options{User: "test", Client: "test"}); err != nil {
 			t.Fatal(err)
 		}

@@ -31,6 +31,9 @@ type rewriter struct {
 	phase1s map[string]*phase1
 	keks    map[string]*kek // initiator cookie of PUSHes under it
 	keys    []string        // tshark's decryption table
+	noGAP   bool            // take out GAPs
+	wide    bool            // widen the ID lengths of SATs
+	told    map[string]bool // datagrams that were taken: a repetition says nothing new, and would break tshark's chain of IVs
 	out     []datagram
 	plain   []message
 }
@@ -82,12 +85,16 @@ const (
 )
 
 func newRewriter() *rewriter {
-	return &rewriter{psk: map[string]string{}, shared: map[string][]byte{}, phase1s: map[string]*phase1{}, keks: map[string]*kek{}}
+	return &rewriter{psk: map[string]string{}, shared: map[string][]byte{}, phase1s: map[string]*phase1{}, keks: map[string]*kek{}, told: map[string]bool{}}
 }
 
 // add takes the next datagram of the session.
 func (r *rewriter) add(d datagram) error {
 	b := d.payload
+	if r.told[string(b)] {
+		return nil
+	}
+	r.told[string(b)] = true
 	if len(b) < 28 || int(binary.BigEndian.Uint32(b[24:])) != len(b) {
 		return fmt.Errorf("%d octets from %v: no ISAKMP message", len(b), d.from)
 	}
@@ -242,7 +249,7 @@ func (r *rewriter) encrypted(d datagram) error {
 			return err
 		}
 	}
-	payloads = rewriteSAs(payloads)
+	payloads = r.rewriteSAs(payloads)
 	d.payload = seal(p.block, c.write, b[:28], payloads)
 	c.write = d.payload[len(d.payload)-16:]
 	r.emit(d, b[18], c.number, payloads)
@@ -308,7 +315,7 @@ func (r *rewriter) push(d datagram) error {
 			}
 		}
 	}
-	payloads = rewriteSAs(payloads)
+	payloads = r.rewriteSAs(payloads)
 	if !k.shown {
 		k.shown = true
 		for _, lead := range r.leadIn(b[:16]) {
@@ -344,25 +351,27 @@ func header(cookies []byte, next, exchange, flags byte, id uint32, payload int) 
 }
 
 // rewriteSAs makes the SAs of a chain readable for tshark; the other payloads stay as they are.
-func rewriteSAs(payloads []payload) []payload {
+func (r *rewriter) rewriteSAs(payloads []payload) []payload {
 	out := slices.Clone(payloads)
 	for i, pl := range out {
 		if pl.kind == typeSA {
-			out[i].body = rewriteSA(pl.body)
+			out[i].body = r.rewriteSA(pl.body)
 		}
 	}
 	return out
 }
 
 // rewriteSA drops GAPs and widens the ID lengths of SATs in the body of a GDOI SA (RFC 6407 section 5.2).
-func rewriteSA(body []byte) []byte {
+func (r *rewriter) rewriteSA(body []byte) []byte {
 	inner, err := walk(body[9], body[12:])
 	if err != nil {
 		return body
 	}
-	inner = slices.DeleteFunc(inner, func(pl payload) bool { return pl.kind == typeGAP })
+	if r.noGAP {
+		inner = slices.DeleteFunc(inner, func(pl payload) bool { return pl.kind == typeGAP })
+	}
 	for i, pl := range inner {
-		if pl.kind == typeSAT {
+		if r.wide && pl.kind == typeSAT {
 			inner[i].body = widen(pl.body)
 		}
 	}
