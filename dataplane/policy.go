@@ -1,0 +1,134 @@
+package dataplane
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"gvpn/commit/step"
+	"gvpn/sa"
+)
+
+// selector is a match-policy or a rule in the form that packets are held against.
+type selector struct {
+	src, srcMask, dst, dstMask uint32
+	sport, dport               uint16 // 0: any
+	protocol                   uint8  // 0: any
+	server                     uint16 // an application's port, at either end; 0: any
+	never                      bool
+}
+
+// match is whether a selector has a packet. Maybe is the answer for a fragment without ports, if only they are in doubt.
+type match uint8
+
+const (
+	no match = iota
+	maybe
+	yes
+)
+
+func (s *selector) match(p *ipv4) match {
+	switch {
+	case s.never, p.src&s.srcMask != s.src, p.dst&s.dstMask != s.dst, s.protocol != 0 && s.protocol != p.protocol:
+		return no
+	case s.sport == 0 && s.dport == 0 && s.server == 0:
+		return yes
+	case p.ports == portsHidden:
+		return maybe
+	case p.ports == portsThere && (s.sport == 0 || s.sport == p.sport) && (s.dport == 0 || s.dport == p.dport) &&
+		(s.server == 0 || s.server == p.sport || s.server == p.dport):
+		return yes
+	}
+	return no
+}
+
+// setPrefix compiles a prefix; one that is not valid is any.
+func setPrefix(addr, mask *uint32, p netip.Prefix) {
+	*addr, *mask = 0, 0
+	if p.IsValid() && p.Addr().Is4() {
+		a := p.Addr().As4()
+		*mask = uint32(uint64(0xffffffff) << (32 - p.Bits()))
+		*addr = binary.BigEndian.Uint32(a[:]) & *mask
+	}
+}
+
+func compilePolicy(m sa.Policy) selector {
+	s := selector{sport: m.SourcePort, dport: m.DestinationPort, protocol: m.Protocol}
+	setPrefix(&s.src, &s.srcMask, m.Source)
+	setPrefix(&s.dst, &s.dstMask, m.Destination)
+	return s
+}
+
+// compileRules compiles fail-open or exclude rules. A rule whose application is not known matches nothing, so its packets are
+// protected or dropped; CheckVPN has refused it at commit. No sessions are kept, so an application is known by its server's
+// port at either end of a packet: what a client sends and what it is answered, from whichever side it was opened.
+func compileRules(rules []step.Rule) []selector {
+	list := make([]selector, len(rules))
+	for i, r := range rules {
+		s := &list[i]
+		app, known := applications[r.Application]
+		s.protocol, s.server, s.never = app.protocol, app.port, !known
+		setPrefix(&s.src, &s.srcMask, r.Source)
+		setPrefix(&s.dst, &s.dstMask, r.Destination)
+	}
+	return list
+}
+
+// anyOf reports whether one of the rules surely has the packet.
+func anyOf(rules []selector, p *ipv4) bool {
+	for i := range rules {
+		if rules[i].match(p) == yes {
+			return true
+		}
+	}
+	return false
+}
+
+// application is what a rule can name: a protocol and the port that its servers listen on, 0 for any.
+type application struct {
+	protocol uint8
+	port     uint16
+}
+
+// applications are those of Junos's predefined applications that a protocol and a port can say. The configuration has no
+// hierarchy `applications` of its own.
+var applications = map[string]application{
+	"": {}, "any": {},
+	"junos-icmp-all": {protoICMP, 0}, "junos-gre": {47, 0}, "junos-ospf": {89, 0},
+	"junos-ftp": {protoTCP, 21}, "junos-ssh": {protoTCP, 22}, "junos-telnet": {protoTCP, 23}, "junos-smtp": {protoTCP, 25},
+	"junos-dns-tcp": {protoTCP, 53}, "junos-http": {protoTCP, 80}, "junos-pop3": {protoTCP, 110}, "junos-imap": {protoTCP, 143},
+	"junos-bgp": {protoTCP, 179}, "junos-ldap": {protoTCP, 389}, "junos-https": {protoTCP, 443},
+	"junos-dns-udp": {protoUDP, 53}, "junos-tftp": {protoUDP, 69}, "junos-ntp": {protoUDP, 123}, "junos-ike": {protoUDP, 500},
+	"junos-syslog": {protoUDP, 514}, "junos-rip": {protoUDP, 520}, "junos-radius": {protoUDP, 1812}, "junos-radacct": {protoUDP, 1813},
+}
+
+// CheckVPN reports the first part of v that a Plane cannot carry out: an application that it does not know, a prefix that is
+// not IPv4, a df-bit that is not one of the three. It is for Prepare; SetVPN takes what it is given.
+func CheckVPN(v step.VPN) error {
+	switch v.DFBit {
+	case "", "clear", "set", "copy":
+	default:
+		return fmt.Errorf("dataplane: vpn %q: df-bit %q is not clear, set or copy", v.Name, v.DFBit)
+	}
+	for _, kind := range []struct {
+		name  string
+		rules []step.Rule
+	}{{"exclude", v.Exclude}, {"fail-open", v.FailOpen}} {
+		for _, r := range kind.rules {
+			if _, known := applications[r.Application]; !known {
+				names := slices.Sorted(maps.Keys(applications))[1:]
+				return fmt.Errorf("dataplane: vpn %q: %s rule %q: application %q is not supported; these are: %s",
+					v.Name, kind.name, r.Name, r.Application, strings.Join(names, ", "))
+			}
+			for _, p := range []netip.Prefix{r.Source, r.Destination} {
+				if p.IsValid() && !p.Addr().Is4() {
+					return fmt.Errorf("dataplane: vpn %q: %s rule %q: prefix %v is not IPv4", v.Name, kind.name, r.Name, p)
+				}
+			}
+		}
+	}
+	return nil
+}
