@@ -129,7 +129,7 @@ func (e *Endpoint) HandleDatagram(now time.Time, local, remote netip.AddrPort, b
 		e.refuse(err)
 		return
 	}
-	d := datagram{local: local, remote: remote, h: h, b: b, hash: digest(b)}
+	d := datagram{local: local, remote: remote, h: h, b: b}
 	switch {
 	case h.Exchange == isakmp.ExchangeMain:
 		e.handleMain(now, d)
@@ -149,7 +149,7 @@ type datagram struct {
 	local, remote netip.AddrPort
 	h             isakmp.Header
 	b             []byte
-	hash          [32]byte
+	hash          [32]byte // of b, once it is known to be anybody's business
 }
 
 // HandleTimeout does what is due by now.

@@ -199,6 +199,7 @@ func (e *Endpoint) handleExchange(now time.Time, d datagram) {
 		return
 	}
 	p.received(d)
+	d.hash = digest(d.b)
 	x := p.exchanges[d.h.MessageID]
 	switch {
 	case p.state != up && p.state != closing:

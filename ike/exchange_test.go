@@ -313,3 +313,61 @@ func TestLifetime(t *testing.T) {
 		t.Error("something stays behind")
 	}
 }
+
+// An engine's own mistake in a Reply ends that exchange and nothing else.
+func TestBadReply(t *testing.T) {
+	for name, r := range map[string]Reply{
+		"no nonce in message 2": {First: isakmp.NoPayload},
+		"too long":              {First: isakmp.PayloadNONCE, Payloads: chainOf('r', 65430)},
+		"cut":                   {First: isakmp.PayloadNONCE, Payloads: chainOf('r', 1)[:10]},
+	} {
+		w := newWorld(t)
+		a, b := w.up()
+		w.a.e.Do(w.now, Begin{SA: a.id, Exchange: isakmp.ExchangePull, Token: 5, First: isakmp.PayloadNONCE, Payloads: chainOf('i', 1)})
+		w.settle()
+		w.b.take()
+		r.SA, r.MsgID = b.id, b.order[0].id
+		sent := len(w.sent)
+		w.b.e.Do(w.now, r)
+		w.settle()
+		if len(w.sent) != sent || len(b.order) != 0 || b.state != up {
+			t.Errorf("%s: sent %d, %d exchanges", name, len(w.sent)-sent, len(b.order))
+		}
+	}
+	w := newWorld(t)
+	a, b := w.up()
+	w.begin(a.id, 5)
+	w.b.take()
+	w.b.e.Do(w.now, Reply{SA: b.id, MsgID: b.order[0].id, First: isakmp.PayloadNONCE, Payloads: chainOf('r', 1)})
+	w.settle()
+	w.a.take()
+	w.a.e.Do(w.now, Reply{SA: a.id, MsgID: a.order[0].id, First: isakmp.PayloadID, Payloads: []byte{0, 0, 0, 3}})
+	w.a.want("failed sa 1 token 5: isakmp: ID payload: length 3 with 4 octets left")
+}
+
+// A message 2 that verifies and has a nonce of the wrong length, and an exchange that goes on for ever.
+func TestContinuedBadly(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.up()
+	w.begin(a.id, 5)
+	w.b.take()
+	x, y := a.order[0], b.order[0]
+	msg, _ := b.protect(x.typ, x.id, y.iv, isakmp.PayloadNONCE, isakmp.AppendPayload(nil, 0, []byte("short")), y.ni)
+	w.deliver(wire{addrB, addrA, msg})
+	w.a.want()
+	if x.number != 1 || x.turn != theirs || w.a.e.count["malformed-payload-length"] != 1 {
+		t.Errorf("%+v %v", x, w.a.e.count)
+	}
+	for i := 0; i < 40; i++ {
+		n, p := w.b, b
+		if i%2 == 1 {
+			n, p = w.a, a
+		}
+		n.take()
+		n.e.Do(w.now, Reply{SA: p.id, MsgID: x.id, First: isakmp.PayloadNONCE, Payloads: chainOf('n', 1)})
+		w.settle()
+	}
+	if x.number != maxNumber || y.number != maxNumber {
+		t.Errorf("%d and %d messages", x.number, y.number)
+	}
+}

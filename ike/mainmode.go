@@ -267,6 +267,7 @@ func (e *Endpoint) handleMain(now time.Time, d datagram) {
 		return
 	}
 	p.received(d)
+	d.hash = digest(d.b)
 	want := isakmp.Flags(0)
 	if p.state == waitAuth {
 		want = isakmp.FlagEncryption
@@ -313,6 +314,7 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 		e.tally(dropReflected)
 		return
 	}
+	d.hash = digest(d.b)
 	key := start{d.h.InitiatorCookie, d.local, d.remote}
 	if p := e.byStart[key]; p != nil {
 		p.received(d)

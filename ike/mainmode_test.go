@@ -634,3 +634,150 @@ func TestSuperseded(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Without a local address there is nothing to identify by; a configured identity does. IPv6 works as IPv4 does.
+func TestLocalAddress(t *testing.T) {
+	w := newWorld(t)
+	blind := netip.MustParseAddrPort("0.0.0.0:848")
+	w.nodes[blind] = w.b
+	reach := func(d wire) []wire { // a node that does not know which of its addresses was spoken to
+		if d.to == addrB {
+			d.to = blind
+		}
+		if d.from == blind {
+			d.from = addrB
+		}
+		return []wire{d}
+	}
+	w.net = reach
+	w.connect()
+	w.run(10 * time.Second)
+	w.a.want("failed sa 0 token 0: no answer to message 3")
+	if len(w.b.e.sas) != 0 {
+		t.Error("the responder goes on")
+	}
+	w = newWorld(t)
+	w.nodes[blind] = w.b
+	w.net = reach
+	w.b.e.SetGateway(w.now, gatewayTo(addrA, func(g *step.Gateway) { g.LocalID = step.Identity{Kind: step.Inet, Value: "198.51.100.2"} }))
+	w.up()
+
+	a6, b6 := netip.MustParseAddrPort("[2001:db8::1]:848"), netip.MustParseAddrPort("[2001:db8::2]:848")
+	w = newWorld(t)
+	w.a = w.add(a6, 3, Options{WorkBase: 1 << 56}, gatewayTo(b6))
+	w.b = w.add(b6, 4, Options{WorkBase: 1 << 56}, gatewayTo(a6))
+	w.a.e.Do(w.now, Connect{Gateway: "peer", Remote: b6.Addr()})
+	w.settle()
+	w.a.want("up 1")
+	if got := w.b.last().look(); got.RemoteID != "2001:db8::1" || got.Status != Established {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A computation that fails ends the negotiation; one that comes back too late is ignored.
+func TestWorkFails(t *testing.T) {
+	w := newWorld(t, func(g *step.Gateway) { g.Proposals[0].DHGroup = 24 })
+	w.net = func(d wire) []wire {
+		h, _ := isakmp.ParseHeader(d.b)
+		if d.from != addrB || h.Next != isakmp.PayloadKE {
+			return []wire{d}
+		}
+		_, nonce, _ := readKey(24, h.Next, d.b[isakmp.HeaderLen:])
+		msg := isakmp.AppendPayload(isakmp.AppendHeader(nil, h), isakmp.PayloadNONCE, append(make([]byte, 255), 2))
+		return []wire{{d.from, d.to, finish(isakmp.AppendPayload(msg, 0, nonce))}}
+	}
+	w.connect()
+	w.a.want("failed sa 0 token 0: Diffie-Hellman: ike: group24: public value is not in the subgroup")
+
+	w = newWorld(t)
+	w.a.hold = true
+	w.connect()
+	w.a.e.HandleResult(w.now, turn.Result{ID: w.a.held[0].ID, Value: 7})
+	w.a.want("failed sa 0 token 0: Diffie-Hellman: ike: work 72057594037927937: result is int")
+	w.a.hold = false
+	w.a.work(w.a.held[0])
+	w.a.e.HandleResult(w.now, turn.Result{ID: 1<<56 | 99, Value: []byte{1}})
+	w.wantIdle()
+	if len(w.a.e.work) != 0 {
+		t.Error("work stays")
+	}
+}
+
+func TestReadKey(t *testing.T) {
+	ke, nonce := append(make([]byte, 255), 5), make([]byte, 32)
+	pay := func(next isakmp.PayloadType, b []byte) []byte { return isakmp.AppendPayload(nil, next, b) }
+	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+	if _, _, err := readKey(14, isakmp.PayloadNATD, join(pay(isakmp.PayloadKE, nil), pay(isakmp.PayloadVID, ke), pay(isakmp.PayloadCR, nil), pay(isakmp.PayloadNONCE, nil), pay(0, nonce))); err != nil {
+		t.Error(err)
+	}
+	for name, c := range map[string]struct {
+		first isakmp.PayloadType
+		b     []byte
+		kind  isakmp.Kind
+	}{
+		"two KE":       {isakmp.PayloadKE, join(pay(isakmp.PayloadKE, ke), pay(0, ke)), isakmp.DuplicatePayload},
+		"two nonces":   {isakmp.PayloadNONCE, join(pay(isakmp.PayloadNONCE, nonce), pay(0, nonce)), isakmp.DuplicatePayload},
+		"no nonce":     {isakmp.PayloadKE, pay(0, ke), isakmp.MissingPayload},
+		"no KE":        {isakmp.PayloadNONCE, pay(0, nonce), isakmp.MissingPayload},
+		"nonce of 7":   {isakmp.PayloadNONCE, pay(0, nonce[:7]), isakmp.PayloadLength},
+		"nonce of 257": {isakmp.PayloadNONCE, pay(0, make([]byte, 257)), isakmp.PayloadLength},
+		"SAK":          {isakmp.PayloadSAK, pay(0, nonce), isakmp.UnexpectedPayload},
+		"nothing":      {isakmp.NoPayload, nil, isakmp.MissingPayload},
+		"cut":          {isakmp.PayloadKE, pay(0, ke)[:100], isakmp.PayloadLength},
+	} {
+		if _, _, err := readKey(14, c.first, c.b); err == nil || isakmp.KindOf(err) != c.kind {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		first isakmp.PayloadType
+		b     []byte
+		kind  isakmp.Kind
+	}{
+		"two IDs":  {isakmp.PayloadID, join(pay(isakmp.PayloadID, ke), pay(0, ke)), isakmp.UnexpectedPayload},
+		"no HASH":  {isakmp.PayloadID, pay(0, ke), isakmp.MissingPayload},
+		"no ID":    {isakmp.PayloadHASH, pay(0, ke), isakmp.MissingPayload},
+		"a CERT":   {isakmp.PayloadCERT, pay(0, ke), isakmp.UnexpectedPayload},
+		"too long": {isakmp.PayloadID, []byte{0, 0, 0, 9, 1}, isakmp.PayloadLength},
+	} {
+		if _, _, err := readAuth(c.first, c.b); err == nil || isakmp.KindOf(err) != c.kind {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, c := range map[string]struct {
+		first isakmp.PayloadType
+		b     []byte
+		kind  isakmp.Kind
+	}{
+		"VID first":   {isakmp.PayloadVID, pay(isakmp.PayloadSA, nil), isakmp.UnexpectedPayload},
+		"two SAs":     {isakmp.PayloadSA, join(pay(isakmp.PayloadSA, offered(gatewayTo(addrA).Proposals).Append(nil)), pay(0, nil)), isakmp.DuplicatePayload},
+		"KE beside":   {isakmp.PayloadSA, join(pay(isakmp.PayloadKE, offered(gatewayTo(addrA).Proposals).Append(nil)), pay(0, nil)), isakmp.UnexpectedPayload},
+		"empty SA":    {isakmp.PayloadSA, pay(0, nil), isakmp.Short},
+		"zero length": {isakmp.PayloadSA, []byte{0, 0, 0, 0}, isakmp.PayloadLength},
+	} {
+		if _, err := readSA(c.first, c.b); err == nil || isakmp.KindOf(err) != c.kind {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestMatches(t *testing.T) {
+	want := isakmp.ID{Type: isakmp.IDIPv4, Data: []byte{192, 0, 2, 1}}
+	for _, c := range []struct {
+		protocol uint8
+		port     uint16
+		ok       bool
+	}{{0, 0, true}, {17, 0, true}, {17, 500, true}, {17, 848, true}, {17, 10848, true}, {17, 4, false}, {6, 500, false}, {0, 500, false}} {
+		got := want
+		got.Protocol, got.Port = c.protocol, c.port
+		if matches(got, want, 10848) != c.ok {
+			t.Errorf("%+v: not %v", got, c.ok)
+		}
+	}
+	if idText(isakmp.ID{Type: isakmp.IDKeyID, Data: []byte{1, 2}}) != "type 11 0102" || idText(isakmp.ID{Type: isakmp.IDFQDN, Data: []byte("a\nb")}) != `"a\nb"` {
+		t.Error("an identity is not shown safely")
+	}
+	if Negotiating.String()+Established.String()+Closing.String() != "DOWNUPCLOSING" {
+		t.Error("words of Status")
+	}
+}
