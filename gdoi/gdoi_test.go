@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -515,5 +516,25 @@ func TestDeletes(t *testing.T) {
 		if diff := cmp.Diff(c.want, p, compare); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
+	}
+}
+
+// No verb prints keys, whatever holds the Policy.
+func TestPolicyDoesNotPrintKeys(t *testing.T) {
+	p := katPolicy(t)
+	p.KEK.Key, p.TEKs[0].Key = sa.Secret("hunter2!"), sa.Secret("hunter2!")
+	push := &Push{Policy: p}
+	for _, v := range []any{p, *p, push, *push, struct{ P *Push }{push}, []*Policy{p}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%b"} {
+			out := fmt.Sprintf(verb, v)
+			for _, leak := range []string{"hunter2", "68756e74", "104 117", "0x68", "1101000"} {
+				if strings.Contains(out, leak) {
+					t.Errorf("%s of %T: %s", verb, v, out)
+				}
+			}
+		}
+	}
+	if out := fmt.Sprintf("%+v", &Push{Seq: 1}); !strings.Contains(out, "Policy:<nil>") {
+		t.Errorf("a Push without policy prints as %s", out)
 	}
 }

@@ -1,6 +1,7 @@
 package gdoi
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -122,4 +123,15 @@ func aesBits(n int) bool { return n == 128 || n == 192 || n == 256 }
 // maker, and at least 1.
 func remaining(hard, now time.Time) uint32 {
 	return uint32(min(max(hard.Sub(now)/time.Second, 1), 1<<32-1))
+}
+
+// Format implements fmt.Formatter: every verb prints as %v or %+v does. Without it, a wrong verb for a struct that points to a
+// Policy would print the keys behind it as numbers, since fmt asks no Formatter there.
+func (p Policy) Format(f fmt.State, _ rune) {
+	type bare Policy
+	if f.Flag('+') {
+		_, _ = fmt.Fprintf(f, "%+v", bare(p))
+		return
+	}
+	_, _ = fmt.Fprint(f, bare(p))
 }
