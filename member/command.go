@@ -28,8 +28,8 @@ type ClearStatistics struct {
 	GroupID uint32
 }
 
-// Recover is the recovery probe: the data plane has seen packets with an unknown SPI, or sends without receiving. A VPN
-// with recovery-probe then pulls; the next probe is taken after 10, 20, 40, 80, 160, 320 s at the earliest, whether or not
+// Recover is the recovery probe: the data plane has seen a packet with an unknown SPI, or sends without receiving, in one VPN
+// or, if it cannot tell which, in any of them. A VPN with recovery-probe then pulls; the next probe is taken after 10, 20, 40, 80, 160, 320 s at the earliest, whether or not
 // the pull went well, since anybody can send packets with an unknown SPI.
 type Recover struct{ VPN string }
 
@@ -69,17 +69,24 @@ func (m *Member) Do(now time.Time, c Command) {
 			v.stats = Stats{}
 		}
 	case Recover:
-		v := m.vpns[c.VPN]
-		if v == nil || !v.config.RecoveryProbe || !v.registered || v.attempt != nil || now.Before(v.probeAt) {
-			return
+		for _, v := range m.chosen(c.VPN, 0) {
+			m.probe(now, v)
 		}
-		if now.Sub(v.probeAt) > probeMax { // it has been well for long
-			v.probeWait = 0
-		}
-		v.probeWait = min(max(2*v.probeWait, probeMin), probeMax)
-		v.probeAt = now.Add(v.probeWait)
-		m.register(now, v)
 	}
+}
+
+// probe pulls because the data plane has reason to doubt its keys, if the configuration and the time since the last probe
+// allow it.
+func (m *Member) probe(now time.Time, v *vpn) {
+	if !v.config.RecoveryProbe || !v.registered || v.attempt != nil || now.Before(v.probeAt) {
+		return
+	}
+	if now.Sub(v.probeAt) > probeMax { // it has been well for long
+		v.probeWait = 0
+	}
+	v.probeWait = min(max(2*v.probeWait, probeMin), probeMax)
+	v.probeAt = now.Add(v.probeWait)
+	m.register(now, v)
 }
 
 func (m *Member) chosen(name string, group uint32) (vpns []*vpn) {

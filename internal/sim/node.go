@@ -1,0 +1,372 @@
+package sim
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	_ "embed"
+	"encoding/pem"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"gvpn/commit"
+	"gvpn/commit/step"
+	"gvpn/config"
+	"gvpn/dataplane"
+	"gvpn/engine"
+	"gvpn/gdoi"
+	"gvpn/ike"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+// Node is one node of a world: configuration, engines and data plane, and a disk that survives crashes.
+type Node struct {
+	Name string
+	// LAN is the network behind a member, for the traffic that is sent through its data plane; invalid if none.
+	LAN netip.Prefix
+
+	w       *World
+	up      bool
+	life    int // counts starts
+	offset  time.Duration
+	rand    *rand.Rand
+	engine  *engine.Engine
+	plane   *dataplane.Plane
+	db      *commit.DB
+	vpns    map[string]step.VPN
+	cut     int // outputs until a crash; -1: none planned
+	changed bool
+
+	// The disk.
+	log     *commit.MemoryLog
+	records map[string][]byte
+}
+
+// Node adds a node that is up and has no configuration. Its addresses are the local-addresses of its gateways.
+func (w *World) Node(name string) *Node {
+	n := &Node{Name: name, w: w, log: &commit.MemoryLog{}, records: map[string][]byte{}, cut: -1}
+	w.nodes[name] = n
+	w.order = append(w.order, n)
+	slices.SortFunc(w.order, func(a, b *Node) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	n.start()
+	return n
+}
+
+// now is the node's own clock.
+func (n *Node) now() time.Time { return n.w.now.Add(n.offset) }
+
+// Skew sets the node's clock off by d from the world's.
+func (n *Node) Skew(d time.Duration) {
+	n.offset = d
+	n.w.note("%s clock off by %v", n.Name, d)
+	n.w.verify.disturb(n.w)
+}
+
+// Read lets the engine draw its randomness from the world's seed: each life of each node has its own.
+func (n *Node) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = byte(n.rand.Uint32())
+	}
+	return len(b), nil
+}
+
+// start begins a life with what the disk holds.
+func (n *Node) start() {
+	n.life++
+	h := uint64(14695981039346656037)
+	for _, c := range []byte(n.Name) {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	n.rand = rand.New(rand.NewPCG(n.w.seed^h, uint64(n.life)))
+	n.up, n.cut = true, -1
+	n.engine = engine.New(n, engine.Options{})
+	n.plane = dataplane.New(n)
+	n.vpns = map[string]step.VPN{}
+	if err := n.engine.Restore(n.now(), n.records); err != nil {
+		n.w.violate("%s: restore: %v", n.Name, err)
+	}
+	db, err := commit.Open(n.log, (*applier)(n), n.now)
+	if err == nil {
+		err = db.Applied(n.engine.Applied())
+	}
+	if err != nil {
+		n.w.violate("%s: open the configuration: %v", n.Name, err)
+	}
+	n.db = db
+	n.drain()
+}
+
+// Crash ends the node's life now.
+func (n *Node) Crash() {
+	if !n.up {
+		return
+	}
+	n.up = false
+	n.engine, n.plane, n.db = nil, nil, nil
+	n.w.note("%s crash", n.Name)
+	n.w.verify.disturb(n.w)
+}
+
+// CrashAfter ends the node's life after so many more outputs of its engines: what the turn says after them is lost.
+func (n *Node) CrashAfter(outputs int) {
+	n.cut = outputs
+	n.w.verify.disturb(n.w)
+}
+
+// Restart begins the next life.
+func (n *Node) Restart() {
+	if n.up {
+		return
+	}
+	n.w.note("%s restart", n.Name)
+	n.w.verify.disturb(n.w)
+	n.start()
+}
+
+// applier is a Node as package commit sees it.
+type applier Node
+
+// Prepare implements commit.Applier.
+func (a *applier) Prepare(p *step.Plan) error {
+	for _, c := range p.VPNs {
+		if c.New != nil {
+			if err := dataplane.CheckVPN(*c.New); err != nil {
+				return err
+			}
+		}
+	}
+	return a.engine.Prepare(p)
+}
+
+// Apply implements commit.Applier.
+func (a *applier) Apply(p *step.Plan) {
+	n := (*Node)(a)
+	for _, f := range p.Effects {
+		n.w.note("%s effect %s", n.Name, f)
+	}
+	for _, c := range p.VPNs {
+		if c.New != nil {
+			n.plane.SetVPN(*c.New)
+			n.vpns[c.New.Name] = *c.New
+		}
+	}
+	n.engine.Apply(n.now(), p)
+	n.drain()
+	if !n.up {
+		return
+	}
+	for _, c := range p.VPNs {
+		if c.New == nil && c.Old != nil {
+			n.plane.RemoveVPN(c.Old.Name)
+			delete(n.vpns, c.Old.Name)
+		}
+	}
+	for _, g := range n.engine.Configured().Gateways {
+		if g.Local.IsValid() {
+			n.w.at[g.Local] = n
+		}
+	}
+	n.w.verify.configured(n, p)
+}
+
+// Load replaces the node's configuration by text in curly form.
+func (n *Node) Load(file string, text []byte) error {
+	t, errs := config.Tree{}.LoadCurly(nil, config.Override, file, text)
+	if err := errs.Err(); err != nil {
+		return err
+	}
+	return n.commit(t)
+}
+
+// Commit changes the node's configuration by set and delete lines, and commits it.
+func (n *Node) Commit(lines []byte) error {
+	t, errs := n.db.Running().LoadSet(nil, n.Name, lines)
+	if err := errs.Err(); err != nil {
+		return err
+	}
+	return n.commit(t)
+}
+
+func (n *Node) commit(t config.Tree) error {
+	if !n.up {
+		return fmt.Errorf("sim: node %s is down", n.Name)
+	}
+	n.w.note("%s commit", n.Name)
+	n.w.verify.disturb(n.w)
+	db := n.db
+	db.Candidate().Update(t)
+	_, err := db.Commit(commit.Options{User: "sim", Client: "sim"})
+	if err != nil {
+		db.Candidate().Discard()
+	}
+	return err
+}
+
+// Do has the engine carry out a command.
+func (n *Node) Do(c any) error {
+	if !n.up {
+		return fmt.Errorf("sim: node %s is down", n.Name)
+	}
+	n.w.note("%s do %T", n.Name, c)
+	n.w.verify.disturb(n.w)
+	err := n.engine.Do(n.now(), c)
+	n.drain()
+	return err
+}
+
+// State is the engine's; ok is false if the node is down.
+func (n *Node) State() (s engine.State, ok bool) {
+	if !n.up {
+		return s, false
+	}
+	return n.engine.State(), true
+}
+
+func (n *Node) deadline() (time.Time, bool) {
+	if !n.up {
+		return time.Time{}, false
+	}
+	t, ok := n.engine.Deadline()
+	return t.Add(-n.offset), ok
+}
+
+func (n *Node) timeout() {
+	before, _ := n.engine.Deadline()
+	n.engine.HandleTimeout(n.now())
+	n.drain()
+	if !n.up {
+		return
+	}
+	if again, ok := n.engine.Deadline(); ok && !again.After(before) && !again.After(n.now()) {
+		n.w.violate("%s: the deadline stands still", n.Name)
+		n.Crash() // or the world would stand still with it
+	}
+}
+
+func (n *Node) receive(from *Node, local, remote netip.AddrPort, b []byte) {
+	if !n.up {
+		return
+	}
+	n.w.note("%s receive %s from %s", n.Name, describe(b), from.Name)
+	n.engine.HandleDatagram(n.now(), local, remote, b)
+	n.drain()
+}
+
+// drain carries out what a turn has said, in its order.
+func (n *Node) drain() {
+	n.w.turns++
+	for n.up {
+		o, ok := n.engine.Next()
+		if !ok {
+			break
+		}
+		if n.cut == 0 {
+			n.cut = -1
+			n.Crash()
+			return
+		}
+		if n.cut > 0 {
+			n.cut--
+		}
+		n.carryOut(o)
+	}
+	if n.up {
+		n.w.verify.turn(n)
+	}
+}
+
+func (n *Node) carryOut(o turn.Output) {
+	n.w.verify.output(n, o)
+	switch o := o.(type) {
+	case turn.Transmit:
+		n.w.transmit(n, o)
+	case turn.Persist:
+		n.w.note("%s persist %s, %d octets", n.Name, o.Key, len(o.Value))
+		if o.Value == nil {
+			delete(n.records, o.Key)
+		} else {
+			n.records[o.Key] = slices.Clone(o.Value)
+		}
+	case turn.Work:
+		life, r := n.life, n.compute(o)
+		n.w.after(n.w.duration(time.Millisecond, 5*time.Millisecond), func() {
+			if n.up && n.life == life {
+				n.engine.HandleResult(n.now(), r)
+				n.drain()
+			}
+		})
+	case turn.InstallTEK:
+		n.w.note("%s install %s %08x", n.Name, o.VPN, o.TEK.SPI)
+		n.changed = true
+		if err := n.plane.InstallTEK(o); err != nil {
+			n.w.violate("%s: data plane refuses TEK %08x: %v", n.Name, o.TEK.SPI, err)
+		}
+	case turn.RemoveTEK:
+		n.w.note("%s remove %s %08x", n.Name, o.VPN, o.SPI)
+		n.changed = true
+		n.plane.RemoveTEK(o)
+	case turn.Notify:
+		n.w.note("%s notify %d %s: %s", n.Name, o.Severity, o.Code, o.Text)
+	default:
+		n.w.violate("%s: output %T is none of a shell's", n.Name, o)
+	}
+}
+
+// keysPEM holds RSA keys of 2048 bits that protect nothing: a world takes its signature keys from them, since a fresh one
+// would be neither quick nor the same twice.
+//
+//go:embed keys.pem
+var keysPEM []byte
+
+var keyPool = readKeys()
+
+func readKeys() (pool []turn.RSAKeyPair) {
+	for rest := keysPEM; ; {
+		var block *pem.Block
+		block, rest = pem.Decode(rest)
+		if block == nil {
+			return pool
+		}
+		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+		if err != nil {
+			panic("sim: keys.pem: " + err.Error())
+		}
+		public, err := x509.MarshalPKIXPublicKey(&key.(*rsa.PrivateKey).PublicKey)
+		if err != nil {
+			panic("sim: keys.pem: " + err.Error())
+		}
+		pool = append(pool, turn.RSAKeyPair{Public: public, Private: block.Bytes})
+	}
+}
+
+// compute carries out a Work.
+func (n *Node) compute(work turn.Work) turn.Result {
+	r := turn.Result{ID: work.ID}
+	switch op := work.Op.(type) {
+	case turn.DHPublic:
+		r.Value, r.Err = ike.DHPublic(op.Group, op.Exponent)
+	case turn.DHShared:
+		var s sa.Secret
+		s, r.Err = ike.DHShared(op.Group, op.Exponent, op.Peer)
+		r.Value = s
+	case turn.RSASign:
+		r.Value, r.Err = gdoi.Sign(op)
+	case turn.RSAKey:
+		pair := keyPool[n.rand.IntN(len(keyPool))]
+		r.Value = turn.RSAKeyPair{Public: slices.Clone(pair.Public), Private: pair.Private.Clone()}
+	default:
+		r.Err = fmt.Errorf("sim: no way to compute %T", op)
+	}
+	if r.Err != nil {
+		r.Value = nil
+	}
+	return r
+}

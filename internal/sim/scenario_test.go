@@ -1,0 +1,274 @@
+package sim
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"gvpn/commit/step"
+	"gvpn/examples"
+	"gvpn/ike"
+	"gvpn/member"
+	"gvpn/server"
+)
+
+// TestScenarios runs testdata/*.txt, each twice: the same seed gives the same trace. Rewrite what is expected with -rewrite,
+// and read the difference.
+func TestScenarios(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		if !strings.HasSuffix(path, ".txt") {
+			return
+		}
+		s, again := &scenario{}, &scenario{}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			out := s.step(t, d)
+			if second := again.step(t, d); second != out {
+				t.Errorf("%s: a second run says:\n%s", d.Pos, second)
+			}
+			if s.w.Trace() != again.w.Trace() {
+				t.Fatalf("%s: the same seed gave another trace", d.Pos)
+			}
+			return out
+		})
+		for _, v := range s.w.Violations {
+			t.Error(v)
+		}
+	})
+}
+
+// scenario is one world and the names that its keys are given, in order of appearance.
+type scenario struct {
+	w     *World
+	names map[string]string
+	kinds map[string]int
+}
+
+func arg(d *datadriven.TestData, key, otherwise string) string {
+	for _, a := range d.CmdArgs {
+		if a.Key == key && len(a.Vals) > 0 {
+			return a.Vals[0]
+		}
+	}
+	return otherwise
+}
+
+func number(t testing.TB, d *datadriven.TestData, key string) float64 {
+	t.Helper()
+	x, err := strconv.ParseFloat(arg(d, key, "0"), 64)
+	if err != nil {
+		t.Fatalf("%s: %v", d.Pos, err)
+	}
+	return x
+}
+
+func duration(t testing.TB, d *datadriven.TestData, key, otherwise string) time.Duration {
+	t.Helper()
+	x, err := time.ParseDuration(arg(d, key, otherwise))
+	if err != nil {
+		t.Fatalf("%s: %v", d.Pos, err)
+	}
+	return x
+}
+
+func (s *scenario) step(t testing.TB, d *datadriven.TestData) string {
+	t.Helper()
+	if d.Cmd == "world" {
+		s.w = New(uint64(number(t, d, "seed")))
+		s.names, s.kinds = map[string]string{}, map[string]int{}
+		return "ok\n"
+	}
+	w, found := s.w, len(s.w.Violations)
+	var b strings.Builder
+	name := ""
+	if len(d.CmdArgs) > 0 && len(d.CmdArgs[0].Vals) == 0 {
+		name = d.CmdArgs[0].Key
+	}
+	node := func() *Node {
+		n := w.nodes[name]
+		if n == nil {
+			t.Fatalf("%s: no node %q", d.Pos, name)
+		}
+		return n
+	}
+	fail := func(err error) {
+		if err != nil {
+			fmt.Fprintln(&b, err)
+		}
+	}
+	switch d.Cmd {
+	case "example": // NODE…: each with its configuration from examples/cluster
+		for _, a := range d.CmdArgs {
+			fail(s.example(a.Key, d.Input))
+		}
+	case "commit":
+		fail(node().Commit([]byte(d.Input)))
+	case "run":
+		w.Run(duration(t, d, "for", "0s"))
+	case "faults":
+		w.SetFaults(Faults{
+			Loss: number(t, d, "loss"), Duplicate: number(t, d, "duplicate"), Reorder: number(t, d, "reorder"), Flip: number(t, d, "flip"),
+			DelayMin: duration(t, d, "delay-min", "1ms"), DelayMax: duration(t, d, "delay-max", "20ms"),
+		})
+	case "cut":
+		w.Cut(arg(d, "from", ""), arg(d, "to", ""))
+		if d.HasArg("both") {
+			w.Cut(arg(d, "to", ""), arg(d, "from", ""))
+		}
+	case "lose":
+		w.Lose(arg(d, "from", ""), arg(d, "to", ""), byte(number(t, d, "exchange")), int(number(t, d, "count")))
+	case "heal":
+		w.Heal()
+	case "crash":
+		if d.HasArg("after") {
+			node().CrashAfter(int(number(t, d, "after")))
+		} else {
+			node().Crash()
+		}
+	case "restart":
+		node().Restart()
+	case "skew":
+		node().Skew(duration(t, d, "by", "0s"))
+	case "traffic":
+		w.Traffic(duration(t, d, "every", "1s"), d.HasArg("must"))
+	case "removed":
+		w.Remove(name)
+	case "clear-member":
+		fail(node().Do(member.ClearGroup{}))
+	case "rekey":
+		fail(node().Do(server.Rekey{Group: arg(d, "group", "GROUP_ID-0001"), KEK: d.HasArg("kek"), TEK: d.HasArg("tek")}))
+	case "clear-server":
+		fail(node().Do(server.Clear{Group: arg(d, "group", ""), Now: d.HasArg("now")}))
+	case "clear-ike":
+		fail(node().Do(ike.Delete{Gateway: arg(d, "gateway", "")}))
+	case "show":
+		s.show(&b)
+	default:
+		t.Fatalf("%s: no command %q", d.Pos, d.Cmd)
+	}
+	if w.traffic.sent > 0 {
+		fmt.Fprintf(&b, "packets: %d sent, %d arrived\n", w.traffic.sent, w.traffic.arrived)
+		w.traffic.sent, w.traffic.arrived = 0, 0
+	}
+	for _, v := range w.Violations[found:] {
+		fmt.Fprintf(&b, "VIOLATION %s\n", v)
+	}
+	if b.Len() == 0 {
+		return "ok\n"
+	}
+	return b.String()
+}
+
+// example adds a node with its configuration from examples/cluster, and the input's set lines on top.
+func (s *scenario) example(name, lines string) error {
+	text, err := examples.Cluster.ReadFile("cluster/" + name + ".conf")
+	if err != nil {
+		return err
+	}
+	n := s.w.Node(name)
+	if gm, ok := strings.CutPrefix(name, "gm"); ok {
+		i, err := strconv.Atoi(gm)
+		if err != nil {
+			return err
+		}
+		n.LAN = netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16, byte(100 + i), 0}), 24)
+	}
+	if err := n.Load(name+".conf", text); err != nil {
+		return err
+	}
+	if lines != "" {
+		return n.Commit([]byte(lines))
+	}
+	return nil
+}
+
+// label gives a key a short name, so that what is shown does not hang on randomness.
+func (s *scenario) label(kind, key string) string {
+	if s.names[key] == "" {
+		s.kinds[kind]++
+		s.names[key] = kind + strconv.Itoa(s.kinds[kind])
+	}
+	return s.names[key]
+}
+
+func (s *scenario) show(b *strings.Builder) {
+	for _, n := range s.w.order {
+		st, up := n.State()
+		if !up {
+			fmt.Fprintf(b, "%s: down\n", n.Name)
+			continue
+		}
+		for _, g := range st.Server.Groups {
+			fmt.Fprintf(b, "%s: %s %s", n.Name, g.Name, g.Role)
+			if g.KEK != nil {
+				fmt.Fprintf(b, " %s/%d", s.label("K", fmt.Sprintf("%x%x", g.KEK.InitiatorCookie, g.KEK.ResponderCookie)), g.KEK.Seq)
+			}
+			for _, t := range g.TEKs {
+				fmt.Fprintf(b, " %s", s.label("T", fmt.Sprintf("%08x", t.SPI)))
+			}
+			for _, c := range st.Cluster.Groups {
+				for _, p := range c.Peers {
+					if c.Name == g.Name {
+						fmt.Fprintf(b, " %s=%s", p.Gateway, active(p.Active))
+					}
+				}
+			}
+			if g.Role == step.SubServer && !g.Ready {
+				fmt.Fprintf(b, " not-ready")
+			}
+			var members []string
+			for _, m := range g.Members {
+				members = append(members, m.Gateway)
+			}
+			if len(members) > 0 {
+				fmt.Fprintf(b, " members=%s", strings.Join(members, ","))
+			}
+			fmt.Fprintln(b)
+		}
+		for _, v := range st.Member.VPNs {
+			fmt.Fprintf(b, "%s: %s", n.Name, v.Name)
+			if v.Up {
+				fmt.Fprintf(b, " up server=%s", s.w.at[v.Server.Addr()].Name)
+			} else {
+				fmt.Fprintf(b, " down (%s)", v.DownReason)
+			}
+			if v.Phase != member.Idle {
+				fmt.Fprintf(b, " %s", v.Phase)
+			}
+			if v.KEK != nil {
+				fmt.Fprintf(b, " %s/%d", s.label("K", fmt.Sprintf("%x%x", v.KEK.SPI[:8], v.KEK.SPI[8:])), v.KEK.Seq)
+			}
+			for _, t := range v.TEKs {
+				fmt.Fprintf(b, " %s", s.label("T", fmt.Sprintf("%08x", t.SPI)))
+			}
+			fmt.Fprintln(b)
+		}
+	}
+}
+
+func active(b bool) string {
+	if b {
+		return "active"
+	}
+	return "inactive"
+}
+
+// The order of w.order is the order of names, and both exist once.
+func TestNodesAreInOrder(t *testing.T) {
+	w := New(1)
+	for _, n := range []string{"c", "a", "b"} {
+		w.Node(n)
+	}
+	var names []string
+	for _, n := range w.order {
+		names = append(names, n.Name)
+	}
+	if want := []string{"a", "b", "c"}; !slices.Equal(names, want) {
+		t.Errorf("order %q, want %q", names, want)
+	}
+}

@@ -1,0 +1,348 @@
+package sim
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"gvpn/commit"
+	"gvpn/commit/step"
+	"gvpn/engine"
+	"gvpn/gdoi"
+	"gvpn/isakmp"
+	"gvpn/sa"
+	"gvpn/server"
+	"gvpn/turn"
+)
+
+// settled is how long after the last disturbance a root and its sub-servers must agree on the keys: DPD's verdict (50 s by
+// default), the next cluster-init (every 5 s), an update that is sent again (every 10 s), and some for the way.
+const settled = 90 * time.Second
+
+// verifier holds what the verifiers have seen of a world.
+type verifier struct {
+	disturbed time.Time // when the world was last disturbed
+	secrets   *secrets
+
+	keks   map[[16]byte]*sa.KEK    // every KEK that a server has persisted, with number 0
+	pushes map[pushNumber][32]byte // what a server has sent under a number
+	spis   map[spiKey]time.Time    // every key of every server, and when it was first seen
+	gone   map[string]time.Time    // members that were removed, and when
+	agreed map[string]time.Time    // groups: when the root's keys last changed
+	keysOf map[string]string       // groups: the root's keys
+}
+
+type pushNumber struct {
+	node string
+	spi  [16]byte
+	seq  uint32
+}
+
+type spiKey struct {
+	group string
+	spi   string
+}
+
+func newVerifier() verifier {
+	return verifier{
+		disturbed: Epoch, secrets: newSecrets(), keks: map[[16]byte]*sa.KEK{}, pushes: map[pushNumber][32]byte{},
+		spis: map[spiKey]time.Time{}, gone: map[string]time.Time{}, agreed: map[string]time.Time{}, keysOf: map[string]string{},
+	}
+}
+
+// disturb notes that the world is not left alone: what must hold after a while counts from now.
+func (v *verifier) disturb(w *World) { v.disturbed = w.now }
+
+// Remove tells the verifiers that a member was taken out of its groups, on every server: it may hold no key that is made
+// from now on.
+func (w *World) Remove(member string) {
+	w.verify.gone[member] = w.now
+	w.note("%s is removed", member)
+}
+
+// text checks a line of the trace, which is what notifications go into: no secret.
+func (v *verifier) text(w *World, line string) {
+	if name := v.secrets.in([]byte(line)); name != "" && !strings.Contains(line, "VIOLATION") {
+		w.violate("a secret in the trace: %s", name)
+	}
+}
+
+// output checks one output before it is carried out.
+func (v *verifier) output(n *Node, o turn.Output) {
+	switch o := o.(type) {
+	case turn.Persist:
+		v.persist(n, o)
+	case turn.Work:
+		switch op := o.Op.(type) {
+		case turn.DHPublic:
+			v.secrets.add("an exponent", op.Exponent)
+		case turn.RSASign:
+			v.secrets.add("a signature key", op.Private)
+		}
+	case turn.InstallTEK:
+		v.secrets.add("a TEK", o.TEK.Key)
+		v.secrets.add("a TEK's authentication key", o.TEK.AuthKey)
+		v.install(n, o)
+	case turn.Transmit:
+		if name := v.secrets.in(o.Datagram); name != "" {
+			n.w.violate("%s: %s in the clear in %s", n.Name, name, describe(o.Datagram))
+		}
+		if h, err := isakmp.ParseHeader(o.Datagram); err != nil {
+			n.w.violate("%s: sends what is no ISAKMP message: %v", n.Name, err)
+		} else if h.Exchange == isakmp.ExchangePush {
+			v.push(n, o.Datagram)
+		}
+	}
+}
+
+// persist learns the keys of a server's record: "server/group/NAME/sas" is a version, a length and an Update.
+func (v *verifier) persist(n *Node, o turn.Persist) {
+	if !strings.HasPrefix(o.Key, "server/group/") || !strings.HasSuffix(o.Key, "/sas") || len(o.Value) < 5 {
+		return
+	}
+	size := int(o.Value[1])<<24 | int(o.Value[2])<<16 | int(o.Value[3])<<8 | int(o.Value[4])
+	if size > len(o.Value)-5 {
+		n.w.violate("%s: record %s has another form than this verifier knows", n.Name, o.Key)
+		return
+	}
+	u, err := sa.ParseUpdate(o.Value[5:5+size], time.Unix(0, 0).UTC())
+	if err != nil {
+		n.w.violate("%s: record %s: %v", n.Name, o.Key, err)
+		return
+	}
+	if k := u.KEK; k != nil {
+		if v.keks[k.SPI] == nil {
+			k.Seq = 0
+			v.keks[k.SPI] = k
+			v.secrets.add("a KEK", k.Key)
+			v.secrets.add("a KEK's signature key", k.SigPrivate)
+		}
+	}
+	for _, t := range u.TEKs {
+		v.secrets.add("a TEK", t.Key)
+	}
+}
+
+// push checks a GROUPKEY-PUSH: the very datagram is on disk before it is sent, and its number is used once.
+func (v *verifier) push(n *Node, b []byte) {
+	spi, ok := gdoi.PushSPI(b)
+	if !ok || v.keks[spi] == nil {
+		n.w.violate("%s: a push under a KEK that is on no disk", n.Name)
+		return
+	}
+	p, err := gdoi.OpenPush(v.keks[spi], b, n.now())
+	if err != nil {
+		n.w.violate("%s: a push that nobody can open: %v", n.Name, err)
+		return
+	}
+	defer p.Policy.Zero()
+	sum := sha256.Sum256(b)
+	number := pushNumber{n.Name, spi, p.Seq}
+	if before, used := v.pushes[number]; used && before != sum {
+		n.w.violate("%s: push number %d is used twice under one KEK", n.Name, p.Seq)
+	} else if !used {
+		v.pushes[number] = sum
+	}
+	for _, r := range n.records {
+		if bytes.Contains(r, b) {
+			return
+		}
+	}
+	n.w.violate("%s: push %d is sent before it is persisted", n.Name, p.Seq)
+}
+
+// install checks that a removed member gets no later key.
+func (v *verifier) install(n *Node, o turn.InstallTEK) {
+	at, removed := v.gone[n.Name]
+	if !removed {
+		return
+	}
+	for k, made := range v.spis {
+		if k.spi == tekName(o.TEK.SPI) && made.After(at) {
+			n.w.violate("%s: was removed, and gets TEK %08x, made later", n.Name, o.TEK.SPI)
+		}
+	}
+}
+
+func tekName(spi uint32) string { return fmt.Sprintf("tek %08x", spi) }
+
+// turn checks a node after each of its turns.
+func (v *verifier) turn(n *Node) {
+	s := n.engine.State()
+	for _, g := range s.Server.Groups {
+		var keys []string
+		if g.KEK != nil {
+			keys = append(keys, fmt.Sprintf("kek %x%x", g.KEK.InitiatorCookie, g.KEK.ResponderCookie))
+		}
+		for _, t := range g.TEKs {
+			keys = append(keys, tekName(t.SPI))
+		}
+		for _, k := range keys {
+			key := spiKey{g.Name, k}
+			if _, seen := v.spis[key]; seen {
+				continue
+			}
+			v.spis[key] = n.w.now
+			if g.Role == step.SubServer {
+				n.w.violate("%s: a sub-server made %s of group %s", n.Name, k, g.Name)
+			}
+		}
+		if g.Role == step.RootServer {
+			if all := strings.Join(keys, ","); v.keysOf[g.Name] != all {
+				v.keysOf[g.Name], v.agreed[g.Name] = all, n.w.now
+			}
+		}
+	}
+	now := n.now()
+	plane := map[uint32]bool{}
+	for _, p := range n.plane.State(now).VPNs {
+		for _, t := range p.TEKs {
+			plane[t.SPI] = true
+			// The engine's turn may come later in the same instant; only what stays is wrong.
+			if now.Sub(t.Hard) > time.Second {
+				n.w.violate("%s: TEK %08x is in the data plane past its hard lifetime", n.Name, t.SPI)
+			}
+		}
+	}
+	for _, m := range s.Member.VPNs {
+		for _, t := range m.TEKs {
+			if !plane[t.SPI] {
+				n.w.violate("%s: TEK %08x is in the engine and not in the data plane", n.Name, t.SPI)
+			}
+			delete(plane, t.SPI)
+		}
+	}
+	for _, spi := range slices.Sorted(maps.Keys(plane)) {
+		n.w.violate("%s: TEK %08x is in the data plane and not in the engine", n.Name, spi)
+	}
+	v.agree(n.w)
+}
+
+// agree checks that root and sub-servers hold the same keys, once the world has been left alone for long enough.
+func (v *verifier) agree(w *World) {
+	if !w.calm() || w.now.Sub(v.disturbed) < settled {
+		return
+	}
+	root := map[string][]uint32{}
+	for _, n := range w.order {
+		for _, g := range n.engine.State().Server.Groups {
+			if g.Role == step.RootServer {
+				root[g.Name] = living(g.TEKs, n.now())
+			}
+		}
+	}
+	for _, n := range w.order {
+		for _, g := range n.engine.State().Server.Groups {
+			want, ok := root[g.Name]
+			if g.Role != step.SubServer || !ok || w.now.Sub(v.agreed[g.Name]) < settled {
+				continue
+			}
+			if got := living(g.TEKs, n.now()); !slices.Equal(got, want) {
+				w.violate("%s: group %s: TEKs %08x, and the root has %08x", n.Name, g.Name, got, want)
+				v.disturbed = w.now // once is enough
+			}
+		}
+	}
+}
+
+// living is the SPIs of the TEKs that do not end within this second.
+func living(teks []server.TEKState, now time.Time) (all []uint32) {
+	for _, t := range teks {
+		if t.Hard.Sub(now) > time.Second {
+			all = append(all, t.SPI)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// configured checks after a commit that the engine's configuration is the one that a fresh engine would have: apply ≡
+// rebuild.
+func (v *verifier) configured(n *Node, p *step.Plan) {
+	for _, c := range p.Gateways {
+		if c.New != nil {
+			v.secrets.add("a pre-shared key", c.New.PSK)
+		}
+	}
+	got := n.engine.Configured()
+	rebuilt := &recorder{engine: engine.New(&stream{}, engine.Options{}), now: n.now()}
+	db, err := commit.Open(n.log, rebuilt, n.now)
+	if err == nil {
+		err = db.Applied(0)
+	}
+	if err != nil {
+		n.w.violate("%s: rebuild after commit %d: %v", n.Name, p.Commit, err)
+		return
+	}
+	fresh := rebuilt.engine
+	if want := fresh.Configured(); !reflect.DeepEqual(got, want) {
+		n.w.violate("%s: after commit %d the configuration is not that of a fresh engine", n.Name, p.Commit)
+	}
+}
+
+// recorder applies plans to an engine whose outputs nobody carries out.
+type recorder struct {
+	engine *engine.Engine
+	now    time.Time
+}
+
+// Prepare implements commit.Applier.
+func (*recorder) Prepare(*step.Plan) error { return nil }
+
+// Apply implements commit.Applier.
+func (r *recorder) Apply(p *step.Plan) { r.engine.Apply(r.now, p) }
+
+// stream is a randomness of its own, so that looking at a world does not change it.
+type stream struct{ n uint64 }
+
+// Read implements io.Reader.
+func (s *stream) Read(b []byte) (int, error) {
+	for i := range b {
+		s.n = s.n*6364136223846793005 + 1442695040888963407
+		b[i] = byte(s.n >> 56)
+	}
+	return len(b), nil
+}
+
+// secrets finds key material where it must not be: as it is, in hexadecimal, in base64.
+type secrets struct {
+	names map[string]string
+	list  []string // oldest first
+}
+
+// maxSecrets bounds what is looked for; older secrets are dead ones.
+const maxSecrets = 300
+
+func newSecrets() *secrets { return &secrets{names: map[string]string{}} }
+
+func (s *secrets) add(name string, secret []byte) {
+	if len(secret) < 8 {
+		return
+	}
+	for _, form := range []string{string(secret), hex.EncodeToString(secret), base64.RawStdEncoding.EncodeToString(secret[:len(secret)/3*3])} {
+		if s.names[form] == "" {
+			s.names[form] = name
+			s.list = append(s.list, form)
+		}
+	}
+	for len(s.list) > maxSecrets {
+		delete(s.names, s.list[0])
+		s.list = s.list[1:]
+	}
+}
+
+func (s *secrets) in(b []byte) string {
+	for _, form := range s.list {
+		if bytes.Contains(b, []byte(form)) {
+			return s.names[form]
+		}
+	}
+	return ""
+}
