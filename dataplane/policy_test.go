@@ -2,7 +2,6 @@ package dataplane
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -242,13 +241,12 @@ func TestNet(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(n.Attach("d", c, netip.MustParsePrefix("10.2.0.0/16"))); err == nil {
+	if err := n.Attach("d", c, netip.MustParsePrefix("10.2.0.0/16")); err == nil {
 		t.Error("two sites with one LAN")
 	}
 	if err := n.Attach("d", c, netip.MustParsePrefix("::/0")); err == nil {
 		t.Error("an IPv6 LAN")
 	}
-	var wire []byte
 	for _, x := range []struct {
 		src, dst, want string
 		delivered      bool
@@ -269,11 +267,8 @@ func TestNet(t *testing.T) {
 		if d.Delivered() && !bytes.Equal(d.Packet, packet) {
 			t.Errorf("%s to %s: delivered %x", x.src, x.dst, d.Packet)
 		}
-		if d.Wire != nil {
-			wire = d.Wire
-			if bytes.Contains(wire, packet[20:]) {
-				t.Errorf("%s to %s: the wire shows the packet", x.src, x.dst)
-			}
+		if bytes.Contains(d.Wire, packet[20:]) {
+			t.Errorf("%s to %s: the wire shows the packet", x.src, x.dst)
 		}
 	}
 	if d := n.Inject(start, hello.build()); d.Delivered() || d.String() != "b clear-packet" {
@@ -282,5 +277,20 @@ func TestNet(t *testing.T) {
 	if d := n.Inject(start, []byte{0x45}); d.Delivered() || d.To != "" {
 		t.Errorf("no packet: %v", d)
 	}
-	_ = wire
+}
+
+// The counters start again, the sequence numbers do not.
+func TestClearStats(t *testing.T) {
+	p := newPlane(testTEK(0x100))
+	if _, v := p.Outbound(start, hello.build(), nil); v != Encrypted {
+		t.Fatal(v)
+	}
+	p.ClearStats()
+	s := p.State(start)
+	if s.Stats != (Stats{}) || s.VPNs[0].Stats != (Stats{}) || s.VPNs[0].TEKs[0].Stats != (Stats{}) {
+		t.Errorf("counters left: %+v", s)
+	}
+	if got := s.VPNs[0].TEKs[0].Sequence; got != 1 {
+		t.Errorf("sequence number %d, want 1", got)
+	}
 }

@@ -43,3 +43,14 @@ func (p *Plane) State(now time.Time) State {
 	}
 	return s
 }
+
+// ClearStats sets every counter to zero; sequence numbers and keys stay.
+func (p *Plane) ClearStats() {
+	p.stats = Stats{}
+	for _, v := range p.vpns {
+		v.stats = Stats{}
+		for _, t := range v.teks {
+			t.stats = Stats{}
+		}
+	}
+}
