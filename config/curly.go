@@ -249,7 +249,7 @@ func (c *curly) carryOut(tag tags, out []step, base int, remark string, in *Sche
 		if last := &h[base]; last.s.kind == Leaf || last.s.kind == LeafList {
 			last.all = true
 		}
-		c.e.remove(h)
+		c.e.empty(h)
 	}
 	c.e.put(out)
 	if block {
@@ -320,9 +320,6 @@ func AppendCurly(dst []byte, n Node) []byte {
 	if !n.s.isInner() {
 		p.node(n.s, n.n, n.val, n.flags, 0)
 		return p.dst
-	}
-	if n.s.parent == nil && n.n.comment != "" {
-		p.remark(n.n.comment, 0)
 	}
 	if n.n != nil {
 		p.kids(n.s, n.n, 0)

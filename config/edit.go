@@ -31,7 +31,7 @@ func (t Tree) edit() *editor {
 // tree ends the edit.
 func (e *editor) tree() Tree {
 	e.o = nil // whoever uses the editor further would change a tree that others see; own would copy all
-	if len(e.root.kids) == 0 && e.root.comment == "" {
+	if len(e.root.kids) == 0 {
 		return Tree{}
 	}
 	return Tree{e.root}
@@ -241,6 +241,21 @@ func (e *editor) remove(steps []step) bool {
 	return true
 }
 
+// empty takes everything out of the container or entry that steps name, which stays where it is among its siblings; a
+// leaf or leaf-list goes. It reports whether it was there.
+func (e *editor) empty(steps []step) bool {
+	if len(steps) == 0 {
+		e.stack = e.stack[:0]
+		e.root = &node{owner: e.o}
+		return true
+	}
+	last := steps[len(steps)-1]
+	if last.s.kind != List || last.all {
+		return e.remove(steps)
+	}
+	return e.change(steps, func(_ *kid, n *node) { *n = node{owner: e.o} })
+}
+
 // removeBelow removes steps, which are there, from n, which is owned.
 func (e *editor) removeBelow(n *node, steps []step) {
 	st := steps[0]
@@ -292,10 +307,6 @@ func (e *editor) mark(steps []step, set, unset flags) bool {
 
 // remark sets the comment of what steps name, and reports whether it is there.
 func (e *editor) remark(steps []step, text string) bool {
-	if len(steps) == 0 {
-		e.root.comment = text
-		return true
-	}
 	return e.change(steps, func(k *kid, n *node) {
 		if n == nil {
 			k.node = e.own(k.node)

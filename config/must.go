@@ -1,8 +1,627 @@
 package config
 
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// must is a compiled must statement. Its expression is the part of XPath 1.0 (with the functions that YANG adds) that
+// can be evaluated in time that follows what it is about: it may read the context node's own subtree, leaves on the way
+// up, and the entry that a leafref names. What else XPath can say is refused when the schema is made.
 type must struct {
 	text, message string
 	warning       bool
+	test          func(cur Node) value
+	up            int       // how many levels above its node it reads
+	follows       []*Schema // lists whose entries it reads through a leafref
 }
 
-func compileMusts(*Schema) error { return nil }
+// compileMusts compiles every must at and below s.
+func compileMusts(s *Schema) error {
+	for _, m := range s.musts {
+		if err := m.compile(s); err != nil {
+			return fmt.Errorf("config: must %q of %s: %w", m.text, s.Path(), err)
+		}
+		if m.message == "" {
+			return fmt.Errorf("config: must %q of %s has no error-message", m.text, s.Path())
+		}
+	}
+	for _, c := range s.children {
+		if err := compileMusts(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *must) compile(s *Schema) error {
+	p := &mustParser{must: m, in: m.text, cur: s}
+	if err := p.cut(); err != nil {
+		return err
+	}
+	e, err := p.or()
+	if err != nil {
+		return err
+	}
+	if p.tok != "" {
+		return fmt.Errorf("%q is left over", p.tok+p.in)
+	}
+	m.test = e.eval
+	at := s
+	for level := 1; level <= m.up; level++ {
+		at = at.parent
+		if level > 1 || s.isInner() {
+			at.readFromBelow = true
+		}
+	}
+	return nil
+}
+
+// holds reports whether the must is true of its context node.
+func (m *must) holds(cur Node) bool { return m.test(cur).boolean() }
+
+// value is an XPath value: exactly one of the kinds.
+type value struct {
+	kind  valueKind
+	nodes []Node
+	text  string
+	num   float64
+	truth bool
+}
+
+type valueKind uint8
+
+const (
+	isNodes valueKind = iota
+	isText
+	isNumeric
+	isTruth
+)
+
+func truth(b bool) value { return value{kind: isTruth, truth: b} }
+
+// text1 is the string-value of a node (XPath 1.0 section 5): only leaves have one here.
+func text1(n Node) string { return n.val }
+
+func (v value) boolean() bool {
+	switch v.kind {
+	case isNodes:
+		return len(v.nodes) > 0
+	case isText:
+		return v.text != ""
+	case isNumeric:
+		return v.num != 0 && !math.IsNaN(v.num)
+	}
+	return v.truth
+}
+
+func (v value) string() string {
+	switch v.kind {
+	case isNodes:
+		if len(v.nodes) == 0 {
+			return ""
+		}
+		return text1(v.nodes[0])
+	case isNumeric:
+		return strconv.FormatFloat(v.num, 'f', -1, 64)
+	case isTruth:
+		return strconv.FormatBool(v.truth)
+	}
+	return v.text
+}
+
+func (v value) number() float64 {
+	switch v.kind {
+	case isNumeric:
+		return v.num
+	case isTruth:
+		if v.truth {
+			return 1
+		}
+		return 0
+	}
+	return toNumber(v.string())
+}
+
+func toNumber(s string) float64 {
+	f, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+	if err != nil {
+		return math.NaN()
+	}
+	return f
+}
+
+// compare is XPath 1.0 section 3.4: a comparison with a node-set is true if it is true of any of its nodes.
+func compare(op string, a, b value) bool {
+	if a.kind == isTruth || b.kind == isTruth {
+		if op == "=" || op == "!=" {
+			return (a.boolean() == b.boolean()) == (op == "=")
+		}
+		return ordered(op, a.number(), b.number())
+	}
+	if a.kind != isNodes && b.kind != isNodes {
+		switch {
+		case op != "=" && op != "!=" || a.kind == isNumeric || b.kind == isNumeric:
+			return ordered(op, a.number(), b.number())
+		default:
+			return (a.text == b.text) == (op == "=")
+		}
+	}
+	if a.kind == isNodes && b.kind == isNodes && (op == "=" || op == "!=") {
+		return compareSets(op, a.nodes, b.nodes)
+	}
+	for _, x := range single(a) {
+		for _, y := range single(b) {
+			if compare(op, x, y) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func single(v value) []value {
+	if v.kind != isNodes {
+		return []value{v}
+	}
+	out := make([]value, len(v.nodes))
+	for i, n := range v.nodes {
+		out[i] = value{kind: isText, text: text1(n)}
+	}
+	return out
+}
+
+// compareSets compares two node-sets in time that follows their sizes' sum.
+func compareSets(op string, a, b []Node) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return false
+	}
+	if op == "!=" {
+		first := text1(a[0])
+		for _, set := range [][]Node{a, b} {
+			for _, n := range set {
+				if text1(n) != first {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	seen := make(map[string]bool, len(a))
+	for _, n := range a {
+		seen[text1(n)] = true
+	}
+	for _, n := range b {
+		if seen[text1(n)] {
+			return true
+		}
+	}
+	return false
+}
+
+func ordered(op string, a, b float64) bool {
+	switch op {
+	case "=":
+		return a == b
+	case "!=":
+		return a != b
+	case "<":
+		return a < b
+	case "<=":
+		return a <= b
+	case ">":
+		return a > b
+	case ">=":
+		return a >= b
+	}
+	return false
+}
+
+// expr is a compiled expression. If it is a path, at is the schema node that it leads to, and height how many levels
+// above the context node it went; beyond says that it left the context node's ancestors and subtree by a leafref.
+type expr struct {
+	eval   func(cur Node) value
+	path   bool
+	at     *Schema
+	beyond bool
+}
+
+type mustParser struct {
+	*must
+	in  string // what is not cut into tokens yet
+	tok string // the current token, "" at the end
+	cur *Schema
+	// depth bounds nesting. The texts are our own; a slip should be an error, not a stack overflow.
+	depth int
+}
+
+var mustToken = regexp.MustCompile(`^(\.\.|!=|<=|>=|[()\[\]/|.=<>+*,-]|'[^']*'|"[^"]*"|[0-9]+(\.[0-9]+)?|[A-Za-z_][A-Za-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_.-]*)?)`)
+
+func (p *mustParser) cut() error {
+	p.in = strings.TrimSpace(p.in)
+	if p.in == "" {
+		p.tok = ""
+		return nil
+	}
+	p.tok = mustToken.FindString(p.in)
+	if p.tok == "" {
+		return fmt.Errorf("cannot read %q", p.in)
+	}
+	p.in = p.in[len(p.tok):]
+	return nil
+}
+
+func (p *mustParser) want(tok string) error {
+	if p.tok != tok {
+		return fmt.Errorf("%q where %q is wanted", p.tok+p.in, tok)
+	}
+	return p.cut()
+}
+
+// binary parses operands of next with operators of one precedence between them.
+func (p *mustParser) binary(ops []string, next func() (expr, error), make func(op string, a, b expr) func(Node) value) (expr, error) {
+	a, err := next()
+	if err != nil {
+		return a, err
+	}
+	for {
+		op := ""
+		for _, o := range ops {
+			if p.tok == o {
+				op = o
+			}
+		}
+		if op == "" {
+			return a, nil
+		}
+		if err := p.cut(); err != nil {
+			return a, err
+		}
+		b, err := next()
+		if err != nil {
+			return a, err
+		}
+		a = expr{eval: make(op, a, b)}
+	}
+}
+
+func (p *mustParser) or() (expr, error) {
+	if p.depth++; p.depth > 50 {
+		return expr{}, errors.New("nested too deep")
+	}
+	defer func() { p.depth-- }()
+	return p.binary([]string{"or"}, p.and, func(_ string, a, b expr) func(Node) value {
+		return func(c Node) value { return truth(a.eval(c).boolean() || b.eval(c).boolean()) }
+	})
+}
+
+func (p *mustParser) and() (expr, error) {
+	return p.binary([]string{"and"}, p.equality, func(_ string, a, b expr) func(Node) value {
+		return func(c Node) value { return truth(a.eval(c).boolean() && b.eval(c).boolean()) }
+	})
+}
+
+func comparing(op string, a, b expr) func(Node) value {
+	return func(c Node) value { return truth(compare(op, a.eval(c), b.eval(c))) }
+}
+
+func (p *mustParser) equality() (expr, error) {
+	return p.binary([]string{"=", "!="}, p.relation, comparing)
+}
+
+func (p *mustParser) relation() (expr, error) {
+	return p.binary([]string{"<", "<=", ">", ">="}, p.sum, comparing)
+}
+
+func (p *mustParser) sum() (expr, error) {
+	return p.binary([]string{"+", "-"}, p.product, func(op string, a, b expr) func(Node) value {
+		return func(c Node) value {
+			x, y := a.eval(c).number(), b.eval(c).number()
+			if op == "-" {
+				y = -y
+			}
+			return value{kind: isNumeric, num: x + y}
+		}
+	})
+}
+
+func (p *mustParser) product() (expr, error) {
+	return p.binary([]string{"*"}, p.operand, func(_ string, a, b expr) func(Node) value {
+		return func(c Node) value { return value{kind: isNumeric, num: a.eval(c).number() * b.eval(c).number()} }
+	})
+}
+
+func (p *mustParser) operand() (expr, error) {
+	switch {
+	case p.tok == "(":
+		if err := p.cut(); err != nil {
+			return expr{}, err
+		}
+		e, err := p.or()
+		if err != nil {
+			return e, err
+		}
+		return expr{eval: e.eval}, p.want(")")
+	case p.tok != "" && isDigit(p.tok[0]):
+		n := toNumber(p.tok)
+		return expr{eval: func(Node) value { return value{kind: isNumeric, num: n} }}, p.cut()
+	case p.tok != "" && (p.tok[0] == '\'' || p.tok[0] == '"'):
+		s := p.tok[1 : len(p.tok)-1]
+		return expr{eval: func(Node) value { return value{kind: isText, text: s} }}, p.cut()
+	case strings.HasPrefix(strings.TrimSpace(p.in), "(") && p.tok != "deref" && p.tok != "current":
+		return p.function()
+	}
+	return p.location()
+}
+
+func (p *mustParser) function() (expr, error) {
+	name := p.tok
+	if err := p.cut(); err != nil {
+		return expr{}, err
+	}
+	var args []expr
+	var literal string // the last argument, if it is one
+	if err := p.want("("); err != nil {
+		return expr{}, err
+	}
+	for p.tok != ")" {
+		if len(args) > 0 {
+			if err := p.want(","); err != nil {
+				return expr{}, err
+			}
+		}
+		literal = p.tok
+		a, err := p.or()
+		if err != nil {
+			return a, err
+		}
+		args = append(args, a)
+	}
+	if err := p.cut(); err != nil {
+		return expr{}, err
+	}
+	f := functions[name]
+	if f.make == nil {
+		return expr{}, fmt.Errorf("function %s() is not supported", name)
+	}
+	if len(args) != f.args {
+		return expr{}, fmt.Errorf("function %s() has %d arguments, not %d", name, f.args, len(args))
+	}
+	eval, err := f.make(args, literal)
+	return expr{eval: eval}, err
+}
+
+type function struct {
+	args int
+	make func(a []expr, literal string) (func(Node) value, error)
+}
+
+func plainFunction(f func(c Node, a []expr) value) func([]expr, string) (func(Node) value, error) {
+	return func(a []expr, _ string) (func(Node) value, error) {
+		return func(c Node) value { return f(c, a) }, nil
+	}
+}
+
+var functions = map[string]function{
+	"true":    {0, plainFunction(func(Node, []expr) value { return truth(true) })},
+	"false":   {0, plainFunction(func(Node, []expr) value { return truth(false) })},
+	"not":     {1, plainFunction(func(c Node, a []expr) value { return truth(!a[0].eval(c).boolean()) })},
+	"boolean": {1, plainFunction(func(c Node, a []expr) value { return truth(a[0].eval(c).boolean()) })},
+	"string": {1, plainFunction(func(c Node, a []expr) value {
+		return value{kind: isText, text: a[0].eval(c).string()}
+	})},
+	"number": {1, plainFunction(func(c Node, a []expr) value {
+		return value{kind: isNumeric, num: a[0].eval(c).number()}
+	})},
+	"count": {1, plainFunction(func(c Node, a []expr) value {
+		return value{kind: isNumeric, num: float64(len(a[0].eval(c).nodes))}
+	})},
+	"string-length": {1, plainFunction(func(c Node, a []expr) value {
+		return value{kind: isNumeric, num: float64(utf8.RuneCountInString(a[0].eval(c).string()))}
+	})},
+	"contains": {2, plainFunction(func(c Node, a []expr) value {
+		return truth(strings.Contains(a[0].eval(c).string(), a[1].eval(c).string()))
+	})},
+	"starts-with": {2, plainFunction(func(c Node, a []expr) value {
+		return truth(strings.HasPrefix(a[0].eval(c).string(), a[1].eval(c).string()))
+	})},
+	// re-match is YANG's (RFC 7950 section 10.2.1): the pattern is anchored at both ends.
+	"re-match": {2, func(a []expr, literal string) (func(Node) value, error) {
+		if literal == "" || literal[0] != '\'' && literal[0] != '"' {
+			return nil, errors.New("re-match() needs a literal pattern")
+		}
+		re, err := regexp.Compile(`\A(?:` + literal[1:len(literal)-1] + `)\z`)
+		if err != nil {
+			return nil, err
+		}
+		return func(c Node) value { return truth(re.MatchString(a[0].eval(c).string())) }, nil
+	}},
+}
+
+// location parses a path. The steps are checked against the schema, so at run time they cannot miss.
+func (p *mustParser) location() (expr, error) {
+	e := expr{path: true, at: p.cur, eval: func(c Node) value { return value{nodes: []Node{c}} }}
+	height, sideways := 0, false
+	for first := true; ; first = false {
+		name := p.tok
+		if err := p.cut(); err != nil {
+			return e, err
+		}
+		switch {
+		case name == ".":
+		case name == "..":
+			if e.at.parent == nil {
+				return e, errors.New("path leaves the configuration")
+			}
+			if !e.beyond {
+				if sideways {
+					return e, errors.New("path goes up again")
+				}
+				height++
+				p.up = max(p.up, height)
+			}
+			e = expr{path: true, at: e.at.parent, beyond: e.beyond, eval: stepUp(e.eval)}
+		case name == "current" && first:
+			if err := errors.Join(p.want("("), p.want(")")); err != nil {
+				return e, err
+			}
+		case name == "deref" && first:
+			if err := p.want("("); err != nil {
+				return e, err
+			}
+			arg, err := p.location()
+			if err != nil {
+				return e, err
+			}
+			if err := p.want(")"); err != nil {
+				return e, err
+			}
+			if arg.at.Target() == nil {
+				return e, fmt.Errorf("deref of %s, which is no leafref", arg.at.Path())
+			}
+			if arg.beyond || p.up > 1 || p.up == 1 && p.cur.isInner() {
+				return e, errors.New("deref only follows a leaf of the node, or beside it, and only once")
+			}
+			p.follows = append(p.follows, arg.at.Target().parent)
+			e = expr{path: true, at: arg.at.Target(), beyond: true, eval: stepDeref(arg.eval)}
+		case name == "" || !isNameStart(name[0]):
+			return e, fmt.Errorf("%q where a path is wanted (absolute paths and wildcards are not supported)", name+p.in)
+		default:
+			c := e.at.byName[localName(name)]
+			if c == nil {
+				return e, fmt.Errorf("no %q below %q", name, e.at.Path())
+			}
+			if c.kind == List && (height > 0 || e.beyond) {
+				return e, fmt.Errorf("path reads every entry of %s, which is not below the node (follow a leafref instead)", c.Path())
+			}
+			sideways = sideways || height > 0
+			e = expr{path: true, at: c, beyond: e.beyond, eval: stepDown(e.eval, c)}
+		}
+		if p.tok == "[" {
+			return e, errors.New("predicates are not supported (follow a leafref instead)")
+		}
+		if p.tok != "/" {
+			return e, nil
+		}
+		if err := p.cut(); err != nil {
+			return e, err
+		}
+	}
+}
+
+func isNameStart(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+func stepUp(from func(Node) value) func(Node) value {
+	return func(c Node) value {
+		v := from(c)
+		for i, n := range v.nodes {
+			v.nodes[i] = n.Parent()
+		}
+		return v
+	}
+}
+
+// stepDown goes to a child. A leaf that is not set but has a default is there with it, and a container that means
+// nothing by itself is always there (RFC 7950 section 6.4.1).
+func stepDown(from func(Node) value, s *Schema) func(Node) value {
+	return func(c Node) value {
+		v := from(c)
+		out := v.nodes[:0]
+		if s.kind == List || s.kind == LeafList {
+			out = nil
+		}
+		for _, n := range v.nodes {
+			out = appendChildren(out, n, s)
+		}
+		return value{nodes: out}
+	}
+}
+
+func appendChildren(out []Node, n Node, s *Schema) []Node {
+	switch s.kind {
+	case List:
+		if _, l := n.list(s.name); l != nil {
+			for e := range n.entries(s, l) {
+				out = append(out, e)
+			}
+		}
+		return out
+	case LeafList:
+		ll := n.child(s, &n)
+		for _, v := range ll.Values() {
+			out = append(out, Node{s: s, up: &n, val: v})
+		}
+		return out
+	}
+	k := n.child(s, &n)
+	switch {
+	case k.s != nil:
+		out = append(out, k)
+	case s.hasDef:
+		out = append(out, Node{s: s, up: &n, val: s.def})
+	case s.kind == Container:
+		out = append(out, Node{s: s, n: &emptyNode, up: &n})
+	}
+	return out
+}
+
+// stepDeref goes from a leafref to its target's key leaf. Of several nodes the first counts (RFC 7950 section 10.3.1).
+func stepDeref(from func(Node) value) func(Node) value {
+	return func(c Node) value {
+		v := from(c)
+		if len(v.nodes) == 0 {
+			return value{}
+		}
+		e := v.nodes[0].referred()
+		if e.s == nil {
+			return value{}
+		}
+		return value{nodes: []Node{{s: e.s.keys[0], up: &e, val: e.val}}}
+	}
+}
+
+// referred returns the entry that a leafref names, absent if there is none.
+func (n Node) referred() Node {
+	target := n.s.typ.target.parent // the list
+	return n.ancestorOf(target).entryBelow(target, n.val)
+}
+
+// ancestorOf returns the nearest node above n that target is below.
+func (n Node) ancestorOf(target *Schema) Node {
+	at := &n
+	for at.s.depth >= target.depth || !at.s.above(target) {
+		at = at.up
+	}
+	return *at
+}
+
+func (s *Schema) above(t *Schema) bool {
+	for t != nil && t.depth > s.depth {
+		t = t.parent
+	}
+	return t == s
+}
+
+// entryBelow returns an entry of the list target, with only containers between n and it.
+func (n Node) entryBelow(target *Schema, key string) Node {
+	at := n
+	for at.s != target.parent {
+		next := target.parent
+		for next.parent != at.s {
+			next = next.parent
+		}
+		if at = at.child(next, &at); at.s == nil {
+			return Node{}
+		}
+	}
+	k := at.n.find(target)
+	if k == nil {
+		return Node{}
+	}
+	return at.entry(target, k.node.list, key)
+}

@@ -67,6 +67,11 @@ type Schema struct {
 
 	oneLiner, oneLinerPlus, noKeyword, secret, deprecated, mandatory bool
 
+	// referrers are the leaves that refer to entries of this list; readFromBelow says that a must further down than at a
+	// leaf of this node reads leaves of this node, so that a change of them concerns all that is below.
+	referrers     []*Schema
+	readFromBelow bool
+
 	bare *Schema // the child leaf that is typed without keyword, if any
 
 	min, max                                   int // max 0: no limit
@@ -502,7 +507,14 @@ func (r refTask) resolve() error {
 	if !at.isKey || len(at.parent.keys) != 1 {
 		return fmt.Errorf("config: leafref path %q of %s: only the single key of a list is supported as target", r.path, r.leaf.Path())
 	}
+	up := at.parent
+	for up = up.parent; !up.above(r.leaf); up = up.parent {
+		if up.kind == List {
+			return fmt.Errorf("config: leafref path %q of %s: goes down through list %s", r.path, r.leaf.Path(), up.Path())
+		}
+	}
 	r.leaf.typ.target = at
+	at.parent.referrers = append(at.parent.referrers, r.leaf)
 	return nil
 }
 

@@ -355,9 +355,6 @@ func appendSetLines(dst []byte, n Node, path Path) []byte {
 		p.node(n.s, n.n, n.val, n.flags)
 		return p.dst
 	}
-	if n.s.parent == nil && n.n.comment != "" {
-		p.annotate(n.n.comment)
-	}
 	if n.s.isInner() {
 		p.kids(n.s, n.n)
 	} else {
