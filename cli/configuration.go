@@ -1,0 +1,662 @@
+package cli
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gvpn/commit"
+	"gvpn/commit/effect"
+	"gvpn/commit/step"
+	"gvpn/config"
+	"gvpn/internal/auth"
+)
+
+// maxRollback is the oldest configuration that rollback reaches.
+const maxRollback = commit.HistorySize - 1
+
+// configurationCommands is the grammar of configuration mode.
+func configurationCommands() []*command {
+	edit := func(name, help string, f func(t config.Tree, base config.Path, words []string) (config.Tree, error)) *command {
+		v := verbDelete
+		if name == "set" {
+			v = verbSet
+		}
+		return &command{name: name, help: help, needs: auth.Configure, parse: func(p *parser) (action, error) { return parseEdit(p, v, f) }}
+	}
+	return []*command{
+		edit("activate", "Remove the inactive tag from a statement", config.Tree.Activate),
+		{name: "commit", help: "Commit current set of changes", needs: auth.Configure, parse: parseCommit},
+		edit("deactivate", "Add the inactive tag to a statement", config.Tree.Deactivate),
+		{name: "delete", help: "Delete a data element", needs: auth.Configure, parse: parseDelete},
+		{name: "edit", help: "Edit a sub-element", parse: parseGo},
+		{name: "exit", help: "Exit from this level", parse: parseExit},
+		{name: "help", help: "Show what may be entered", parse: noArguments(action{run: helpCommand})},
+		{name: "load", help: "Load configuration from ASCII file", needs: auth.Configure, parse: parseLoad},
+		{name: "quit", help: "Quit from this level", parse: parseExit},
+		{name: "rollback", help: "Roll back to previous committed configuration", needs: auth.Configure, parse: parseRollback},
+		{name: "run", help: "Run an operational-mode command", parse: parseRun},
+		edit("set", "Set a parameter", config.Tree.Set),
+		{name: "show", help: "Show a parameter", parse: parseShow},
+		{name: "status", help: "Show users currently editing configuration", parse: noArguments(action{run: status})},
+		{name: "top", help: "Exit to top level of configuration", parse: parseTop},
+		{name: "up", help: "Exit one level of configuration", parse: parseUp},
+	}
+}
+
+// configure enters configuration mode.
+func configure(r *run) error {
+	changed := false
+	err := r.backend.Manage(func(db *commit.DB) error {
+		changed = db.Candidate().Changed()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	entry := r.backend.Editors().enter(r.cfg.Identity.User, r.cfg.Now())
+	r.editing = &editing{entry: entry}
+	if err := r.printf("Entering configuration mode\n"); err != nil {
+		return err
+	}
+	r.backend.Editors().write(r.w, entry, r.cfg.Now())
+	if changed {
+		return r.printf("The configuration has been changed but not committed\n")
+	}
+	return nil
+}
+
+// quit leaves configuration mode, unless there are changes and the user would rather stay.
+func quit(r *run) error {
+	changed := false
+	err := r.backend.Manage(func(db *commit.DB) error {
+		changed = db.Candidate().Changed()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if changed && r.term != nil {
+		if err := r.printf("The configuration has been changed but not committed\n"); err != nil {
+			return err
+		}
+		if !r.ask("Exit with uncommitted changes?", true, true) {
+			return nil
+		}
+	}
+	r.leave()
+	return r.printf("Exiting configuration mode\n")
+}
+
+func parseExit(p *parser) (action, error) {
+	p.mayEnd()
+	all := false
+	if !p.atEnd() {
+		if _, err := p.keyword(notExpected, row{name: "configuration-mode", help: "Exit from configuration mode"}); err != nil {
+			return action{}, err
+		}
+		all = true
+	}
+	return action{run: func(r *run) error {
+		if n := len(r.editing.back); n > 0 && !all {
+			r.editing.path, r.editing.back = r.editing.back[n-1], r.editing.back[:n-1]
+			return nil
+		}
+		return quit(r)
+	}}, p.end()
+}
+
+// parseEdit reads set and its like, whose words go to a function of config.Tree.
+func parseEdit(p *parser, v verb, f func(config.Tree, config.Path, []string) (config.Tree, error)) (action, error) {
+	st, err := p.configured(p.shell.here(), v)
+	if err != nil {
+		return action{}, err
+	}
+	if len(st.words) == 0 {
+		return action{}, &syntaxError{at: p.endOfCommand(), text: missingArgument}
+	}
+	return action{run: func(r *run) error { return change(r, st, f) }}, nil
+}
+
+// change edits the candidate.
+func change(r *run, st statement, f func(config.Tree, config.Path, []string) (config.Tree, error)) error {
+	var warning *config.Error
+	err := r.backend.Manage(func(db *commit.DB) error {
+		c := db.Candidate()
+		t, err := f(c.Tree(), r.here(), st.words)
+		if errors.As(err, &warning) && warning.Warning {
+			return nil
+		}
+		if err == nil {
+			err = update(db, t)
+		}
+		return err
+	})
+	if err != nil {
+		return st.place(err)
+	}
+	if warning != nil {
+		return r.printf("warning: %s\n", warning.Message)
+	}
+	return nil
+}
+
+// update replaces the candidate, which a lock of another session (NETCONF's) forbids.
+func update(db *commit.DB, t config.Tree) error {
+	err := unlocked(db)
+	if err == nil {
+		db.Candidate().Update(t)
+	}
+	return err
+}
+
+// unlocked is an error while somebody has the configuration locked. The shell takes no lock itself: its candidate is shared.
+func unlocked(db *commit.DB) error {
+	if owner := db.Locked(); owner != "" {
+		return fmt.Errorf("%w:\n  %s", commit.ErrLocked, owner)
+	}
+	return nil
+}
+
+// place turns an error about the words of a statement into one about the line that was typed.
+func (st statement) place(err error) error {
+	var e *config.Error
+	if !errors.As(err, &e) || e.Caret == 0 || len(st.typed) == 0 {
+		return err
+	}
+	at, column := st.typed[len(st.typed)-1].end, 1
+	for i, w := range st.words {
+		column += len([]rune(w)) + 1
+		if e.Caret < column {
+			at = st.typed[i].start
+			break
+		}
+	}
+	return &syntaxError{at: at, text: strings.TrimSuffix(e.Message, ".")}
+}
+
+func parseDelete(p *parser) (action, error) {
+	st, err := p.configured(p.shell.here(), verbDelete)
+	if err != nil {
+		return action{}, err
+	}
+	return action{run: func(r *run) error {
+		if len(st.words) > 0 {
+			return change(r, st, config.Tree.Delete)
+		}
+		if len(r.here()) == 0 && r.term != nil {
+			if err := r.printf("This will delete the entire configuration\n"); err != nil {
+				return err
+			}
+		}
+		if r.term == nil {
+			return errors.New("delete of a whole level needs a terminal to ask at; name what to delete")
+		}
+		if !r.ask("Delete everything under this level?", false, false) {
+			return nil
+		}
+		return change(r, st, config.Tree.Delete)
+	}}, nil
+}
+
+func parseGo(p *parser) (action, error) {
+	st, err := p.configured(p.shell.here(), verbEdit)
+	return action{run: func(r *run) error {
+		r.editing.back = append(r.editing.back, r.editing.path)
+		r.editing.path = st.path
+		return nil
+	}}, err
+}
+
+func parseUp(p *parser) (action, error) {
+	n := 1
+	p.mayEnd()
+	if !p.atEnd() {
+		var err error
+		if n, err = p.number("Number of levels", 1, 100); err != nil {
+			return action{}, err
+		}
+	}
+	return action{run: func(r *run) error {
+		r.editing.path = r.editing.path[:max(len(r.editing.path)-n, 0)]
+		r.editing.back = slices.DeleteFunc(r.editing.back, func(b config.Path) bool { return len(b) >= len(r.editing.path) })
+		return nil
+	}}, p.end()
+}
+
+// parseTop reads top, and top with a command that is run there while the session stays where it is.
+func parseTop(p *parser) (action, error) {
+	p.mayEnd()
+	if p.atEnd() {
+		return action{run: func(r *run) error {
+			r.editing.path, r.editing.back = nil, nil
+			return nil
+		}}, nil
+	}
+	e := p.shell.editing
+	path := e.path
+	e.path = nil // the words that follow are read from the top
+	a, err := p.descend(slices.DeleteFunc(slices.Clone(configurationCommands()), func(c *command) bool {
+		return !slices.Contains([]string{"activate", "deactivate", "delete", "edit", "set", "show"}, c.name)
+	}), expectCommand, 0)
+	e.path = path
+	if err != nil {
+		return a, err
+	}
+	do := a.run
+	a.run = func(r *run) error {
+		path := r.editing.path
+		r.editing.path = nil
+		err := do(r)
+		if n := len(r.editing.back); r.editing.path == nil {
+			r.editing.path = path
+		} else if n > 0 { // `top edit`: exit returns to where it was issued
+			r.editing.back[n-1] = path
+		}
+		return err
+	}
+	return a, nil
+}
+
+func parseShow(p *parser) (action, error) {
+	st, err := p.configured(p.shell.here(), verbShow)
+	return action{
+		forms: []form{formSet, formXML, formJSON}, compares: true, effects: true,
+		run: func(r *run) error {
+			if r.pipe.compare {
+				return compare(r, st)
+			}
+			var t config.Tree
+			err := r.backend.Manage(func(db *commit.DB) error {
+				t = db.Candidate().Tree()
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			return show(r, t, r.here(), st)
+		},
+	}, err
+}
+
+// show writes what a statement names, in the form that was asked for. What is at base and below is shown without base, but for XML
+// and JSON, which have the whole way from the top.
+func show(r *run, t config.Tree, base config.Path, st statement) error {
+	path := st.path
+	if len(path) == 0 {
+		path = base
+	}
+	nodes := []config.Node{t.Root().At(path)}
+	s := schemaAt(path)
+	list := s.Kind() == config.List && len(path[len(path)-1].Keys) == 0
+	if list {
+		nodes = slices.Collect(t.Root().At(path[:len(path)-1]).Entries(s.Name()))
+	}
+	nodes = slices.DeleteFunc(nodes, func(n config.Node) bool { return !n.Exists() })
+	switch r.pipe.form {
+	case formXML:
+		return r.write(inReply(func(dst []byte) []byte { return appendXML(dst, nodes) }))
+	case formJSON:
+		return r.write(appendJSON(nil, nodes))
+	}
+	var out []byte
+	for _, n := range nodes {
+		switch {
+		case r.pipe.form == formSet:
+			out = config.AppendSet(out, n)
+		case list || !isInner(n):
+			out = config.AppendCurlyStatement(out, n, 0)
+		default:
+			out = config.AppendCurly(out, n)
+		}
+	}
+	return r.write(out)
+}
+
+// appendXML appends siblings within the elements that lead to them from the top, entries with their keys; nothing but the top
+// element if there are none.
+func appendXML(dst []byte, nodes []config.Node) []byte {
+	if len(nodes) == 0 {
+		return append(dst, "    <configuration/>\n"...)
+	}
+	var above []config.Node // from the top
+	for n := nodes[0].Parent(); n.Exists(); n = n.Parent() {
+		above = append(above, n)
+	}
+	slices.Reverse(above)
+	line := func(level int, format string, args ...any) {
+		dst = append(dst, strings.Repeat("    ", level)...)
+		dst = append(fmt.Appendf(dst, format, args...), '\n')
+	}
+	for i, n := range above {
+		line(i+1, "<%s>", n.Name())
+		for j, key := range n.Key() {
+			var text strings.Builder
+			_ = xml.EscapeText(&text, []byte(key)) // a strings.Builder does not fail
+			name := n.Schema().Keys()[j].Name()
+			line(i+2, "<%s>%s</%s>", name, text.String(), name)
+		}
+	}
+	for _, n := range nodes {
+		dst = config.AppendXML(dst, n, config.XMLOptions{Level: len(above) + 1})
+	}
+	for i, n := range slices.Backward(above) {
+		line(i+1, "</%s>", n.Name())
+	}
+	return dst
+}
+
+// appendJSON appends the siblings' own JSON (RFC 7951), one after another.
+func appendJSON(dst []byte, nodes []config.Node) []byte {
+	for _, n := range nodes {
+		dst = config.AppendJSONIndent(dst, n)
+		if len(dst) > 0 && dst[len(dst)-1] != '\n' {
+			dst = append(dst, '\n')
+		}
+	}
+	return dst
+}
+
+func isInner(n config.Node) bool {
+	k := n.Schema().Kind()
+	return k == config.Container || k == config.Presence || k == config.List
+}
+
+// compare writes the differences between a prior configuration and the candidate, or what they would do.
+func compare(r *run, st statement) error {
+	if r.pipe.effects {
+		return checkEffects(r)
+	}
+	var old, next config.Tree
+	err := r.backend.Manage(func(db *commit.DB) (err error) {
+		next = db.Candidate().Tree()
+		old, err = db.Rollback(r.pipe.against)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	path := st.path
+	if len(path) == 0 {
+		path = r.here()
+	}
+	return r.write(appendCompare(nil, old, next, path))
+}
+
+// checkEffects writes what a commit of the candidate would do. As the plan of a wrong configuration means nothing, the candidate is
+// checked first.
+func checkEffects(r *run) error {
+	if r.pipe.against != 0 {
+		return errors.New("effects are those of a commit to the running configuration; leave 'rollback' out")
+	}
+	var result commit.Result
+	err := r.backend.Manage(func(db *commit.DB) (err error) {
+		result, err = db.Check(db.Candidate().Tree())
+		return err
+	})
+	if err := r.checked(result, err); err != nil {
+		return err
+	}
+	return effects(r, result.Plan)
+}
+
+// checked writes what a check or a commit found, and returns its error in Junos's words.
+func (r *run) checked(result commit.Result, err error) error {
+	configErrors(r.w, result.Warnings)
+	var wrong config.Errors
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	configErrors(r.w, wrong)
+	return errors.New("configuration check-out failed" + missingMandatory(wrong))
+}
+
+// effects writes what a plan does to keys and members, a line each, in the order in which it is done, with the change that it comes
+// from; then what has no effect now.
+func effects(r *run, plan *step.Plan) error {
+	if len(plan.Effects)+len(plan.Quiet) == 0 {
+		return r.printf("no effect on keys and members\n")
+	}
+	because := map[string]string{}
+	for _, row := range effect.Rows() {
+		because[row.ID] = row.Change
+	}
+	lines := make([][2]string, 0, len(plan.Effects)+len(plan.Quiet))
+	width := 0
+	add := func(e step.Effect) {
+		lines = append(lines, [2]string{e.String(), because[e.Row]})
+		width = max(width, len(e.String()))
+	}
+	for _, e := range plan.Effects {
+		add(e)
+	}
+	for _, e := range plan.Quiet {
+		e.Kind = "nothing-now"
+		add(e)
+	}
+	for _, l := range lines {
+		line := l[0]
+		if l[1] != "" {
+			line = fmt.Sprintf("%-*s  (%s)", width, l[0], l[1])
+		}
+		if err := r.printf("%s\n", line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parseRollback(p *parser) (action, error) {
+	n := 0
+	p.mayEnd()
+	if !p.atEnd() {
+		if p.offer(rollbackRows(p.shell)...) {
+			return action{}, errOffered
+		}
+		var err error
+		if n, err = p.number("Number of the prior configuration", 0, maxRollback); err != nil {
+			return action{}, err
+		}
+	}
+	return action{run: func(r *run) error {
+		err := r.backend.Manage(func(db *commit.DB) error {
+			t, err := db.Rollback(n)
+			if err == nil {
+				err = update(db, t)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return r.printf("load complete\n")
+	}}, p.end()
+}
+
+// rollbackRows are the configurations that there are.
+func rollbackRows(s *Shell) []row {
+	var rows []row
+	_ = s.backend.Manage(func(db *commit.DB) error { // a node that is closing offers none
+		for i, v := range db.History() {
+			rows = append(rows, row{name: fmt.Sprint(i), help: fmt.Sprintf("%s by %s via %s", stamp(v), v.User, v.Client), marker: ' ', value: true})
+		}
+		return nil
+	})
+	return rows
+}
+
+// parseRun reads an operational command.
+func parseRun(p *parser) (action, error) {
+	commands := slices.DeleteFunc(slices.Clone(operationalCommands()), func(c *command) bool {
+		return slices.Contains([]string{"configure", "exit", "quit", "help"}, c.name)
+	})
+	commands = slices.Clone(commands)
+	for i, c := range commands {
+		if c.name == "request" { // moving to another node's shell would leave this one's candidate behind
+			without := *c
+			without.sub = slices.DeleteFunc(slices.Clone(c.sub), func(c *command) bool { return c.name == "lab" })
+			commands[i] = &without
+		}
+	}
+	return p.descend(commands, expectCommand, 0)
+}
+
+func status(r *run) error {
+	r.backend.Editors().write(r.w, nil, r.cfg.Now())
+	return nil
+}
+
+// actions are the kinds of load.
+var loadRows = []row{
+	{name: "merge", help: "Merge contents with existing configuration"},
+	{name: "override", help: "Override existing configuration"},
+	{name: "replace", help: "Replace configuration data"},
+	{name: "set", help: "Execute set of commands on existing configuration"},
+	{name: "update", help: "Update existing configuration"},
+}
+
+var loadActions = map[string]config.Action{"merge": config.Merge, "override": config.Override, "replace": config.Replace, "update": config.Update}
+
+func parseLoad(p *parser) (action, error) {
+	i, err := p.keyword(expectCommand, loadRows...)
+	if err != nil {
+		return action{}, err
+	}
+	kind := loadRows[i].name
+	file, err := p.value(row{name: "<filename>", help: "Filename (of this client)", marker: ' '}, row{name: "terminal", help: "Use login terminal", marker: ' '})
+	if err != nil {
+		return action{}, err
+	}
+	name := file.text
+	if strings.HasPrefix("terminal", name) && len(name) >= 4 && !file.quoted {
+		name = "terminal"
+	}
+	relative := false
+	p.mayEnd()
+	if !p.atEnd() && kind != "override" {
+		if _, err := p.keyword(notExpected, row{name: "relative", help: "Load from this level"}); err != nil {
+			return action{}, err
+		}
+		relative = true
+	}
+	return action{run: func(r *run) error { return load(r, kind, name, relative) }}, p.end()
+}
+
+// load reads a text into the candidate: whole, or not at all.
+func load(r *run, kind, name string, relative bool) error {
+	text, err := r.readText(name)
+	if errors.Is(err, errInterrupted) {
+		return r.printf("load cancelled\n")
+	}
+	if err != nil {
+		return err
+	}
+	var base config.Path
+	if relative {
+		base = r.here()
+	}
+	var errs config.Errors
+	err = r.backend.Manage(func(db *commit.DB) error {
+		t := db.Candidate().Tree()
+		if kind == "set" {
+			t, errs = t.LoadSet(base, name, text)
+		} else {
+			t, errs = t.LoadCurly(base, loadActions[kind], name, text)
+		}
+		if errs.Err() != nil {
+			return nil
+		}
+		return update(db, t)
+	})
+	if err != nil {
+		return err
+	}
+	wrong, warnings := errs.Split()
+	if len(wrong) > 0 {
+		configErrors(r.w, wrong)
+		return fmt.Errorf("load failed (%d errors), nothing was changed", len(wrong))
+	}
+	configErrors(r.w, warnings)
+	return r.printf("load complete\n")
+}
+
+// commitOptions are what may follow commit.
+type commitOptions struct {
+	check, quit bool
+	comment     string
+}
+
+func parseCommit(p *parser) (action, error) {
+	var o commitOptions
+	left := []row{
+		{name: "and-quit", help: "Quit configuration mode if commit succeeds"},
+		{name: "check", help: "Check correctness of syntax; do not apply changes"},
+		{name: "comment", help: "Message to write to commit log"},
+	}
+	for {
+		p.mayEnd()
+		if p.atEnd() {
+			break
+		}
+		i, err := p.keyword(notExpected, left...)
+		if err != nil {
+			return action{}, err
+		}
+		switch left[i].name {
+		case "and-quit":
+			o.quit = true
+		case "check":
+			o.check = true
+		case "comment":
+			t, err := p.value(row{name: "<comment>", help: "Message to write to commit log"})
+			if err != nil {
+				return action{}, err
+			}
+			o.comment = t.text
+		}
+		chosen := left[i].name
+		left = slices.DeleteFunc(slices.Clone(left), func(r row) bool {
+			return r.name == chosen || chosen == "check" || o.check || r.name == "check"
+		})
+	}
+	return action{effects: o.check, run: func(r *run) error { return doCommit(r, o) }}, nil
+}
+
+func doCommit(r *run, o commitOptions) error {
+	var result commit.Result
+	err := r.backend.Manage(func(db *commit.DB) (err error) {
+		if o.check {
+			result, err = db.Check(db.Candidate().Tree())
+			return err
+		}
+		if err = unlocked(db); err == nil {
+			result, err = db.Commit(commit.Options{User: r.cfg.Identity.User, Client: client, Comment: o.comment})
+		}
+		return err
+	})
+	if err := r.checked(result, err); err != nil {
+		return err
+	}
+	if o.check {
+		if err := r.printf("configuration check succeeds\n"); err != nil || !r.pipe.effects {
+			return err
+		}
+		return effects(r, result.Plan)
+	}
+	if err := r.printf("commit complete\n"); err != nil || !o.quit {
+		return err
+	}
+	return quit(r)
+}
+
+// missingMandatory is what Junos adds where a statement that must be there is not.
+func missingMandatory(errs config.Errors) string {
+	for _, e := range errs {
+		if strings.Contains(strings.ToLower(e.Message), "missing mandatory") {
+			return ": (missing mandatory statements)"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,22 @@
+// Package cli is the shell: Junos's operational and configuration mode (junos-facts.md sections 2.1 and 5) on any reader
+// and writer. One grammar serves lines that are typed, with completion, and lines of a script.
+//
+// How to drive: New with a Config, then Interactive on a terminal, Exec for the text of `gvpn -c`, or Script for lines from a
+// pipe. Handler makes the shell of an SSH server (package auth); OnTerminal puts it on the process's own terminal. A Backend is
+// the node; package node implements it.
+//
+// With a terminal an error in a line is shown as Junos does, a caret below the word and the message; a command that fails
+// leaves the session open. Without one, messages begin with "error: ", questions get their safe answer, and the first
+// failing command ends the session with exit status 1.
+//
+// What is ours where Junos's behaviour is not known, or cannot be had:
+//
+//   - `match`, `except` and `find` ignore case; `last` without a number keeps 10 lines.
+//   - A load in which anything is wrong changes nothing; Junos loads the rest.
+//   - `request security group-vpn server rekey`, `request lab node`, `| display effects`.
+//   - Without a terminal, the line and the caret follow the one-line message of a syntax error.
+//   - `exit` after `up` returns to the nearest `edit` that is still above.
+//
+// This package decides nothing about a configuration or a node: what a statement means is package config's, what a commit
+// does is package commit's, and what a reply says is package oper's.
+package cli

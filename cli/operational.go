@@ -1,0 +1,379 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gvpn/commit"
+	"gvpn/config"
+	"gvpn/internal/auth"
+	"gvpn/oper"
+)
+
+// operationalCommands is the grammar of operational mode.
+func operationalCommands() []*command {
+	show := join([]*command{
+		{name: "configuration", help: "Show current configuration", parse: parseShowConfiguration},
+		{name: "system", help: "Show system information", sub: []*command{
+			{name: "commit", help: "Show pending commit requests (if any) and commit history", parse: noArguments(action{run: showCommits})},
+		}},
+	}, operTree("show"))
+	clear := operTree("clear")
+	request := join([]*command{
+		{name: "lab", help: "Nodes of the lab", available: func(s *Shell) bool { return s.backend.Lab() != nil }, sub: []*command{
+			{name: "node", help: "Move to another node", parse: parseLabNode},
+		}},
+	}, operTree("request"))
+	return []*command{
+		{name: "clear", help: "Clear information in the system", needs: auth.Clear, sub: clear},
+		{name: "configure", help: "Manipulate software configuration information", needs: auth.Configure, parse: noArguments(action{run: configure})},
+		{name: "exit", help: "Exit the management session", parse: noArguments(action{run: leaveShell})},
+		{name: "help", help: "Show what may be entered", parse: noArguments(action{run: helpCommand})},
+		{name: "quit", help: "Exit the management session", parse: noArguments(action{run: leaveShell})},
+		{name: "request", help: "Make system-level requests", needs: auth.Configure, sub: request},
+		{name: "show", help: "Show system information", needs: auth.View, sub: show},
+	}
+}
+
+// wordHelp is the help of words inside of the operational commands.
+var wordHelp = map[string]string{
+	"security":              "Security information",
+	"group-vpn":             "Group VPN information",
+	"server":                "Group VPN key server",
+	"member":                "Group VPN member",
+	"ike":                   "IKE information",
+	"ipsec":                 "IPsec information",
+	"kek":                   "KEK information",
+	"group":                 "Group information",
+	"server-cluster":        "Server cluster information",
+	"security-associations": "Security associations",
+	"statistics":            "Statistics",
+}
+
+// operTree makes the commands of package oper that begin with a verb into a tree below that verb.
+func operTree(verb string) []*command {
+	root := &command{}
+	for _, c := range oper.Commands() {
+		words := strings.Fields(c.Words)
+		if words[0] != verb {
+			continue
+		}
+		at := root
+		for _, w := range words[1:] {
+			i := slices.IndexFunc(at.sub, func(s *command) bool { return s.name == w })
+			if i < 0 {
+				i = len(at.sub)
+				at.sub = append(at.sub, &command{name: w, help: wordHelp[w]})
+			}
+			at = at.sub[i]
+		}
+		at.help = c.Help
+		at.parse = func(p *parser) (action, error) { return parseOper(p, c) }
+	}
+	return root.sub
+}
+
+// parseOper reads the arguments of one of oper's commands, in any order, each at most once.
+func parseOper(p *parser, c oper.Command) (action, error) {
+	var args oper.Args
+	left := slices.Clone(c.Args)
+	for {
+		p.mayEnd()
+		if p.atEnd() {
+			break
+		}
+		rows := argumentRows(left)
+		if p.offer(rows...) {
+			return action{}, errOffered
+		}
+		t, _ := p.peek()
+		i, err := match(t, rows)
+		if err != nil {
+			return action{}, err
+		}
+		var kind oper.Argument
+		switch {
+		case i >= 0:
+			p.next++
+			kind = rows[i].argument
+			t.text = rows[i].name
+		case slices.Contains(left, oper.Peer) && !slices.ContainsFunc(argumentRows(c.Args), func(r row) bool { return r.name == t.text }):
+			kind = oper.Peer
+		default:
+			return action{}, &syntaxError{at: t.start, text: notExpected, word: t.text}
+		}
+		if err := p.argument(&args, kind, t); err != nil {
+			return action{}, err
+		}
+		left = slices.DeleteFunc(left, func(a oper.Argument) bool { return a == kind || excludes(kind, a) })
+	}
+	if c.Reply != nil {
+		return action{forms: []form{formXML, formJSON}, run: func(r *run) error { return reply(r, c, args) }}, nil
+	}
+	return action{run: func(r *run) error { return act(r, c, args) }}, nil
+}
+
+// excludes reports that b cannot follow a: they choose the same thing in two ways.
+func excludes(a, b oper.Argument) bool {
+	choice := []oper.Argument{oper.Group, oper.GroupID, oper.VPN}
+	return slices.Contains(choice, a) && slices.Contains(choice, b)
+}
+
+// argumentRows are the keywords of the arguments that may still be given.
+func argumentRows(left []oper.Argument) []row {
+	var rows []row
+	add := func(a oper.Argument, name, help string) {
+		rows = append(rows, row{name: name, help: help, marker: ' ', argument: a})
+	}
+	for _, a := range left {
+		switch a {
+		case oper.Level:
+			add(a, "brief", "Display brief output (default)")
+			add(a, "detail", "Display detailed output")
+		case oper.Group:
+			add(a, "group", "Name of the group")
+		case oper.GroupID:
+			add(a, "group-id", "Identifier of the group")
+		case oper.Peer:
+			rows = append(rows, row{name: "<peer-address>", help: "Address of the peer", marker: ' ', value: true})
+		case oper.PeerGateway:
+			add(a, "peer-gateway", "Name of the peer's gateway")
+		case oper.VPN:
+			add(a, "vpn", "Name of the group VPN")
+		case oper.Index:
+			add(a, "index", "Index of the security association")
+		case oper.Now:
+			add(a, "now", "Clear immediately")
+		case oper.KEK:
+			add(a, "kek", "The key encryption key only")
+		case oper.TEK:
+			add(a, "tek", "The traffic encryption keys only")
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b row) int { return strings.Compare(a.name, b.name) })
+	return rows
+}
+
+// argument reads the value of an argument whose keyword, if it has one, was taken.
+func (p *parser) argument(args *oper.Args, kind oper.Argument, keyword token) error {
+	name := func(to *string, list ...string) error {
+		t, err := p.value(append(p.configuredNames(list...), row{name: "<" + keyword.text + ">", help: "Name", marker: ' '})...)
+		*to = t.text
+		return err
+	}
+	switch kind {
+	case oper.Level:
+		args.Detail = keyword.text == "detail"
+	case oper.Group:
+		return name(&args.Group, "security", "group-vpn", "server", "group")
+	case oper.PeerGateway:
+		return name(&args.PeerGateway, "security", "group-vpn", "server", "ike", "gateway")
+	case oper.VPN:
+		return name(&args.VPN, "security", "group-vpn", "member", "ipsec", "vpn")
+	case oper.GroupID:
+		n, err := p.number("Identifier of the group", 1, 1<<32-1)
+		args.GroupID = uint32(n)
+		return err
+	case oper.Index:
+		n, err := p.number("Index", 1, 1<<48)
+		args.Index = uint64(n)
+		return err
+	case oper.Peer:
+		t, err := p.value(row{name: "<peer-address>", help: "Address of the peer"})
+		if err != nil {
+			return err
+		}
+		if args.Peer, err = netip.ParseAddr(t.text); err != nil {
+			return p.fail(t, "invalid ip address or hostname: %s", strconv.Quote(t.text))
+		}
+	case oper.Now:
+		args.Now = true
+	case oper.KEK:
+		args.KEK = true
+	case oper.TEK:
+		args.TEK = true
+	}
+	return nil
+}
+
+// configuredNames are the names of the entries of a list of the configuration.
+func (p *parser) configuredNames(path ...string) []row {
+	n := p.shell.tree().Root()
+	for _, name := range path[:len(path)-1] {
+		n = n.Child(name)
+	}
+	var rows []row
+	for e := range n.Entries(path[len(path)-1]) {
+		if rows = append(rows, row{name: e.Key()[0], marker: ' '}); len(rows) == maxOffered {
+			break
+		}
+	}
+	return rows
+}
+
+// reply shows an operational reply in the form that was asked for.
+func reply(r *run, c oper.Command, args oper.Args) error {
+	state, err := r.backend.State()
+	if err != nil {
+		return err
+	}
+	answer, err := c.Reply(&state, args)
+	if err != nil {
+		return err
+	}
+	switch r.pipe.form {
+	case formXML:
+		return r.write(inReply(func(dst []byte) []byte { return oper.AppendXML(dst, answer, 1) }))
+	case formJSON:
+		return r.write(oper.AppendJSON(nil, answer))
+	}
+	return r.write(answer.AppendText(nil))
+}
+
+// inReply puts XML into the element in which Junos shows it.
+func inReply(content func(dst []byte) []byte) []byte {
+	dst := content([]byte("<rpc-reply>\n"))
+	return append(dst, "    <cli>\n        <banner></banner>\n    </cli>\n</rpc-reply>\n"...)
+}
+
+// act gives the engines what one of oper's commands makes.
+func act(r *run, c oper.Command, args oper.Args) error {
+	state, err := r.backend.State()
+	if err != nil {
+		return err
+	}
+	commands, err := c.Do(&state, args)
+	if err != nil {
+		return err
+	}
+	for _, command := range commands {
+		if err := r.backend.Do(command); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parseShowConfiguration(p *parser) (action, error) {
+	st, err := p.configured(nil, verbShow)
+	if err != nil {
+		return action{}, err
+	}
+	return action{
+		forms: []form{formSet, formXML, formJSON}, run: func(r *run) error {
+			var t config.Tree
+			var history []commit.Revision
+			err := r.backend.Manage(func(db *commit.DB) error {
+				t, history = db.Running(), db.History()
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if len(st.path) == 0 && r.pipe.form == formText && len(history) > 0 {
+				if err := r.printf("## Last commit: %s by %s\n", stamp(history[0]), history[0].User); err != nil {
+					return err
+				}
+			}
+			return show(r, t, nil, st)
+		},
+	}, nil
+}
+
+func stamp(v commit.Revision) string { return v.Time.Format("2006-01-02 15:04:05 MST") }
+
+func showCommits(r *run) error {
+	var history []commit.Revision
+	err := r.backend.Manage(func(db *commit.DB) error {
+		history = db.History()
+		return nil
+	})
+	for i, v := range history {
+		if err == nil {
+			err = r.printf("%-3d %s by %s via %s\n", i, stamp(v), v.User, v.Client)
+		}
+		if err == nil && v.Comment != "" {
+			err = r.printf("    %s\n", v.Comment)
+		}
+	}
+	return err
+}
+
+func leaveShell(r *run) error {
+	r.done = true
+	return nil
+}
+
+func helpCommand(r *run) error {
+	p, err := r.complete("")
+	if err == nil {
+		writeRows(r.w, p.candidates(), false)
+	}
+	return err
+}
+
+func parseLabNode(p *parser) (action, error) {
+	lab := p.shell.backend.Lab()
+	var rows []row
+	for _, n := range lab.Nodes() {
+		rows = append(rows, row{name: n, help: "Node of the lab", marker: ' '})
+	}
+	t, err := p.value(rows...)
+	if err == nil {
+		err = p.end()
+	}
+	return action{run: func(r *run) error {
+		b, ok := lab.Node(t.text)
+		if !ok {
+			return fmt.Errorf("no node '%s' in this lab; there are: %s", t.text, strings.Join(lab.Nodes(), ", "))
+		}
+		r.backend = b
+		return nil
+	}}, err
+}
+
+// readText reads the text of a load: the client's file, or what is typed.
+func (s *Shell) readText(name string) ([]byte, error) {
+	if name != "terminal" {
+		if s.cfg.Files == nil {
+			return nil, fmt.Errorf("%s: this session has no files; use 'terminal' and send the text", name)
+		}
+		f, err := s.cfg.Files.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return readBounded(f)
+	}
+	if s.term == nil {
+		return readBounded(s.input().r)
+	}
+	_, _ = io.WriteString(s.term, "[Type ^D at a new line to end input]\n")
+	var text []byte
+	for {
+		line, err := s.term.ask("")
+		switch {
+		case errors.Is(err, io.EOF):
+			return text, nil
+		case err != nil:
+			return nil, err
+		}
+		text = append(append(text, line...), '\n')
+	}
+}
+
+// maxText is the largest text that is loaded, in octets: ten times the largest configuration that was measured.
+const maxText = 512 << 20
+
+func readBounded(r io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxText+1))
+	if err == nil && len(text) > maxText {
+		err = fmt.Errorf("more than %d octets", maxText)
+	}
+	return text, err
+}

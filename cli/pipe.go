@@ -1,0 +1,308 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+)
+
+// form is how an output is written.
+type form uint8
+
+// The forms. Text is curly for a configuration and Junos's tables for an operational reply.
+const (
+	formText form = iota
+	formSet
+	formXML
+	formJSON
+)
+
+var formNames = []string{formText: "text", formSet: "set", formXML: "xml", formJSON: "json"}
+
+// pipeline is what follows a command's first `|`.
+type pipeline struct {
+	form    form
+	compare bool
+	// against is the rollback number that compare compares with; 0: the running configuration.
+	against int
+	effects bool
+	filters []func(io.Writer) io.WriteCloser // in the order in which they are typed
+}
+
+// defaultLast is how many lines `| last` keeps without a number. Ours; Junos takes the screen's length.
+const defaultLast = 10
+
+var pipeRows = []row{
+	{name: "compare", help: "Compare configuration changes with prior version"},
+	{name: "count", help: "Count occurrences"},
+	{name: "display", help: "Show additional kinds of information"},
+	{name: "except", help: "Show only text that does not match a pattern"},
+	{name: "find", help: "Search for first occurrence of pattern"},
+	{name: "last", help: "Display end of output only"},
+	{name: "match", help: "Show only text that matches a pattern"},
+	{name: "no-more", help: "Don't paginate output"},
+}
+
+// pipes parses the pipes after a command. Which kinds of display there are, and whether compare is one, depends on the command.
+func (p *parser) pipes(a action) (pipeline, error) {
+	var out pipeline
+	for p.next < len(p.tokens) {
+		p.next++ // the |
+		rows := slices.DeleteFunc(slices.Clone(pipeRows), func(r row) bool {
+			return r.name == "compare" && !a.compares || r.name == "display" && len(p.displays(a, out)) == 0
+		})
+		i, err := p.keyword(expectCommand, rows...)
+		if err != nil {
+			return out, err
+		}
+		switch rows[i].name {
+		case "compare":
+			err = p.compare(&out)
+		case "display":
+			err = p.display(a, &out)
+		case "count":
+			out.filters = append(out.filters, count)
+		case "no-more": // there is no pager
+		case "last":
+			err = p.last(&out)
+		default:
+			err = p.pattern(rows[i].name, &out)
+		}
+		if err == nil {
+			err = p.end()
+		}
+		if err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+func (p *parser) displays(a action, so pipeline) []row {
+	var rows []row
+	if a.effects && (so.compare || !a.compares) {
+		rows = append(rows, row{name: "effects", help: "What a commit of this would do to keys and members"})
+	}
+	if so.compare {
+		return rows
+	}
+	help := []string{formSet: "Show 'set' commands that create configuration", formXML: "Show output as XML tags", formJSON: "Show output in JSON format"}
+	for _, f := range a.forms {
+		rows = append(rows, row{name: formNames[f], help: help[f]})
+	}
+	return rows
+}
+
+func (p *parser) display(a action, out *pipeline) error {
+	rows := p.displays(a, *out)
+	i, err := p.keyword(expectCommand, rows...)
+	if err != nil {
+		return err
+	}
+	if rows[i].name == "effects" {
+		out.effects = true
+		return nil
+	}
+	out.form = form(slices.Index(formNames, rows[i].name))
+	return nil
+}
+
+func (p *parser) compare(out *pipeline) error {
+	out.compare = true
+	p.mayEnd()
+	if p.atEnd() {
+		return nil
+	}
+	if _, err := p.keyword(notExpected, row{name: "rollback", help: "Compare with a prior configuration"}); err != nil {
+		return err
+	}
+	n, err := p.number("Number of the prior configuration", 0, maxRollback)
+	out.against = n
+	return err
+}
+
+func (p *parser) last(out *pipeline) error {
+	n := defaultLast
+	p.mayEnd()
+	if !p.atEnd() {
+		var err error
+		if n, err = p.number("Number of lines from end", 1, 1_000_000); err != nil {
+			return err
+		}
+	}
+	out.filters = append(out.filters, func(w io.Writer) io.WriteCloser { return &lastLines{w: w, n: n} })
+	return nil
+}
+
+// number takes a decimal number in low..high.
+func (p *parser) number(help string, low, high int) (int, error) {
+	t, err := p.value(row{name: "<number>", help: fmt.Sprintf("%s (%d..%d)", help, low, high)})
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(t.text)
+	switch {
+	case err != nil:
+		return 0, p.fail(t, "invalid numeric value: '%s'", t.text)
+	case n < low || n > high:
+		return 0, p.fail(t, "Value %d is not within range (%d..%d)", n, low, high)
+	}
+	return n, nil
+}
+
+// pattern parses match, except and find. The patterns are POSIX extended expressions and ignore case: that they do is our
+// choice where the sources disagree.
+func (p *parser) pattern(name string, out *pipeline) error {
+	t, err := p.value(row{name: "<pattern>", help: "Pattern to match"})
+	if err != nil {
+		return err
+	}
+	_, err = regexp.CompilePOSIX(t.text)
+	if err != nil {
+		return p.fail(t, "invalid pattern: '%s'", t.text)
+	}
+	re, err := regexp.Compile("(?i:" + t.text + ")")
+	if err != nil {
+		return p.fail(t, "invalid pattern: '%s'", t.text)
+	}
+	out.filters = append(out.filters, func(w io.Writer) io.WriteCloser {
+		switch name {
+		case "match":
+			return &lines{w: w, keep: re.Match}
+		case "except":
+			return &lines{w: w, keep: func(l []byte) bool { return !re.Match(l) }}
+		}
+		f := &find{}
+		f.lines = lines{w: w, keep: func(l []byte) bool {
+			f.found = f.found || re.Match(l)
+			return f.found
+		}}
+		return f
+	})
+	return nil
+}
+
+// open puts the filters in front of w and returns the writer for the command, and what ends it: the filters are flushed
+// from the first to the last, since some speak only at the end.
+func (p pipeline) open(w io.Writer) (io.Writer, func() error) {
+	var stages []io.WriteCloser
+	for _, filter := range slices.Backward(p.filters) {
+		stage := filter(w)
+		stages = append(stages, stage)
+		w = stage
+	}
+	return w, func() error {
+		for _, stage := range slices.Backward(stages) {
+			if err := stage.Close(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// lines cuts what is written into lines and passes on those that keep wants.
+type lines struct {
+	w    io.Writer
+	keep func(line []byte) bool // line is without its end
+	rest []byte                 // the start of a line whose end has not come
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	n := len(b)
+	for {
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 {
+			l.rest = append(l.rest, b...)
+			return n, nil
+		}
+		if err := l.line(append(l.rest, b[:i]...)); err != nil {
+			return 0, err
+		}
+		l.rest, b = l.rest[:0], b[i+1:]
+	}
+}
+
+func (l *lines) line(line []byte) error {
+	if !l.keep(line) {
+		return nil
+	}
+	if _, err := l.w.Write(line); err != nil {
+		return err
+	}
+	_, err := io.WriteString(l.w, "\n")
+	return err
+}
+
+func (l *lines) Close() error {
+	if len(l.rest) == 0 {
+		return nil
+	}
+	rest := l.rest
+	l.rest = nil
+	return l.line(rest)
+}
+
+// find passes on everything from the first line that matches.
+type find struct {
+	lines
+	found bool
+}
+
+func (f *find) Close() error {
+	if err := f.lines.Close(); err != nil || f.found {
+		return err
+	}
+	_, err := io.WriteString(f.w, "\nPattern not found\n")
+	return err
+}
+
+// count passes on only how many lines there were.
+func count(w io.Writer) io.WriteCloser {
+	c := &counter{}
+	c.lines = lines{w: w, keep: func([]byte) bool { c.n++; return false }}
+	return c
+}
+
+type counter struct {
+	lines
+	n int
+}
+
+func (c *counter) Close() error {
+	if err := c.lines.Close(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(c.w, "Count: %d lines\n", c.n)
+	return err
+}
+
+// lastLines passes on the last n lines.
+type lastLines struct {
+	w   io.Writer
+	n   int
+	buf bytes.Buffer
+}
+
+func (l *lastLines) Write(b []byte) (int, error) { return l.buf.Write(b) }
+
+func (l *lastLines) Close() error {
+	all := l.buf.Bytes()
+	end := bytes.TrimSuffix(all, []byte("\n"))
+	at := len(end)
+	for range l.n {
+		if at = bytes.LastIndexByte(end[:max(at, 0)], '\n'); at < 0 {
+			break
+		}
+	}
+	w := bufio.NewWriter(l.w)
+	if len(all) > 0 {
+		w.Write(end[at+1:])
+		w.WriteByte('\n')
+	}
+	return w.Flush()
+}
