@@ -18,7 +18,6 @@ const (
 	invalidValue          Tag = "invalid-value"
 	tooBig                Tag = "too-big"
 	missingAttribute      Tag = "missing-attribute"
-	badAttribute          Tag = "bad-attribute"
 	missingElement        Tag = "missing-element"
 	badElement            Tag = "bad-element"
 	unknownElement        Tag = "unknown-element"
@@ -56,9 +55,9 @@ func refuse(tag Tag, message string, info ...info) faults {
 	return faults{{Type: "protocol", Tag: tag, Message: message, Info: info}}
 }
 
-// unsupported names what this server does not do.
-func unsupported(what string) faults {
-	return refuse(operationNotSupported, what+" is not supported", info{"bad-element", what})
+// unsupported names what this server does not do, and the element that asks for it.
+func unsupported(element, what string) faults {
+	return refuse(operationNotSupported, what+" is not supported", info{"bad-element", element})
 }
 
 // missing names the element that a request lacks.
@@ -132,9 +131,10 @@ func sessionInfo(id uint32) info {
 	return info{"session-id", strconv.FormatUint(uint64(id), 10)}
 }
 
-func attributeFault(tag Tag, attribute, element string) faults {
+// missingAttributeOf names the attribute that an element lacks.
+func missingAttributeOf(attribute, element string) faults {
 	return faults{{
-		Type: "rpc", Tag: tag, Message: fmt.Sprintf("attribute %s of <%s>", attribute, element),
+		Type: "rpc", Tag: missingAttribute, Message: fmt.Sprintf("attribute %s of <%s> is missing", attribute, element),
 		Info: []info{{"bad-attribute", attribute}, {"bad-element", element}},
 	}}
 }

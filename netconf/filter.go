@@ -1,27 +1,54 @@
 package netconf
 
 import (
+	"bytes"
 	"iter"
 	"slices"
+	"strings"
 
 	"gvpn/config"
 )
 
 // appendFiltered appends what the subtree filter selects of the configuration (RFC 6241 section 6). Elements are told
 // apart by local name, in whatever namespace; an empty filter selects nothing.
-func appendFiltered(dst []byte, root config.Node, filter *element) []byte {
+func (p printer) appendFiltered(dst []byte, root config.Node, filter *element) []byte {
 	var named []*element
 	for _, f := range filter.children {
 		if f.name == root.Name() {
 			named = append(named, f)
 		}
 	}
-	out, _ := appendSelected(dst, root, named)
+	out, _ := p.appendSelected(dst, root, named, 1, "")
 	return out
 }
 
+// printer writes parts of a configuration as its reader may see them.
+type printer struct{ secrets config.Secrets }
+
+// appendWhole appends n with all that is below it. Namespaces are declared where they begin; around is the one in force
+// around n.
+func (p printer) appendWhole(dst []byte, n config.Node, level int, around string) []byte {
+	start := len(dst)
+	dst = config.AppendXML(dst, n, config.XMLOptions{Level: level, Namespaces: true, Secrets: p.secrets})
+	if !n.Exists() || n.Schema().Namespace() != around {
+		return dst
+	}
+	// Package config writes a fragment that stands for itself. A leaf-list is several elements.
+	tag, declaration := []byte("<"+n.Name()), []byte(` xmlns="`+around+`"`)
+	whole := slices.Concat(tag, declaration)
+	for at := start; ; {
+		i := bytes.Index(dst[at:], whole)
+		if i < 0 {
+			return dst
+		}
+		at += i + len(tag)
+		dst = slices.Delete(dst, at, at+len(declaration))
+	}
+}
+
 // appendSelected appends the part of n that filters, which all name n, select, and reports whether they select anything.
-func appendSelected(dst []byte, n config.Node, filters []*element) ([]byte, bool) {
+// around is the namespace in force around n.
+func (p printer) appendSelected(dst []byte, n config.Node, filters []*element, level int, around string) ([]byte, bool) {
 	var deeper []*element
 	shown := map[string]bool{} // leaves to show because a content match node names them
 	for _, f := range filters {
@@ -29,17 +56,17 @@ func appendSelected(dst []byte, n config.Node, filters []*element) ([]byte, bool
 			continue
 		}
 		if len(f.children) == 0 {
-			if f.text == "" || holds(n, f.text) {
-				return config.AppendXML(dst, n, config.XMLOptions{}), true // a selection node
+			if f.text == "" || p.holds(n, f.text) {
+				return p.appendWhole(dst, n, level, around), true // a selection node
 			}
 			continue
 		}
 		contents, rest := split(f)
-		if slices.ContainsFunc(contents, func(c *element) bool { return !holds(n.Child(c.name), c.text) }) {
+		if slices.ContainsFunc(contents, func(c *element) bool { return !p.holds(n.Child(c.name), c.text) }) {
 			continue
 		}
 		if len(rest) == 0 {
-			return config.AppendXML(dst, n, config.XMLOptions{}), true // content match nodes alone select their whole level
+			return p.appendWhole(dst, n, level, around), true // content match nodes alone select their whole level
 		}
 		for _, c := range contents {
 			shown[c.name] = true
@@ -49,16 +76,16 @@ func appendSelected(dst []byte, n config.Node, filters []*element) ([]byte, bool
 	if len(deeper) == 0 {
 		return dst, false
 	}
-	start := len(dst)
-	dst = config.AppendXMLStart(dst, n)
-	any := len(shown) > 0
+	start, inside := len(dst), n.Schema().Namespace()
+	dst = appendStart(dst, n, level, around)
+	found := len(shown) > 0
 	for _, s := range n.Schema().Keys() {
-		dst = config.AppendXML(dst, n.Child(s.Name()), config.XMLOptions{}) // keys say which entry it is
+		dst = p.appendWhole(dst, n.Child(s.Name()), level+1, inside) // keys say which entry it is
 	}
 	for _, s := range n.Schema().Children() {
 		if s.IsKey() {
 			if slices.ContainsFunc(deeper, func(f *element) bool { return f.name == s.Name() }) {
-				any = true
+				found = true
 			}
 			continue
 		}
@@ -70,26 +97,46 @@ func appendSelected(dst []byte, n config.Node, filters []*element) ([]byte, bool
 		}
 		switch {
 		case shown[s.Name()]:
-			dst = config.AppendXML(dst, n.Child(s.Name()), config.XMLOptions{})
+			dst = p.appendWhole(dst, n.Child(s.Name()), level+1, inside)
 		case len(named) == 0:
 		case s.Kind() == config.List:
 			for e := range entries(n, s, named) {
 				var selected bool
-				dst, selected = appendSelected(dst, e, named)
-				any = any || selected
+				dst, selected = p.appendSelected(dst, e, named, level+1, inside)
+				found = found || selected
 			}
 		default:
 			if c := n.Child(s.Name()); c.Exists() {
 				var selected bool
-				dst, selected = appendSelected(dst, c, named)
-				any = any || selected
+				dst, selected = p.appendSelected(dst, c, named, level+1, inside)
+				found = found || selected
 			}
 		}
 	}
-	if !any {
+	if !found {
 		return dst[:start], false
 	}
-	return config.AppendXMLEnd(dst, n), true
+	dst = appendIndent(dst, level)
+	dst = append(dst, "</"...)
+	dst = append(dst, n.Name()...)
+	return append(dst, ">\n"...), true
+}
+
+// appendStart appends the start tag of a container or entry, as package config writes it.
+func appendStart(dst []byte, n config.Node, level int, around string) []byte {
+	dst = append(appendIndent(dst, level), '<')
+	dst = append(dst, n.Name()...)
+	if ns := n.Schema().Namespace(); ns != around {
+		dst = appendAttr(dst, "xmlns", ns)
+	}
+	if n.Inactive() {
+		dst = appendAttr(dst, "inactive", "inactive")
+	}
+	return append(dst, ">\n"...)
+}
+
+func appendIndent(dst []byte, level int) []byte {
+	return append(dst, strings.Repeat("    ", level)...)
 }
 
 // entries returns the entries of a list that any of the filters can select: if all of them name the whole key, those
@@ -127,9 +174,13 @@ func split(f *element) (contents, rest []*element) {
 	return contents, rest
 }
 
-// holds reports whether a leaf has the value, or a leaf-list has it among its values.
-func holds(n config.Node, value string) bool {
-	return n.Exists() && slices.Contains(n.Values(), value)
+// holds reports whether a leaf has the value, or a leaf-list has it among its values. Who may not see secrets may not
+// guess them either.
+func (p printer) holds(n config.Node, value string) bool {
+	if n.Exists() && n.Schema().Secret() && p.secrets == config.Omitted {
+		return false
+	}
+	return slices.Contains(n.Values(), value)
 }
 
 // attributesMatch reports whether n has the attributes that the filter asks for (RFC 6241 section 6.2.2). The one

@@ -63,6 +63,7 @@ func isDeclaration(a xml.Attr) bool {
 type parser struct {
 	src      []byte
 	dec      *xml.Decoder
+	start    int64 // where the last token begins in src
 	depth    int
 	elements int
 	scope    []xml.Attr // namespace declarations in force, innermost last
@@ -105,6 +106,7 @@ func parseMessage(src []byte) (*element, error) {
 // token returns the next token that is not a comment or the XML declaration.
 func (p *parser) token() (xml.Token, error) {
 	for {
+		p.start = p.dec.InputOffset()
 		token, err := p.dec.RawToken()
 		if err != nil {
 			return nil, err
@@ -174,7 +176,6 @@ func (p *parser) configuration(e *element, start xml.StartElement) error {
 	var inner xml.StartElement
 	var from int64
 	for {
-		to := p.dec.InputOffset()
 		token, err := p.token()
 		switch token := token.(type) {
 		case nil:
@@ -200,7 +201,7 @@ func (p *parser) configuration(e *element, start xml.StartElement) error {
 			}
 			switch open = open[:len(open)-1]; len(open) {
 			case 1:
-				e.config = p.document(inner, p.src[from:to])
+				e.config = p.document(inner, p.src[from:p.start])
 			case 0:
 				if e.config == nil {
 					e.config = []byte("<configuration/>")

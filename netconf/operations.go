@@ -50,7 +50,7 @@ func datastore(op *element, parameter string, allowed ...string) (string, error)
 			return name, nil
 		}
 	}
-	return "", unsupported(op.name + " with " + parameter + " " + name)
+	return "", unsupported(name, op.name+" with "+parameter+" "+name)
 }
 
 // read returns the tree of a datastore.
@@ -77,13 +77,13 @@ func (x *session) data(op *element, name string) ([]byte, error) {
 		switch c.name {
 		case "source", "filter":
 		default:
-			return nil, unsupported(op.name + " with " + c.name)
+			return nil, unsupported(c.name, op.name+" with "+c.name)
 		}
 	}
 	filter := op.child("filter")
 	if filter != nil {
 		if kind, ok := filter.attr("type"); ok && kind != "subtree" {
-			return nil, unsupported("filter of type " + kind)
+			return nil, unsupported("filter", "filter of type "+kind)
 		}
 		if filter.text != "" {
 			return nil, refuse(badElement, "text in <filter>", info{"bad-element", "filter"})
@@ -98,10 +98,14 @@ func (x *session) data(op *element, name string) ([]byte, error) {
 	}
 	// A Tree is immutable: it is written without holding up anybody.
 	out := []byte("<data>\n")
+	p := printer{config.Omitted} // who may not configure does not see secrets either
+	if x.identity.May(auth.Configure) {
+		p.secrets = config.Obfuscated
+	}
 	if filter == nil {
-		out = config.AppendXML(out, tree.Root(), config.XMLOptions{})
+		out = p.appendWhole(out, tree.Root(), 1, "")
 	} else {
-		out = appendFiltered(out, tree.Root(), filter)
+		out = p.appendFiltered(out, tree.Root(), filter)
 	}
 	return append(out, "</data>\n"...), nil
 }
@@ -130,18 +134,19 @@ func (x *session) editConfig(op *element) ([]byte, error) {
 		case "error-option":
 			// Every edit is all or nothing, which is rollback-on-error, and what stop-on-error allows.
 			if c.text != "stop-on-error" && c.text != "rollback-on-error" {
-				return nil, unsupported("error-option " + c.text)
+				return nil, unsupported(c.name, "error-option "+c.text)
 			}
 		case "config":
 			src = c.config
 		default:
-			return nil, unsupported(op.name + " with " + c.name)
+			return nil, unsupported(c.name, op.name+" with "+c.name)
 		}
 	}
 	if src == nil {
 		return nil, missing("config")
 	}
-	return []byte(ok), x.server.backend.Manage(func(db *commit.DB) error {
+	var warnings config.Errors
+	err := x.server.backend.Manage(func(db *commit.DB) error {
 		if err := x.mayEdit(db); err != nil {
 			return err
 		}
@@ -149,10 +154,13 @@ func (x *session) editConfig(op *element) ([]byte, error) {
 		if err := errs.Err(); err != nil {
 			return err
 		}
+		warnings = errs
 		if test == "test-then-set" || test == "test-only" {
-			if _, err := db.Check(tree); err != nil {
+			result, err := db.Check(tree)
+			if err != nil {
 				return err
 			}
+			warnings = append(warnings, result.Warnings...)
 		}
 		if test == "test-only" {
 			return nil
@@ -160,6 +168,16 @@ func (x *session) editConfig(op *element) ([]byte, error) {
 		db.Candidate().Update(tree)
 		return nil
 	})
+	return done(warnings), err
+}
+
+// done is the reply of what succeeded: warnings, then ok, as Junos has it.
+func done(warnings config.Errors) []byte {
+	var out []byte
+	for _, w := range warnings {
+		out = appendFault(out, faultOf(w))
+	}
+	return append(out, ok...)
 }
 
 func defaultOperation(name string) (config.Operation, error) {
@@ -176,15 +194,17 @@ func defaultOperation(name string) (config.Operation, error) {
 
 func (x *session) commit(op *element) ([]byte, error) {
 	for _, c := range op.children {
-		return nil, unsupported(op.name + " with " + c.name)
+		return nil, unsupported(c.name, op.name+" with "+c.name)
 	}
-	return []byte(ok), x.server.backend.Manage(func(db *commit.DB) error {
-		if err := x.mayEdit(db); err != nil {
-			return err
+	var result commit.Result
+	err := x.server.backend.Manage(func(db *commit.DB) error {
+		err := x.mayEdit(db)
+		if err == nil {
+			result, err = db.Commit(commit.Options{User: x.identity.User, Client: "netconf"})
 		}
-		_, err := db.Commit(commit.Options{User: x.identity.User, Client: "netconf"})
 		return err
 	})
+	return done(result.Warnings), err
 }
 
 func (x *session) discardChanges(*element) ([]byte, error) {
@@ -209,7 +229,8 @@ func (x *session) validate(op *element) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return []byte(ok), x.server.backend.Manage(func(db *commit.DB) error {
+	var result commit.Result
+	err := x.server.backend.Manage(func(db *commit.DB) error {
 		tree := read(db, name)
 		if inline != nil {
 			var errs config.Errors
@@ -217,9 +238,11 @@ func (x *session) validate(op *element) ([]byte, error) {
 				return errs
 			}
 		}
-		_, err := db.Check(tree)
+		var err error
+		result, err = db.Check(tree)
 		return err
 	})
+	return done(result.Warnings), err
 }
 
 func (x *session) closeSession(*element) ([]byte, error) { return []byte(ok), errEnd }

@@ -104,7 +104,7 @@ func (x *session) answer(rpc *element) ([]byte, error) {
 		return nil, faults{{Type: "rpc", Tag: unknownElement, Message: "<" + rpc.name + "> where <rpc> is due", Info: []info{{"bad-element", rpc.name}}}}
 	}
 	if _, ok := rpc.attr("message-id"); !ok {
-		return nil, attributeFault(missingAttribute, "message-id", "rpc")
+		return nil, missingAttributeOf("message-id", "rpc")
 	}
 	if len(rpc.children) != 1 {
 		return nil, faults{{Type: "rpc", Tag: operationFailed, Message: "<rpc> holds " + strconv.Itoa(len(rpc.children)) + " operations, want 1"}}
@@ -112,7 +112,7 @@ func (x *session) answer(rpc *element) ([]byte, error) {
 	op := rpc.children[0]
 	handler, ok := operations[op.name]
 	if !ok {
-		return nil, unsupported(op.name)
+		return nil, unsupported(op.name, op.name)
 	}
 	if !x.identity.May(handler.needs) {
 		return nil, refuse(accessDenied, "permission denied", info{"bad-element", op.name})
