@@ -301,7 +301,7 @@ func (c *conversation) plan(text string) *step.Plan {
 		w := strings.Fields(line)
 		switch w[0] {
 		case "gateway":
-			g := &step.Gateway{Name: w[1], Side: step.Member}
+			g := &step.Gateway{Name: w[1], Side: step.Member, Proposals: []step.Proposal{{Lifetime: time.Hour}}}
 			for _, a := range w[2:] {
 				g.Remote = append(g.Remote, netip.MustParseAddr(a))
 			}

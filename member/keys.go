@@ -22,9 +22,6 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 		stale = p.KEK.Seq < v.kek.Seq
 		v.kek.Seq = max(v.kek.Seq, p.KEK.Seq)
 		v.kek.Ack = p.KEK.Ack
-		if p.KEK.Hard.After(v.kek.Hard) {
-			v.kek.Hard = p.KEK.Hard
-		}
 		p.KEK.Zero()
 	default:
 		m.setKEK(now, v, p.KEK)
@@ -198,8 +195,8 @@ func (m *Member) dropKeys(now time.Time, v *vpn) {
 // soft is when a member registers again for a key that dies at hard, if no push has replaced it by then.
 func (m *Member) soft(now, hard time.Time) time.Time {
 	left := hard.Sub(now)
-	lead := min(max(left/20, m.options.LeadMin), m.options.LeadMax)
-	lead += m.jitter(lead / 4)
+	lead := left * 7 / 100
+	lead = max(lead-m.jitter(lead/7), m.options.LeadMin)
 	return hard.Add(-min(lead, left/2))
 }
 

@@ -37,10 +37,10 @@ type Options struct {
 	// Guard is the longest that one server is given, phase 1 and pull together (default 30 s). Package ike's own limits
 	// end an attempt sooner; this one is for a server that answers just enough.
 	Guard time.Duration
-	// LeadMin and LeadMax bound how long before the hard lifetime of a key a member registers again if no push came: 5 %
-	// of the lifetime as received, at least LeadMin (default 10 s), at most LeadMax (default 60 s), brought forward by up
-	// to a quarter more at random. A server pushes at 10 % at the latest, so this comes after a push that should have come.
-	LeadMin, LeadMax time.Duration
+	// LeadMin is the least time before the hard lifetime of a key that a member registers again if no push came. The lead is
+	// 7 % of the lifetime as received, less up to a seventh of that at random, and at least LeadMin (default 10 s): after
+	// the push that a server sends at 10 % at the latest, and after a sub-server that missed its root's has asked for it.
+	LeadMin time.Duration
 	// TokenBase is added to the tokens of the exchanges that we begin, so that they are nobody else's (default 4<<56).
 	TokenBase uint64
 	// Again is the wait before a registration that the server asked for by deleting everything or its phase-1 SA, or that
@@ -60,7 +60,6 @@ func (o Options) withDefaults() Options {
 	set(&o.BackoffMax, 60*time.Second)
 	set(&o.Guard, 30*time.Second)
 	set(&o.LeadMin, 10*time.Second)
-	set(&o.LeadMax, 60*time.Second)
 	set(&o.Again, time.Second)
 	if o.TokenBase == 0 {
 		o.TokenBase = 4 << 56
@@ -74,12 +73,14 @@ type Member struct {
 	rand     io.Reader
 	gateways map[string]step.Gateway
 	vpns     map[string]*vpn
-	phase1   map[said]bool // phase-1 SAs that are up: an attempt on one of these may meet a server that has forgotten it
-	token    uint64
-	seen     seen
-	acks     []delayedAck // in order of due time
-	strays   Strays
-	out      []turn.Output
+	// phase1 is the phase-1 SAs that are up, and since when: an attempt on one of these may meet a server that has
+	// forgotten it.
+	phase1 map[said]time.Time
+	token  uint64
+	seen   seen
+	acks   []delayedAck // in order of due time
+	strays Strays
+	out    []turn.Output
 }
 
 // New makes a member engine that draws nonces and jitter from rand.
@@ -91,7 +92,7 @@ func New(rand io.Reader, o Options) *Member {
 		rand:     rand,
 		gateways: map[string]step.Gateway{},
 		vpns:     map[string]*vpn{},
-		phase1:   map[said]bool{},
+		phase1:   map[said]time.Time{},
 	}
 }
 

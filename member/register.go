@@ -82,8 +82,10 @@ func (a *attempt) clear() {
 
 // HandleUp takes a phase-1 SA that is up, and pulls for every VPN that waits for it.
 func (m *Member) HandleUp(now time.Time, up ike.Up) {
-	known := m.phase1[up.SA]
-	m.phase1[up.SA] = true
+	_, known := m.phase1[up.SA]
+	if !known {
+		m.phase1[up.SA] = now
+	}
 	for _, v := range m.sorted() {
 		a := v.attempt
 		if a == nil || a.sa != 0 || a.gateway != up.Gateway || a.server() != up.Remote.Addr() {
@@ -119,8 +121,13 @@ func (m *Member) HandleFailed(now time.Time, f ike.Failed) {
 }
 
 // HandleDown takes the end of a phase-1 SA. If its end was the server's wish and the SA was the one that we registered
-// under, our registration is gone too (T7), and we register again.
+// under, our registration is gone too (T7), and we register again. At the end of its lifetime either side deletes it, and
+// that says nothing.
 func (m *Member) HandleDown(now time.Time, d ike.Down) {
+	wish := d.Reason == deletedByPeer
+	if life := m.lifetime(d.Gateway); life > 0 && now.Sub(m.phase1[d.SA]) > life-endOfLife {
+		wish = false
+	}
 	delete(m.phase1, d.SA)
 	for _, v := range m.sorted() {
 		if a := v.attempt; a != nil && a.sa == d.SA {
@@ -129,11 +136,24 @@ func (m *Member) HandleDown(now time.Time, d ike.Down) {
 		}
 		if v.registered && v.sa == d.SA {
 			v.sa = 0
-			if d.Reason == deletedByPeer {
+			if wish {
 				m.soon(now, v)
 			}
 		}
 	}
+}
+
+// endOfLife is how near to the end of a phase-1 SA's lifetime a Delete is only that end: clocks drift a little in a day.
+const endOfLife = 30 * time.Second
+
+// lifetime is the shortest phase-1 lifetime that a gateway proposes; 0 if it is not there.
+func (m *Member) lifetime(gateway string) (life time.Duration) {
+	for _, p := range m.gateways[gateway].Proposals {
+		if life == 0 || p.Lifetime < life {
+			life = p.Lifetime
+		}
+	}
+	return life
 }
 
 // stale ends a pull that failed on its phase-1 SA. A server that has restarted does not know an SA from before, and
