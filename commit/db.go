@@ -3,6 +3,7 @@ package commit
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gvpn/commit/diff"
@@ -11,14 +12,6 @@ import (
 	"gvpn/config"
 )
 
-// Applier carries plans out: the engines of a node, behind its loop.
-type Applier interface {
-	// Prepare says whether the plan can be carried out. It must not act: the commit may still fail elsewhere.
-	Prepare(p *step.Plan) error
-	// Apply carries the plan out. It must not fail.
-	Apply(p *step.Plan)
-}
-
 // DB is a node's configuration: what runs, the shared candidate, and what ran before.
 type DB struct {
 	log     Log
@@ -26,10 +19,17 @@ type DB struct {
 	now     func() time.Time
 
 	running   config.Tree
+	effective config.Tree // running without what is inactive: what validation and plans are about
 	candidate Candidate
-	history   []Revision // newest first, at most HistorySize
+	kept      []Revision // what the log holds, oldest first, without texts
 	owner     string     // who holds the lock, "" for nobody
+
+	// A checkpoint is due when the deltas since the last are as long as it is, or many.
+	checkpoint, deltas int // octets
 }
+
+// checkpointEvery bounds how many revisions are read to rebuild one.
+const checkpointEvery = 25
 
 // Candidate is the configuration that is being edited.
 type Candidate struct {
@@ -49,7 +49,7 @@ func (c *Candidate) Changed() bool { return !config.Equal(c.tree.Root(), c.runni
 // Discard makes the candidate what runs.
 func (c *Candidate) Discard() { c.tree = *c.running }
 
-// Options is how a commit is made.
+// Options says whose commit it is.
 type Options struct {
 	User    string
 	Client  string // "cli", "netconf", "gnmi", "file"
@@ -64,74 +64,97 @@ type Result struct {
 	Warnings config.Errors
 }
 
-// Open reads the log and rebuilds what runs. Nothing is applied: see Applied.
+// Open reads the log and rebuilds what runs. now gives the time of a commit. Nothing is applied: see Applied.
 func Open(log Log, applier Applier, now func() time.Time) (*DB, error) {
 	d := &DB{log: log, applier: applier, now: now}
 	d.candidate.running = &d.running
-	revisions, err := log.Revisions()
-	if err != nil {
+	var err error
+	if d.kept, err = log.Revisions(); err != nil {
 		return nil, fmt.Errorf("commit: read the history: %w", err)
 	}
-	for _, r := range revisions {
-		d.history = append([]Revision{r}, d.history...)
+	if len(d.kept) > 0 && !d.kept[0].Checkpoint {
+		return nil, fmt.Errorf("commit: the history begins with revision %d, which is no checkpoint", d.kept[0].Number)
 	}
-	if len(d.history) > 0 {
-		if d.running, err = d.tree(d.history[0].Number); err != nil {
-			return nil, err
-		}
+	if d.running, err = d.rebuild(d.Number(), d.measure); err != nil {
+		return nil, err
 	}
+	d.effective = d.running.Effective()
 	d.candidate.Discard()
 	return d, nil
 }
 
-// tree rebuilds a revision's configuration; 0 is the empty one.
-func (d *DB) tree(number uint64) (config.Tree, error) {
+// rebuild makes a revision's configuration from the checkpoint before it; 0 is the empty one. read, if not nil, is told of every
+// text.
+func (d *DB) rebuild(number uint64, read func(r Revision, text []byte)) (config.Tree, error) {
+	var t config.Tree
 	if number == 0 {
-		return config.Tree{}, nil
+		return t, nil
 	}
-	text, err := d.log.Text(number)
-	if err != nil {
-		return config.Tree{}, fmt.Errorf("commit: read revision %d: %w", number, err)
+	last := slices.IndexFunc(d.kept, func(r Revision) bool { return r.Number == number })
+	if last < 0 {
+		return t, fmt.Errorf("commit: revision %d is not kept", number)
 	}
-	t, errs := config.Tree{}.LoadSet(nil, fmt.Sprintf("revision %d", number), text)
-	if err := errs.Err(); err != nil {
-		return config.Tree{}, fmt.Errorf("commit: revision %d is not what was committed: %w", number, err)
+	first := last
+	for first > 0 && !d.kept[first].Checkpoint {
+		first--
+	}
+	for _, r := range d.kept[first : last+1] {
+		text, err := d.log.Text(r.Number)
+		if err != nil {
+			return t, fmt.Errorf("commit: read revision %d: %w", r.Number, err)
+		}
+		if read != nil {
+			read(r, text)
+		}
+		var errs config.Errors
+		if t, errs = t.LoadSet(nil, fmt.Sprintf("revision %d", r.Number), text); errs.Err() != nil {
+			return t, fmt.Errorf("commit: revision %d cannot be read by this version: %w", r.Number, errs)
+		}
 	}
 	return t, nil
 }
 
-// Running returns the configuration that runs.
+func (d *DB) measure(r Revision, text []byte) {
+	if r.Checkpoint {
+		d.checkpoint, d.deltas = len(text), 0
+	} else {
+		d.deltas += len(text)
+	}
+}
+
+// Running returns the configuration that runs, inactive parts and all.
 func (d *DB) Running() config.Tree { return d.running }
 
 // Number returns the number of the running configuration, 0 before the first commit.
 func (d *DB) Number() uint64 {
-	if len(d.history) == 0 {
+	if len(d.kept) == 0 {
 		return 0
 	}
-	return d.history[0].Number
+	return d.kept[len(d.kept)-1].Number
 }
 
 // Candidate returns the shared candidate. It is valid as long as d.
 func (d *DB) Candidate() *Candidate { return &d.candidate }
 
-// History returns what rollback reaches, newest first; Text is nil.
-func (d *DB) History() []Revision { return append([]Revision(nil), d.history...) }
+// History returns what rollback reaches, newest first, at most HistorySize; the first is the running one. Text is nil.
+func (d *DB) History() []Revision {
+	h := slices.Clone(d.kept[max(0, len(d.kept)-HistorySize):])
+	slices.Reverse(h)
+	return h
+}
 
-// Rollback returns the configuration of n commits ago, 0 for what runs.
+// Rollback returns the configuration of n commits ago, 0 for what runs, rebuilt from the log. The one before the first commit is
+// the empty one.
 func (d *DB) Rollback(n int) (config.Tree, error) {
-	if n == 0 {
+	switch last := len(d.kept) - 1; {
+	case n == 0:
 		return d.running, nil
+	case n > 0 && n < HistorySize && n <= last:
+		return d.rebuild(d.kept[last-n].Number, nil)
+	case n > 0 && n < HistorySize && n == last+1 && d.kept[0].Number == 1:
+		return config.Tree{}, nil
 	}
-	if n < 0 || n >= HistorySize || n > len(d.history) {
-		return config.Tree{}, fmt.Errorf("commit: rollback %d: there is no such configuration", n)
-	}
-	if n == len(d.history) {
-		if oldest := d.history[n-1].Number; oldest == 1 {
-			return d.tree(0)
-		}
-		return config.Tree{}, fmt.Errorf("commit: rollback %d: there is no such configuration", n)
-	}
-	return d.tree(d.history[n].Number)
+	return config.Tree{}, fmt.Errorf("commit: rollback %d: there is no such configuration", n)
 }
 
 // ErrLocked is wrapped by the errors of whoever wants what another has locked.
@@ -156,86 +179,122 @@ func (d *DB) Unlock(owner string) {
 // Locked returns who holds the lock, "" for nobody.
 func (d *DB) Locked() string { return d.owner }
 
-// Check says what a commit of t would do; it changes nothing. Its error is a config.Errors for what is wrong with t, or
-// what an applier cannot carry out.
+// Check says what a commit of t would do, and asks the appliers whether they could; it changes nothing. Its error is a
+// config.Errors with every reason that there is: all that is wrong with t, or, if t is valid, all that cannot be carried out. The
+// Result is filled in as far as Check came.
 func (d *DB) Check(t config.Tree) (Result, error) {
-	r := Result{Number: d.Number()}
-	next, old := t.Effective(), d.running.Effective()
-	errs, warnings := next.Validate(old)
+	r, _, err := d.check(t)
+	return r, err
+}
+
+func (d *DB) check(t config.Tree) (r Result, effective config.Tree, err error) {
+	r.Number = d.Number()
+	effective = t.Effective()
+	errs, warnings := effective.Validate(d.effective)
 	r.Warnings = warnings
 	if err := errs.Err(); err != nil {
-		return r, err
+		return r, effective, err
 	}
-	r.Changes = diff.Diff(old, next)
-	plan, err := effect.Plan(old, next, r.Changes)
+	r.Changes = diff.Diff(d.effective, effective)
+	plan, err := effect.Plan(d.effective, effective, r.Changes)
 	if err != nil {
-		return r, err
+		return r, effective, refusal("operation-failed", err)
 	}
 	plan.Commit = d.Number() + 1
 	r.Plan = plan
-	return r, d.applier.Prepare(plan)
+	if err := d.applier.Prepare(plan); err != nil {
+		return r, effective, refusal("operation-not-supported", err)
+	}
+	return r, effective, nil
 }
 
-// Commit makes the candidate the running configuration: all of it, or nothing and an error as of Check.
+// Commit makes the candidate the running configuration: all of it, or nothing and an error as of Check. A candidate without a
+// change is committed too, as a revision of its own. Warnings do not stop it.
+//
+// The revision is durable before anything is applied. If the log fails, nothing is applied and the candidate is as it was; a
+// revision that reached the disk all the same is replaced by the next commit, and counts if the node dies before that.
+//
+// Commit does not ask who calls, and whether another holds the lock: the front ends do.
 func (d *DB) Commit(o Options) (Result, error) {
 	next := d.candidate.tree
-	r, err := d.Check(next)
+	r, effective, err := d.check(next)
 	if err != nil {
 		return r, err
 	}
 	revision := Revision{
 		Number: r.Plan.Commit, Time: d.now(), User: o.User, Client: o.Client, Comment: o.Comment,
-		Checkpoint: true, Text: config.AppendSet(nil, next.Root()), Oldest: d.oldest(),
 	}
+	d.write(&revision, next)
 	if err := d.log.Append(revision); err != nil {
-		return r, fmt.Errorf("commit: record revision %d: %w", revision.Number, err)
+		return r, refusal("operation-failed", fmt.Errorf("commit: record revision %d: %w", revision.Number, err))
 	}
-	d.applier.Apply(r.Plan)
+	d.measure(revision, revision.Text)
 	revision.Text = nil
-	d.history = append([]Revision{revision}, d.history...)
-	if len(d.history) > HistorySize {
-		d.history = d.history[:HistorySize]
-	}
-	d.running = next
+	d.kept = append(d.kept, revision)
+	d.kept = slices.DeleteFunc(d.kept, func(k Revision) bool { return k.Number < revision.Oldest })
+	d.running, d.effective = next, effective
 	d.candidate.Discard()
 	r.Number = revision.Number
+	d.applier.Apply(r.Plan)
 	return r, nil
 }
 
-func (d *DB) oldest() uint64 {
-	if len(d.history) < HistorySize {
-		return 1
+// write fills in the revision's text and what it lets the log forget.
+func (d *DB) write(r *Revision, next config.Tree) {
+	due := len(d.kept) == 0 || d.deltas >= d.checkpoint ||
+		!slices.ContainsFunc(d.kept[max(0, len(d.kept)-checkpointEvery+1):], func(k Revision) bool { return k.Checkpoint })
+	if !due {
+		var ok bool
+		if r.Text, ok = appendDelta(nil, d.running, next); !ok {
+			due = true
+		}
 	}
-	return d.history[HistorySize-2].Number
+	if due {
+		r.Checkpoint, r.Text = true, config.AppendSet(nil, next.Root())
+	}
+	// The newest checkpoint from which the oldest revision that rollback reaches can be rebuilt.
+	r.Oldest = r.Number
+	if len(d.kept) > 0 {
+		r.Oldest = d.kept[0].Number
+	}
+	for _, k := range d.kept {
+		if k.Checkpoint && k.Number+HistorySize <= r.Number+1 {
+			r.Oldest = k.Number
+		}
+	}
 }
 
-// Applied has carried out what the engines have not seen yet. number is the last commit that they have persisted: they
-// get the plan of that configuration from nothing first, then that of what came after. Called once, before any commit.
+// Applied brings the engines to what runs, after a start. number is the last commit that they have persisted, 0 for none: they
+// get the plan of that configuration from the empty one, under its number, which tells them that they have been there, then the
+// plan of what came after it. Called once, before any commit.
 func (d *DB) Applied(number uint64) error {
-	from := config.Tree{}
 	if number > d.Number() {
 		return fmt.Errorf("commit: the engines have carried out commit %d, the history ends with %d", number, d.Number())
 	}
-	stages := []uint64{number, d.Number()}
-	if number == d.Number() {
-		stages = stages[:1]
-	}
-	for _, n := range stages {
-		if n == 0 {
-			continue
-		}
-		t, err := d.tree(n)
+	var from config.Tree
+	if number > 0 && number < d.Number() {
+		t, err := d.rebuild(number, nil)
 		if err != nil {
 			return err
 		}
-		old, next := from.Effective(), t.Effective()
-		plan, err := effect.Plan(old, next, diff.Diff(old, next))
-		if err != nil {
+		next := t.Effective()
+		if err := d.apply(from, next, number); err != nil {
 			return err
 		}
-		plan.Commit = n
-		d.applier.Apply(plan)
-		from = t
+		from = next
 	}
+	if d.Number() == 0 {
+		return nil
+	}
+	return d.apply(from, d.effective, d.Number())
+}
+
+func (d *DB) apply(from, to config.Tree, number uint64) error {
+	plan, err := effect.Plan(from, to, diff.Diff(from, to))
+	if err != nil {
+		return err
+	}
+	plan.Commit = number
+	d.applier.Apply(plan)
 	return nil
 }

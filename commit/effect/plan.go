@@ -35,9 +35,7 @@ func Plan(old, next config.Tree, changes []diff.Change) (*step.Plan, error) {
 	}
 
 	out := listed{plan: &c.plan, seen: map[step.Effect]bool{}}
-	for _, h := range members {
-		out.add(h.effects(nil)...)
-	}
+	out.add(together(members)...)
 	var inits []step.Effect
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
 		g := groupPlan{pair: c.pairs[name]}
@@ -49,9 +47,7 @@ func Plan(old, next config.Tree, changes []diff.Change) (*step.Plan, error) {
 			}
 		}
 	}
-	for _, h := range peers {
-		out.add(h.effects(nil)...)
-	}
+	out.add(together(peers)...)
 	out.add(inits...)
 	for _, name := range slices.Sorted(maps.Keys(vpns)) {
 		for _, h := range vpns[name] {
@@ -138,6 +134,29 @@ func (h hit) effects(g *groupPlan) []step.Effect {
 			}
 		}
 		out = append(out, e)
+	}
+	return out
+}
+
+// together writes out hits of rows that are not a group's, sorted by row. A cell's effect comes for every gateway of the row
+// before the cell's next one.
+func together(hits []hit) []step.Effect {
+	var out []step.Effect
+	for len(hits) > 0 {
+		n := 1
+		for n < len(hits) && hits[n].row == hits[0].row {
+			n++
+		}
+		at := len(out)
+		for _, h := range hits[:n] {
+			out = append(out, h.effects(nil)...)
+		}
+		c := hits[0].cell()
+		place := func(e step.Effect) int {
+			return slices.IndexFunc(c, func(d do) bool { return d.kind == e.Kind })
+		}
+		slices.SortStableFunc(out[at:], func(a, b step.Effect) int { return place(a) - place(b) })
+		hits = hits[n:]
 	}
 	return out
 }

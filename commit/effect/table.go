@@ -23,7 +23,7 @@ const (
 )
 
 // word is how the tables spell the argument.
-func (a arg) word(k step.Kind) string {
+func (a arg) word() string {
 	switch a {
 	case affected:
 		return "(each affected gateway)"
@@ -34,12 +34,11 @@ func (a arg) word(k step.Kind) string {
 	case theRoot:
 		return "(root)"
 	case theSA:
-		if k == step.AtNextTEKRekey {
-			return ""
-		}
 		return "(SA)"
 	case theKEK:
 		return "(KEK)"
+	case again:
+		return " (register-new-group if the group number changed)"
 	case perGroup:
 		return "(each affected gateway)"
 	case all:

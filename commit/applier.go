@@ -1,0 +1,50 @@
+package commit
+
+import "gvpn/commit/step"
+
+// Applier carries plans out: the engines of a node, behind its loop.
+type Applier interface {
+	// Prepare says whether the plan can be carried out. It must not act: the commit may still fail elsewhere.
+	Prepare(p *step.Plan) error
+	// Apply carries the plan out. It must not fail. The plan is shared with the other appliers and must not be changed.
+	Apply(p *step.Plan)
+}
+
+// Appliers are several that act as one, in order: all of them prepare before any applies.
+type Appliers []Applier
+
+// Prepare implements Applier. It asks every applier and returns the errors of all that refuse.
+func (a Appliers) Prepare(p *step.Plan) error {
+	var errs prepareErrors
+	for _, x := range a {
+		if err := x.Prepare(p); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if errs == nil {
+		return nil
+	}
+	return errs
+}
+
+// Apply implements Applier.
+func (a Appliers) Apply(p *step.Plan) {
+	for _, x := range a {
+		x.Apply(p)
+	}
+}
+
+// Recorder is an Applier that remembers, for tests. The zero value is ready.
+type Recorder struct {
+	Prepared, Applied []*step.Plan
+	Refuse            error // what Prepare returns
+}
+
+// Prepare implements Applier.
+func (r *Recorder) Prepare(p *step.Plan) error {
+	r.Prepared = append(r.Prepared, p)
+	return r.Refuse
+}
+
+// Apply implements Applier.
+func (r *Recorder) Apply(p *step.Plan) { r.Applied = append(r.Applied, p) }

@@ -1,0 +1,126 @@
+package effect
+
+import (
+	"slices"
+	"strings"
+
+	"gvpn/commit/step"
+)
+
+// AppendText appends the plan as an operator reads it: a table of group or VPN, row and effects in the order in which they
+// come, then the rows that do nothing at once. "-" stands for effects on gateways, which belong to no one group.
+func AppendText(dst []byte, p *step.Plan) []byte {
+	if len(p.Effects)+len(p.Quiet) == 0 {
+		return append(dst, "no effects\n"...)
+	}
+	lines := [][3]string{{"group", "row", "effect"}}
+	var last step.Effect
+	for i, e := range slices.Concat(p.Effects, p.Quiet) {
+		name, row := e.Group, e.Row
+		switch {
+		case e.VPN != "":
+			name = "vpn " + e.VPN
+		case name == "":
+			name = "-"
+		}
+		if i > 0 && i != len(p.Effects) && e.Group == last.Group && e.VPN == last.VPN {
+			name = ""
+			if e.Row == last.Row && e.Kind != "" {
+				row = ""
+			}
+		}
+		lines = append(lines, [3]string{name, row, effectText(e)})
+		last = e
+	}
+	var width [2]int
+	for _, l := range lines {
+		width[0], width[1] = max(width[0], len(l[0])), max(width[1], len(l[1]))
+	}
+	for _, l := range lines {
+		dst = append(dst, l[0]...)
+		dst = append(dst, strings.Repeat(" ", width[0]-len(l[0])+2)...)
+		dst = append(dst, l[1]...)
+		dst = append(dst, strings.Repeat(" ", width[1]-len(l[1])+2)...)
+		dst = append(append(dst, l[2]...), '\n')
+	}
+	return dst
+}
+
+func effectText(e step.Effect) string {
+	arg := e.Gateway
+	if arg == "" {
+		arg = e.SA
+	}
+	if arg != "" {
+		arg = "(" + arg + ")"
+	}
+	if e.Kind == "" {
+		return strings.TrimSpace("nothing at once " + arg)
+	}
+	return string(e.Kind) + arg
+}
+
+// AppendTables appends the three tables as a page in Markdown: TABLES.md is made of it.
+func AppendTables(dst []byte) []byte {
+	dst = append(dst, `# What a configuration change does at once
+
+Generated from table.go; do not edit. [O]: the row is ours, the others are in Juniper's page "Group VPNv2 Server Clusters". What
+the readings T1 to T15 add to a row is in plan.go. generate, rekey and send of a TEK or KEK are left out if none is configured.
+
+`...)
+	for _, t := range []struct {
+		digit   byte
+		title   string
+		columns []string
+		first   int
+	}{
+		{'1', "Table 1: any group server", []string{"standalone", "root-server", "sub-server"}, 0},
+		{'2', "Table 2: the server cluster itself", []string{"root-server", "sub-server"}, 1},
+		{'3', "Table 3: the member", []string{"member"}, 0},
+	} {
+		dst = append(append(append(dst, "## "...), t.title...), "\n\n| row | change | "...)
+		dst = append(append(dst, strings.Join(t.columns, " | ")...), " |\n| --- | --- |"...)
+		dst = append(append(dst, strings.Repeat(" --- |", len(t.columns))...), '\n')
+		for _, r := range rows {
+			if r.ID[0] != t.digit {
+				continue
+			}
+			change := r.Change
+			if r.Ours {
+				change += " [O]"
+			}
+			dst = append(append(append(append(dst, "| "...), r.ID...), " | "...), change...)
+			for i := range t.columns {
+				dst = append(append(dst, " | "...), r.cells[t.first+i].text()...)
+			}
+			dst = append(dst, " |\n"...)
+		}
+		dst = append(dst, '\n')
+	}
+	dst = append(dst, `## Where a change of each statement goes
+
+A statement belongs to the longest place that it is at or below. "-": no row, for the reason given.
+
+| place below security | added | changed | deleted | note |
+| --- | --- | --- | --- | --- |
+`...)
+	for _, f := range families {
+		for _, s := range []string{f.path, f.add, f.modify, f.delete, f.why} {
+			dst = append(append(dst, "| "...), s...)
+			dst = append(dst, ' ')
+		}
+		dst = append(dst, "|\n"...)
+	}
+	return dst
+}
+
+func (c cell) text() string {
+	if len(c) == 0 {
+		return "nothing"
+	}
+	words := make([]string, len(c))
+	for i, d := range c {
+		words[i] = string(d.kind) + d.arg.word()
+	}
+	return strings.Join(words, "; ")
+}
