@@ -1,0 +1,136 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+	"pgregory.net/rapid"
+)
+
+// TestRules: each case is a change of a valid base. It is held against the rules as a whole and as a change of the base,
+// and both must give the same.
+func TestRules(t *testing.T) {
+	bases := map[string]Tree{}
+	datadriven.RunTest(t, "testdata/rules.txt", func(t *testing.T, d *datadriven.TestData) string {
+		if len(d.CmdArgs) != 1 {
+			d.Fatalf(t, "want: %s NAME", d.Cmd)
+		}
+		name := d.CmdArgs[0].Key
+		tree, errs := bases[name].LoadSet(nil, d.Cmd, []byte(d.Input))
+		if errs.Err() != nil {
+			line, _, _ := strings.Cut(errs.Error(), "\n")
+			return line + "\n"
+		}
+		switch d.Cmd {
+		case "base":
+			bases[name] = tree
+			return describe(tree.Validate(Tree{}))
+		case "check":
+			whole := describe(tree.Effective().Validate(Tree{}))
+			change := describe(tree.Effective().Validate(bases[name].Effective()))
+			if whole != change {
+				return "as a whole:\n" + whole + "as a change:\n" + change
+			}
+			return whole
+		}
+		d.Fatalf(t, "unknown command %s", d.Cmd)
+		return ""
+	})
+}
+
+func describe(errs, warnings Errors) string {
+	var lines []string
+	for _, e := range append(slices.Clone(errs), warnings...) {
+		lines = append(lines, e.Error())
+	}
+	if lines == nil {
+		return "valid\n"
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// TestValidateChange: what a change breaks is found by looking at the change alone.
+func TestValidateChange(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		// A pool of few names, so that references hit and miss.
+		names := []string{"A", "B", "C"}
+		name := func() string { return rapid.SampledFrom(names).Draw(t, "name") }
+		line := func() string {
+			server := "security group-vpn server "
+			switch rapid.IntRange(0, 14).Draw(t, "line") {
+			case 0:
+				return server + "ike proposal " + name() + " dh-group " + rapid.SampledFrom([]string{"group14", "group24"}).Draw(t, "group")
+			case 1:
+				return server + "ike policy " + name() + " proposals " + name()
+			case 2:
+				return server + "ike policy " + name() + " pre-shared-key ascii-text x"
+			case 3:
+				return server + "ike gateway " + name() + " ike-policy " + name()
+			case 4:
+				return server + "ike gateway " + name() + " address 10.0.0.1"
+			case 5:
+				return server + "ike gateway " + name() + " dynamic hostname x"
+			case 6:
+				return server + "ike gateway " + name() + " dead-peer-detection always-send"
+			case 7:
+				return server + "ike policy " + name() + " mode " + rapid.SampledFrom([]string{"main", "aggressive"}).Draw(t, "mode")
+			case 8:
+				return server + "group " + name() + " ike-gateway " + name()
+			case 9:
+				return server + "group " + name() + " server-cluster ike-gateway " + name()
+			case 10:
+				return server + "group " + name() + " server-cluster server-role " + rapid.SampledFrom([]string{"root-server", "sub-server"}).Draw(t, "role")
+			case 11:
+				return server + "group " + name() + " group-id " + rapid.SampledFrom([]string{"1", "2"}).Draw(t, "id")
+			case 12:
+				return server + "group " + name() + " ipsec-sa " + name() + " proposal " + name()
+			case 13:
+				return server + "ipsec proposal " + name()
+			default:
+				return server + "ike gateway " + name() + " remote-identity hostname y"
+			}
+		}
+		edit := func(tree Tree, n int) Tree {
+			for range n {
+				words := strings.Fields(line())
+				var err error
+				next := tree
+				switch rapid.IntRange(0, 3).Draw(t, "verb") {
+				case 0:
+					cut := rapid.IntRange(4, len(words)).Draw(t, "cut")
+					next, err = tree.Delete(nil, words[:cut])
+				case 1:
+					next, err = tree.Deactivate(nil, words)
+				default:
+					next, err = tree.Set(nil, words)
+				}
+				if err == nil {
+					tree = next
+				}
+			}
+			return tree
+		}
+		base := edit(Tree{}, rapid.IntRange(0, 40).Draw(t, "first")).Effective()
+		// Delete what is wrong until the base is valid.
+		for {
+			errs, _ := base.Validate(Tree{})
+			if len(errs) == 0 {
+				break
+			}
+			next, err := base.DeletePath(errs[0].At)
+			if err != nil {
+				t.Fatalf("%v: %v", errs[0], err)
+			}
+			base = next
+		}
+		changed := edit(base, rapid.IntRange(1, 5).Draw(t, "then")).Effective()
+		whole, _ := changed.Validate(Tree{})
+		change, _ := changed.Validate(base)
+		if a, b := describe(whole, nil), describe(change, nil); a != b {
+			t.Fatalf("as a whole:\n%sas a change:\n%sbase:\n%schanged:\n%s", a, b, AppendSet(nil, base.Root()), AppendSet(nil, changed.Root()))
+		}
+	})
+}
