@@ -95,6 +95,7 @@ type Cluster struct {
 	last     uint64 // token and exchange numbers given out
 	tokens   map[uint64]*peer
 	asked    map[uint64]question
+	refused  map[string]bool // complaints made since the last plan
 	out      []turn.Output
 }
 
@@ -134,7 +135,8 @@ type group struct {
 	gone    bool
 	changed bool // by the plan in hand, in what V8 compares
 
-	init attempt
+	init    attempt
+	trouble string // why the last cluster-init failed, as the operator was told
 }
 
 // question is what a Fetch or an Adopt was asked for.
@@ -155,7 +157,7 @@ func New(rand io.Reader, o Options) *Cluster {
 	return &Cluster{
 		rand: rand, options: o,
 		groups: make(map[string]*group), gateways: make(map[string]*gateway),
-		tokens: make(map[uint64]*peer), asked: make(map[uint64]question),
+		tokens: make(map[uint64]*peer), asked: make(map[uint64]question), refused: make(map[string]bool),
 	}
 }
 
@@ -176,6 +178,14 @@ func (c *Cluster) emit(o turn.Output) { c.out = append(c.out, o) }
 
 func (c *Cluster) notify(sev turn.Severity, code, text string) {
 	c.emit(turn.Notify{Severity: sev, Code: code, Text: text})
+}
+
+// complain notifies about a peer's message once in a plan: it comes every few seconds.
+func (c *Cluster) complain(code, text string) {
+	if k := code + text; !c.refused[k] && len(c.refused) < 1024 {
+		c.refused[k] = true
+		c.notify(turn.Warning, code, text)
+	}
 }
 
 func (c *Cluster) number() uint64 {
@@ -345,7 +355,7 @@ func (c *Cluster) HandleMessage(now time.Time, m ike.Message) {
 	clear(m.Payloads) // keys in the clear, and ours
 	if err != nil {
 		f = &frame{} // of no kind: refused below, as a peer of ours that says what we do not understand
-		c.notify(turn.Warning, "GKSD_CLUSTER_MALFORMED", "gateway "+m.Gateway+": "+err.Error())
+		c.complain("GKSD_CLUSTER_MALFORMED", "gateway "+m.Gateway+": "+err.Error())
 	}
 	init := m.Exchange == isakmp.ExchangeClusterInit
 	switch {

@@ -46,6 +46,7 @@ func size(g *step.Group) int {
 // Configure takes over the new configuration of a plan. What it takes away stays until Forget, so that effects still reach those
 // peers.
 func (c *Cluster) Configure(now time.Time, p *step.Plan) {
+	clear(c.refused)
 	for _, ch := range p.Gateways {
 		switch {
 		case ch.New != nil && ch.New.Side == step.Server:

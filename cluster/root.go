@@ -21,7 +21,7 @@ func (c *Cluster) handleRequest(now time.Time, m ike.Message, f *frame) {
 		p = g.peer(m.Gateway)
 	}
 	if p == nil {
-		c.notify(turn.Warning, "GKSD_CLUSTER_INIT_REFUSED", fmt.Sprintf("cluster-init of gateway %s for group %d, in which it is not a sub-server of ours", m.Gateway, f.groupID))
+		c.complain("GKSD_CLUSTER_INIT_REFUSED", fmt.Sprintf("cluster-init of gateway %s for group %d, in which it is not a sub-server of ours", m.Gateway, f.groupID))
 		c.refuse(now, m.SA, m.MsgID, f.groupID, f.group, notPeer)
 		return
 	}
@@ -99,7 +99,9 @@ func (c *Cluster) Distribute(now time.Time, d Distribute) {
 	if g == nil {
 		return
 	}
-	g.version = max(g.version, d.Update.Version)
+	if g.conf.Role == step.RootServer {
+		g.version = max(g.version, d.Update.Version)
+	}
 	for _, p := range g.all() {
 		if p.role != step.SubServer || !p.active {
 			continue
@@ -181,10 +183,10 @@ func (c *Cluster) send(now time.Time, p *peer) {
 // handleAck takes the acknowledgement of a cluster-update.
 func (c *Cluster) handleAck(now time.Time, m ike.Message, f *frame) {
 	p := c.tokens[m.Token]
-	delete(c.tokens, m.Token)
-	if p == nil || p.token != m.Token || p.role != step.SubServer {
+	if p == nil || p.token != m.Token || p.gateway != m.Gateway || p.role != step.SubServer {
 		return
 	}
+	delete(c.tokens, m.Token)
 	p.token = 0
 	if f.kind != ack || p.pending == nil || f.groupID != p.pending.GroupID || f.version < p.pending.Version {
 		p.count.UpdateFailed++

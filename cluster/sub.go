@@ -65,7 +65,10 @@ func (c *Cluster) failed(now time.Time, g *group, why string) {
 	}
 	r.count.InitFailed++
 	g.init.state, g.init.due = waiting, now.Add(initRetry)
-	c.notify(turn.Notice, "GKSD_CLUSTER_INIT_FAILED", "group "+g.name+": cluster-init with "+r.gateway+": "+why)
+	if why != g.trouble {
+		g.trouble = why
+		c.notify(turn.Notice, "GKSD_CLUSTER_INIT_FAILED", "group "+g.name+": cluster-init with "+r.gateway+": "+why+"; trying again every "+initRetry.String())
+	}
 }
 
 // stop forgets an attempt.
@@ -101,12 +104,12 @@ func (c *Cluster) tick(now time.Time, g *group) {
 // handleReply takes message 2 of a cluster-init of ours.
 func (c *Cluster) handleReply(now time.Time, m ike.Message, f *frame) {
 	p := c.tokens[m.Token]
-	delete(c.tokens, m.Token)
-	if p == nil || p.token != m.Token || p.role != step.RootServer || p.group.root() != p {
+	if p == nil || p.token != m.Token || p.gateway != m.Gateway || p.group.root() != p {
 		f.update.Zero()
 		return
 	}
 	g := p.group
+	delete(c.tokens, m.Token)
 	p.token, g.init.unanswered = 0, 0
 	switch {
 	case f.kind != reply && f.kind != refusal || f.groupID != g.conf.ID:
@@ -150,7 +153,7 @@ func (c *Cluster) handleUpdate(now time.Time, m ike.Message, f *frame) {
 	if r == nil || r.gateway != m.Gateway {
 		f.update.Zero()
 		c.emit(ike.Abort{SA: m.SA, MsgID: m.MsgID})
-		c.notify(turn.Warning, "GKSD_CLUSTER_UPDATE_REFUSED", "cluster-update from gateway "+m.Gateway+", which is not the root-server of that group")
+		c.complain("GKSD_CLUSTER_UPDATE_REFUSED", "cluster-update from gateway "+m.Gateway+", which is not the root-server of that group")
 		return
 	}
 	r.count.UpdateReceived++
@@ -194,7 +197,7 @@ func (c *Cluster) Adopted(now time.Time, a Adopted) {
 	case q.kind == reply:
 		p.count.InitSucceeded++
 		g.version = q.version
-		g.init = attempt{}
+		g.init, g.trouble = attempt{}, ""
 		c.activate(p)
 	case a.Err != nil:
 		p.count.UpdateFailed++

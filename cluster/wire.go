@@ -17,14 +17,13 @@ const payloadCluster isakmp.PayloadType = 128
 const (
 	format = 1 // of the cluster payload
 
-	nonceLength         = 32 // ours; any of RFC 6407 section 5.8 is taken
-	leastNonce          = 8
-	mostNonce           = 128
-	fixedLength         = 24
-	maxPayload          = 60000 // octets of a cluster payload; the datagram around it stays below UDP's limit
-	digestLength        = 8
-	digests             = len(parts) * digestLength
-	_            uint16 = maxPayload
+	nonceLength  = 32 // ours; any of RFC 6407 section 5.8 is taken
+	leastNonce   = 8
+	mostNonce    = 128
+	fixedLength  = 24
+	maxPayload   = 60000 // octets of a cluster payload; the datagram around it stays below UDP's limit
+	digestLength = 8
+	digests      = len(parts) * digestLength
 )
 
 // kind is what a cluster payload says.

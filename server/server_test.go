@@ -652,9 +652,9 @@ func tekSPI(name string) (n uint32) {
 	return n
 }
 
-// TestConversations runs the texts in testdata: what is said to a server, and what it does. `go test -rewrite` writes them anew.
+// TestConversations runs the texts in testdata/conversation: what is said to a server, and what it does. `go test -rewrite` writes them anew.
 func TestConversations(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+	datadriven.Walk(t, "testdata/conversation", func(t *testing.T, path string) {
 		b := newBench(t)
 		defer func() { b.checkSecrets() }()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
