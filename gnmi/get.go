@@ -11,6 +11,7 @@ import (
 
 	"gvpn/commit"
 	"gvpn/config"
+	"gvpn/internal/auth"
 )
 
 // version is the version of the gNMI service definition that this server speaks.
@@ -30,7 +31,7 @@ func (s *Server) Capabilities(_ context.Context, r *pb.CapabilityRequest) (*pb.C
 
 // Get returns the running configuration below each path (section 3.3): one notification per path, one update per node that
 // the path names.
-func (s *Server) Get(_ context.Context, r *pb.GetRequest) (*pb.GetResponse, error) {
+func (s *Server) Get(ctx context.Context, r *pb.GetRequest) (*pb.GetResponse, error) {
 	switch {
 	case r.GetType() != pb.GetRequest_ALL && r.GetType() != pb.GetRequest_CONFIG:
 		return nil, status.Errorf(codes.Unimplemented, "gnmi: Get of type %v is not supported: ALL and CONFIG are", r.GetType())
@@ -48,6 +49,12 @@ func (s *Server) Get(_ context.Context, r *pb.GetRequest) (*pb.GetResponse, erro
 		return nil
 	}); err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	if id, ok := ctx.Value(identityKey{}).(auth.Identity); !ok || !id.May(auth.Configure) {
+		var err error
+		if running, err = withoutSecrets(running); err != nil {
+			return nil, status.Error(codes.Internal, err.Error())
+		}
 	}
 	paths := r.GetPath()
 	if len(paths) == 0 {
@@ -85,7 +92,7 @@ func read(t config.Tree, at place, p *pb.Path) ([]*pb.Update, error) {
 		return []*pb.Update{update(p, append(whole, '}'))}, nil
 	case at.all:
 		var updates []*pb.Update
-		for e := range root.At(at.path).Entries(at.schema.Name()) {
+		for e := range root.At(at.path[:len(at.path)-1]).Entries(at.schema.Name()) {
 			updates = append(updates, update(gnmiPath(root.Schema(), e.Path()), config.AppendJSON(nil, e)))
 		}
 		if len(updates) == 0 {
@@ -102,6 +109,28 @@ func read(t config.Tree, at place, p *pb.Path) ([]*pb.Update, error) {
 
 func update(p *pb.Path, json []byte) *pb.Update {
 	return &pb.Update{Path: p, Val: &pb.TypedValue{Value: &pb.TypedValue_JsonIetfVal{JsonIetfVal: json}}}
+}
+
+// withoutSecrets is a tree as those see it who may not configure.
+func withoutSecrets(t config.Tree) (config.Tree, error) {
+	var secrets []config.Path
+	var visit func(n config.Node)
+	visit = func(n config.Node) {
+		if n.Schema().Secret() {
+			secrets = append(secrets, n.Path())
+		}
+		for c := range n.Children() {
+			visit(c)
+		}
+	}
+	visit(t.Root())
+	for _, p := range secrets {
+		var err error
+		if t, err = t.DeletePath(p); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
 }
 
 // Subscribe is not there yet; grpc has the stream end with this error.

@@ -405,10 +405,13 @@ set security zones security-zone LAN
 		t.Error(diff)
 	}
 	wantResponse := &pb.SetResponse{Prefix: path("/configuration"), Response: []*pb.UpdateResult{
-		{Path: r.Delete[0], Op: pb.UpdateResult_DELETE}, {Path: r.Delete[1], Op: pb.UpdateResult_DELETE},
-		{Path: r.Replace[0].Path, Op: pb.UpdateResult_REPLACE}, {Path: r.Replace[1].Path, Op: pb.UpdateResult_REPLACE},
+		{Path: r.Delete[0], Op: pb.UpdateResult_DELETE},
+		{Path: r.Delete[1], Op: pb.UpdateResult_DELETE},
+		{Path: r.Replace[0].Path, Op: pb.UpdateResult_REPLACE},
+		{Path: r.Replace[1].Path, Op: pb.UpdateResult_REPLACE},
 		{Path: r.Replace[2].Path, Op: pb.UpdateResult_REPLACE},
-		{Path: r.Update[0].Path, Op: pb.UpdateResult_UPDATE}, {Path: r.Update[1].Path, Op: pb.UpdateResult_UPDATE},
+		{Path: r.Update[0].Path, Op: pb.UpdateResult_UPDATE},
+		{Path: r.Update[1].Path, Op: pb.UpdateResult_UPDATE},
 	}}
 	if got.Timestamp == 0 {
 		t.Error("no timestamp")
@@ -419,6 +422,63 @@ set security zones security-zone LAN
 	}
 	if last := w.node.db.History()[0]; last.User != "mary" || last.Client != "gnmi" {
 		t.Errorf("commit by %q through %q", last.User, last.Client)
+	}
+}
+
+// A list as a whole is a JSON array: update adds to it, replace takes its place, delete takes all. An entry that is
+// replaced stays where it is among its siblings.
+func TestSetLists(t *testing.T) {
+	w := newWorld(t)
+	c := w.dial(w.mary.cert)
+	zones := path("/configuration/security/zones/security-zone")
+	set := func(r *pb.SetRequest, want ...string) {
+		t.Helper()
+		if _, err := c.Set(w.context(), r); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for z := range w.node.db.Running().Root().Child("security").Child("zones").Entries("security-zone") {
+			got = append(got, z.Key()[0])
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	set(&pb.SetRequest{Update: []*pb.Update{{Path: zones, Val: jsonVal(`[{"name":"A"},{"name":"B"}]`)}}}, "A", "B")
+	set(&pb.SetRequest{Update: []*pb.Update{{Path: zones, Val: jsonVal(`[{"name":"C"}]`)}}}, "A", "B", "C")
+	set(&pb.SetRequest{Replace: []*pb.Update{{Path: path("/configuration/security/zones/security-zone[name=A]"), Val: jsonVal(`{"name":"A"}`)}}}, "A", "B", "C")
+	set(&pb.SetRequest{Replace: []*pb.Update{{Path: zones, Val: jsonVal(`[{"name":"D"},{"name":"A"}]`)}}}, "D", "A")
+	set(&pb.SetRequest{Delete: []*pb.Path{zones}})
+	set(&pb.SetRequest{Delete: []*pb.Path{zones}}) // nothing there is no error
+
+	// The whole configuration: what a Get of "/" gives puts everything back.
+	got, err := c.Get(w.context(), &pb.GetRequest{Encoding: pb.Encoding_JSON_IETF, Path: []*pb.Path{{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := w.node.db.Running()
+	set(&pb.SetRequest{Replace: []*pb.Update{{Path: &pb.Path{}, Val: got.Notification[0].Update[0].Val}}})
+	if !config.Equal(before.Root(), w.node.db.Running().Root()) {
+		t.Errorf("replaced by itself:\n%s", config.AppendSet(nil, w.node.db.Running().Root()))
+	}
+}
+
+// Who may not configure sees no secrets.
+func TestSecretsAreForWhoConfigures(t *testing.T) {
+	w := newWorld(t)
+	for _, test := range []struct {
+		user  credential
+		shown bool
+	}{{w.mary, true}, {w.tom, false}} {
+		for _, p := range []*pb.Path{{}, path("/configuration/security"), path("/configuration/security/certificates/local")} {
+			got, err := w.dial(test.user.cert).Get(w.context(), &pb.GetRequest{Encoding: pb.Encoding_JSON_IETF, Path: []*pb.Path{p}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if shown := strings.Contains(got.String(), "$9$"); shown != test.shown {
+				t.Errorf("%s sees secrets in %v: %v, want %v", test.user.cert.Leaf.Subject.CommonName, p, shown, test.shown)
+			}
+		}
 	}
 }
 
@@ -448,7 +508,7 @@ func TestSetAllOrNothing(t *testing.T) {
 	want(t, set(up("/configuration/system/login/user[name=eve]", `{"name":"eve","full-name":"E"}`)), codes.InvalidArgument, "class") // mandatory
 	want(t, set(up("/configuration/system/login/user[name=tom]", `{"name":"eve"}`)), codes.InvalidArgument, "")
 	want(t, set(up("/configuration/nowhere", `1`)), codes.InvalidArgument, "nowhere")
-	want(t, set(up("/configuration/system/login/user", `[]`)), codes.Unimplemented, "without keys")
+	want(t, set(up("/configuration/system/login/user", `{}`)), codes.InvalidArgument, "")
 	want(t, set(&pb.Update{Path: path("/configuration/system/host-name")}), codes.InvalidArgument, "no val")
 	want(t, set(&pb.Update{Path: path("/configuration/system"), Val: &pb.TypedValue{Value: &pb.TypedValue_StringVal{StringVal: "x"}}}), codes.InvalidArgument, "no leaf")
 	want(t, set(&pb.Update{Path: path("/configuration/system"), Val: &pb.TypedValue{Value: &pb.TypedValue_AsciiVal{AsciiVal: "x"}}}), codes.Unimplemented, "AsciiVal")

@@ -13,13 +13,12 @@ import (
 // maxElems bounds the depth of a path; the models are far less deep.
 const maxElems = 64
 
-// place is what a path names: a node of the schema, and where it would be in a tree. all says that the path names a list
-// without its keys: every entry.
+// place is what a path names: a node of the schema, and where it would be in a tree.
 type place struct {
 	schema *config.Schema
 	path   config.Path
 	top    bool // the path is empty: what is around the container configuration
-	all    bool
+	all    bool // the path names a list without its keys: every entry
 }
 
 // join puts a prefix before a path. Only one of them may have a target or an origin that we know.
@@ -81,7 +80,6 @@ func resolve(p *pb.Path) (place, error) {
 				return place{}, status.Errorf(codes.Unimplemented, "gnmi: path %s: list %s without keys is supported in the last element only", text(p), name)
 			}
 			at.all = true
-			return at, nil
 		}
 		at.path = append(at.path, config.Elem{Name: name, Keys: keys})
 	}

@@ -2,8 +2,6 @@ package gnmi
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"strconv"
 
 	pb "github.com/openconfig/gnmi/proto/gnmi"
@@ -104,9 +102,6 @@ func editOf(p *pb.Path, at place, op pb.UpdateResult_Operation, val *pb.TypedVal
 	if op == pb.UpdateResult_DELETE {
 		return func(t config.Tree) (config.Tree, error) { return remove(t, at) }, nil
 	}
-	if at.all {
-		return nil, status.Errorf(codes.Unimplemented, "gnmi: path %s: %v of a list without keys is not supported: name its entries, or what is around it", text(p), op)
-	}
 	load, err := loader(p, at, val)
 	if err != nil {
 		return nil, err
@@ -125,43 +120,35 @@ func editOf(p *pb.Path, at place, op pb.UpdateResult_Operation, val *pb.TypedVal
 // remove deletes what is at a place; nothing there is no error (section 3.4.6).
 func remove(t config.Tree, at place) (config.Tree, error) {
 	switch {
-	case at.all:
-		n := t.Root().At(at.path)
-		for e := range n.Entries(at.schema.Name()) {
-			var err error
-			if t, err = t.DeletePath(e.Path()); err != nil {
-				return t, err
-			}
-		}
-		return t, nil
 	case len(at.path) == 0:
 		return config.Tree{}, nil
-	case !t.Root().At(at.path).Exists():
+	case !exists(t, at):
 		return t, nil
 	}
 	return t.DeletePath(at.path)
 }
 
+// exists reports whether there is anything at a place.
+func exists(t config.Tree, at place) bool {
+	if at.all {
+		last := len(at.path) - 1
+		return t.Root().At(at.path[:last]).Len(at.path[last].Name) > 0
+	}
+	return t.Root().At(at.path).Exists()
+}
+
 // empty deletes what is below a place, so that a replace leaves a list entry where it stands among its siblings.
 func empty(t config.Tree, at place) (config.Tree, error) {
-	if len(at.path) == 0 {
-		return config.Tree{}, nil
+	if len(at.path) == 0 || at.all || at.schema.Kind() == config.Leaf || at.schema.Kind() == config.LeafList || at.schema.Kind() == config.Empty {
+		return remove(t, at)
 	}
-	n := t.Root().At(at.path)
-	if !n.Exists() {
-		return t, nil
-	}
-	switch at.schema.Kind() {
-	case config.Container, config.Presence, config.List:
-		for c := range n.Children() {
-			var err error
-			if t, err = t.DeletePath(c.Path()); err != nil {
-				return t, err
-			}
+	for c := range t.Root().At(at.path).Children() {
+		var err error
+		if t, err = remove(t, place{schema: c.Schema(), path: c.Path()}); err != nil {
+			return t, err
 		}
-		return t, nil
 	}
-	return t.DeletePath(at.path)
+	return t, nil
 }
 
 // loader returns what puts a value at a place: RFC 7951 JSON anywhere, gNMI's own scalars at a leaf.
@@ -169,7 +156,10 @@ func loader(p *pb.Path, at place, val *pb.TypedValue) (edit, error) {
 	var scalar string
 	switch v := val.GetValue().(type) {
 	case *pb.TypedValue_JsonIetfVal:
-		return func(t config.Tree) (config.Tree, error) { return loadJSON(t, at, v.JsonIetfVal) }, nil
+		return func(t config.Tree) (config.Tree, error) {
+			t, errs := t.LoadJSON(at.path, "", v.JsonIetfVal)
+			return t, errs.Err()
+		}, nil
 	case *pb.TypedValue_StringVal:
 		scalar = v.StringVal
 	case *pb.TypedValue_IntVal:
@@ -185,26 +175,6 @@ func loader(p *pb.Path, at place, val *pb.TypedValue) (edit, error) {
 		return nil, status.Errorf(codes.InvalidArgument, "gnmi: path %s: %T for what is no leaf: use json_ietf_val", text(p), val.GetValue())
 	}
 	return func(t config.Tree) (config.Tree, error) { return t.SetValue(at.path, scalar) }, nil
-}
-
-// loadJSON merges an RFC 7951 value into what is at a place. Around the top container stands an object that names it.
-func loadJSON(t config.Tree, at place, src []byte) (config.Tree, error) {
-	if at.top {
-		var whole map[string]json.RawMessage
-		if err := json.Unmarshal(src, &whole); err != nil {
-			return t, fmt.Errorf("gnmi: value of /: %w", err)
-		}
-		root := config.Root()
-		if len(whole) == 0 {
-			return t, nil
-		}
-		var known bool
-		if src, known = whole[root.Module()+":"+root.Name()]; !known || len(whole) > 1 {
-			return t, fmt.Errorf("gnmi: value of /: want one member, %s:%s", root.Module(), root.Name())
-		}
-	}
-	t, errs := t.LoadJSON(at.path, "", src)
-	return t, errs.Err()
 }
 
 // commit makes tree the candidate and commits it. If that fails the candidate is again what runs.

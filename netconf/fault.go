@@ -109,8 +109,11 @@ func appendFault(dst []byte, f fault) []byte {
 	}
 	dst = append(dst, "<rpc-error>\n"...)
 	for _, leaf := range []info{
-		{"error-type", f.Type}, {"error-tag", string(f.Tag)}, {"error-severity", severity},
-		{"error-path", f.Path}, {"error-message", f.Message},
+		{"error-type", f.Type},
+		{"error-tag", string(f.Tag)},
+		{"error-severity", severity},
+		{"error-path", f.Path},
+		{"error-message", f.Message},
 	} {
 		if leaf.text != "" {
 			dst = append(appendLeaf(dst, leaf.name, leaf.text), '\n')

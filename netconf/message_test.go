@@ -91,3 +91,29 @@ func wellFormed(t *testing.T, doc []byte) {
 		}
 	}
 }
+
+// Whatever a client asks, the answer is one well-formed message.
+func FuzzAnswer(f *testing.F) {
+	rpc := func(op string) []byte { return []byte(`<rpc message-id="1">` + op + `</rpc>`) }
+	f.Add(rpc(`<edit-config><target><candidate/></target><config><configuration><system><host-name>a</host-name></system></configuration></config></edit-config>`))
+	f.Add(rpc(`<get-config><source><candidate/></source><filter><configuration><system><login><user><name>mary</name><class/></user></login></system></configuration></filter></get-config>`))
+	f.Add(rpc(`<validate><source><config><configuration/></config></source></validate>`))
+	f.Add(rpc(`<lock><target><candidate/></target></lock>`))
+	f.Add(rpc(`<kill-session><session-id>2</session-id></kill-session>`))
+	f.Add([]byte(`<rpc xmlns:a="urn:a" a:b="&lt;&#x1;"><commit/></rpc>`))
+	n := newNode(f, "set system host-name one\nset system login user mary class super-user\n")
+	f.Fuzz(func(t *testing.T, in []byte) {
+		request, err := parseMessage(in)
+		if err != nil {
+			return
+		}
+		x := &session{server: New(n), identity: root, end: func() {}}
+		x.server.enter(x)
+		defer x.server.leave(x)
+		body, err := x.answer(request)
+		if err != nil && !errors.Is(err, errEnd) {
+			body = appendFaults(nil, faultsOf(err))
+		}
+		wellFormed(t, reply(request, body))
+	})
+}
