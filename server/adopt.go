@@ -78,6 +78,9 @@ func (s *Server) adoptable(now time.Time, a *Adopt) (*group, error) {
 	case u.GroupID != g.conf.ID:
 		return nil, fault("group-id %d, ours is %d", u.GroupID, g.conf.ID)
 	}
+	if d := u.ActivationDelay; d%time.Second != 0 || d > maxDelay {
+		return nil, fault("activation-time-delay %v", d)
+	}
 	// Dead on arrival: not worth an error, and nobody may use them.
 	u.TEKs = slices.DeleteFunc(u.TEKs, func(t sa.TEK) bool { return !now.Before(t.Hard) })
 	if err := u.Check(); err != nil {

@@ -79,7 +79,7 @@ func (s *Server) Do(now time.Time, c Command) error {
 			if c.Group != "" && g.name != c.Group {
 				continue
 			}
-			g.stats, g.mismatch = Statistics{}, Mismatch{}
+			g.stats, g.mismatch, g.sentBytes, g.sentPackets = Statistics{}, Mismatch{}, 0, 0
 			for _, m := range g.members {
 				m.pulls, m.sent, m.acked, m.unacked = 0, 0, 0, 0
 			}

@@ -56,6 +56,8 @@ type group struct {
 
 	stats    Statistics
 	mismatch Mismatch
+
+	sentBytes, sentPackets uint64 // pushes, repeated ones too
 }
 
 // Prepare reports, by name, what of a plan this engine cannot carry out. It changes nothing.

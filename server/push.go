@@ -44,7 +44,7 @@ type push struct {
 	again   bool      // sent by an earlier run: members may have acknowledged it, so nobody is judged by it
 	period  time.Duration
 	retries int
-	open    []*delivery // in order of member
+	open    []*delivery // by place, since close and awaited search it
 }
 
 // delivery is a push to one member.
@@ -91,6 +91,7 @@ func (s *Server) send(now time.Time, g *group, kek *sa.KEK, seq uint32, content 
 	for _, m := range g.sorted() {
 		s.enqueue(p, m.lane(), m)
 	}
+	slices.SortFunc(p.open, compareDeliveries)
 	s.start(p)
 	s.dirty[g] = true
 }
@@ -184,8 +185,8 @@ func (s *Server) transmit(now time.Time, d *delivery) {
 		} else {
 			g.stats.PushRetransmitted++
 		}
-		g.stats.bytes += uint64(len(p.sealed))
-		g.stats.packets++
+		g.sentBytes += uint64(len(p.sealed))
+		g.sentPackets++
 	}
 	if d.sent == 1 && d.lane.member != nil {
 		d.lane.member.sent++
@@ -333,12 +334,11 @@ func (s *Server) awaited(a gdoi.Ack, addr netip.Addr) *delivery {
 	if p == nil || p.ackKey == nil || a.Member != addr {
 		return nil
 	}
-	for _, d := range p.open {
-		if d.sent > 0 && d.lane.remote.Addr() == addr {
-			return d
-		}
+	i, ok := slices.BinarySearchFunc(p.open, addr, func(d *delivery, a netip.Addr) int { return d.lane.remote.Addr().Compare(a) })
+	if !ok || p.open[i].sent == 0 {
+		return nil
 	}
-	return nil
+	return p.open[i]
 }
 
 // dueHeap orders deliveries by due time, and those of the same time by member and number so that a run can be repeated.

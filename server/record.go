@@ -301,6 +301,12 @@ func (s *Server) adoptSaved(now time.Time, g *group, r *saved) {
 // resume sends the pushes of an earlier run again. Members that acknowledged them then may say nothing now, so nobody is judged
 // by them.
 func (s *Server) resume(now time.Time, b *outbox, pushes []savedPush, g *group) {
+	members := make(map[lanePlace]*member)
+	if g != nil {
+		for _, m := range g.members {
+			members[m.lane()] = m
+		}
+	}
 	for _, saved := range pushes {
 		p := saved.push
 		p.box, p.again = b, true
@@ -308,15 +314,7 @@ func (s *Server) resume(now time.Time, b *outbox, pushes []savedPush, g *group) 
 			continue // in a leaving record too: a crash came between the two
 		}
 		for _, at := range saved.targets {
-			var m *member
-			if g != nil {
-				for _, c := range g.sorted() {
-					if c.lane() == at {
-						m = c
-					}
-				}
-			}
-			s.enqueue(p, at, m)
+			s.enqueue(p, at, members[at])
 		}
 		if len(p.open) == 0 {
 			p.zero()

@@ -21,7 +21,8 @@ const (
 
 	nonceLength = 32 // RFC 6407 section 5.8 allows 8..128
 	minTEKSPI   = 256
-	sigKeyBits  = 2048 // RFC 6407 section 6.1
+	maxDelay    = 900 * time.Second // activation-time-delay, Junos's range
+	sigKeyBits  = 2048              // RFC 6407 section 6.1
 
 	maxPulls       = 4096             // exchanges that wait for their third message
 	maxPullsPerSA  = 4                // of one peer

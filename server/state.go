@@ -73,8 +73,6 @@ type Statistics struct {
 	PushSent, PushAcknowledged, PushUnacknowledged uint64
 	PushRetransmitted                              uint64
 	PullRefused                                    uint64 // keys not there yet, root inactive, or too many at once
-
-	bytes, packets uint64
 }
 
 // Mismatch counts where a root's SAs were not what the sub-server's own configuration says (V8, T13).
@@ -100,13 +98,12 @@ func (g *group) state() GroupState {
 		Name: g.name, ID: g.conf.ID, Role: g.conf.Role, Version: g.version, Ready: g.ready(), RootActive: g.rootActive,
 		Statistics: g.stats, Mismatch: g.mismatch, PushesPending: len(g.box.pushes), ActivationDelay: g.activationDelay(),
 	}
-	st.Statistics.bytes, st.Statistics.packets = 0, 0
 	if k := g.kek; k != nil {
 		st.KEK = &KEKState{
 			InitiatorCookie: [8]byte(k.SPI[:8]), ResponderCookie: [8]byte(k.SPI[8:]),
 			KeyBits: k.KeyBits, SigHash: k.SigHash, SigKeyBits: sigKeyBits, Seq: k.Seq, Ack: k.Ack,
 			Created: k.Created, Soft: k.Soft, Hard: k.Hard, Period: g.period, Retries: g.retries,
-			Bytes: g.stats.bytes, Packets: g.stats.packets,
+			Bytes: g.sentBytes, Packets: g.sentPackets,
 		}
 	}
 	for _, i := range g.inOrder() {
