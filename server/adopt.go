@@ -247,11 +247,22 @@ func (s *Server) adoptDeletions(g *group, u *sa.Update) (told []uint32) {
 // adoptTEKs installs the TEKs that are new here and returns them.
 func (s *Server) adoptTEKs(now time.Time, g *group, u *sa.Update) (fresh []sa.TEK) {
 	for i := range u.TEKs {
-		if g.has(u.TEKs[i].SPI) {
-			continue
-		}
 		t := u.TEKs[i].Clone()
-		s.addTEK(now, g, t)
+		switch at := slices.IndexFunc(g.teks, func(o sa.TEK) bool { return o.SPI == t.SPI }); {
+		case at >= 0:
+			if o := &g.teks[at]; t.Hard.Before(o.Hard) { // replaced at the root since
+				o.Hard = t.Hard
+			}
+			t.Zero()
+			continue
+		case u.Full:
+			// The root says when each ends. What comes late, after its successor came in an update, must not end that.
+			g.teks = append(g.teks, t)
+			g.stamp++
+			s.dirty[g] = true
+		default:
+			s.addTEK(now, g, t)
+		}
 		fresh = append(fresh, t)
 	}
 	if u.Full { // the root's order says which of a name is current

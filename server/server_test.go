@@ -2,9 +2,10 @@ package server
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	_ "embed"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	mathrand "math/rand/v2"
@@ -33,15 +34,25 @@ var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 var us = netip.MustParseAddrPort("192.0.2.1:848")
 
-// signers are signature keys, made once: the first group's key is the first, and so on.
+// signersPEM holds two keys of 2048 bits that sign nothing but what these tests send: making some anew takes seconds.
+//
+//go:embed testdata/signers.pem
+var signersPEM []byte
+
+// signers are signature keys: the first group's key is the first, and so on.
 var signers = sync.OnceValue(func() (pairs [2]turn.RSAKeyPair) {
+	rest := signersPEM
 	for i := range pairs {
-		key, err := rsa.GenerateKey(rand.Reader, sigKeyBits)
+		var block *pem.Block
+		block, rest = pem.Decode(rest)
+		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 		if err != nil {
 			panic(err)
 		}
-		pairs[i].Public, _ = x509.MarshalPKIXPublicKey(&key.PublicKey)
-		pairs[i].Private, _ = x509.MarshalPKCS8PrivateKey(key)
+		pairs[i].Private = block.Bytes
+		if pairs[i].Public, err = x509.MarshalPKIXPublicKey(&key.(*rsa.PrivateKey).PublicKey); err != nil {
+			panic(err)
+		}
 	}
 	return pairs
 })
