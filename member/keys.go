@@ -42,7 +42,7 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 	}
 	for i := range p.TEKs {
 		t := p.TEKs[i]
-		if slices.Contains(v.retired, t.SPI) {
+		if slices.Contains(v.retired, t.SPI) && v.succeeded(&t, p.TEKs[i+1:]) {
 			t.Zero()
 			continue
 		}
@@ -56,6 +56,13 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 		}
 		m.install(now, v, t, p)
 	}
+}
+
+// succeeded reports whether a TEK that was removed here has a successor, among those that we hold or that the pull lists
+// after it. If not, the server lives by it still, and so must we.
+func (v *vpn) succeeded(t *sa.TEK, later []sa.TEK) bool {
+	return slices.ContainsFunc(v.teks, func(u *tek) bool { return overlap(&u.TEK, t) }) ||
+		slices.ContainsFunc(later, func(u sa.TEK) bool { return overlap(&u, t) })
 }
 
 // installOlder gives the data plane a TEK that is older than the one at place at, which came before it: to receive with from
