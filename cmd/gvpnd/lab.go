@@ -59,6 +59,13 @@ func runLab(ctx context.Context, stdin *os.File, stdout io.Writer) error {
 	}
 	defer l.close()
 	for _, name := range labNodes {
+		if name == "sub1" || name == "gm1" {
+			// Whoever asks a server that has no keys yet asks again some seconds later, or goes on to another server: so
+			// the root first, then the sub-servers, then the members.
+			if err := until(ctx, l.serversReady); err != nil {
+				return fmt.Errorf("start the servers: %w", err)
+			}
+		}
 		if err := l.start(name); err != nil {
 			return fmt.Errorf("start %s: %w", name, err)
 		}
@@ -111,6 +118,18 @@ func (l *lab) start(name string) error {
 	l.nodes[name] = n
 	if lan, ok := labLANs[name]; ok {
 		l.wan.members[name] = &site{node: n, lan: lan}
+	}
+	return nil
+}
+
+// serversReady says which server does not answer pulls yet, if one does not.
+func (l *lab) serversReady() error {
+	for name, n := range l.nodes {
+		for _, g := range n.Engine().Server.Groups {
+			if !g.Ready {
+				return fmt.Errorf("%s has no keys of %s yet", name, g.Name)
+			}
+		}
 	}
 	return nil
 }

@@ -24,9 +24,9 @@ type script struct {
 	number int // of the next probe
 }
 
-// patience is how long a step waits for what it expects. The longest honest wait is a failover: main mode to a silent
-// server is given up after 5.5 s.
-const patience = 12 * time.Second
+// patience is how long a step waits for what it expects. The longest honest waits are the activation-time-delay of 10 s and
+// a failover: main mode to a silent server is given up after 5.5 s.
+const patience = 20 * time.Second
 
 // look is how often a waiting step looks.
 const look = 5 * time.Millisecond
@@ -41,7 +41,7 @@ func (s *script) run(ctx context.Context) error {
 	started := time.Now()
 	steps := []struct {
 		title string
-		play  func(context.Context) error
+		hold  func(context.Context) error
 	}{
 		{"a. every member registers with the first server of its own list; the servers see each other", s.register},
 		{"b. a packet crosses from LAN to LAN through ESP", s.cross},
@@ -52,8 +52,8 @@ func (s *script) run(ctx context.Context) error {
 	}
 	fmt.Fprintf(s.out, "gvpn lab: a root-server, four sub-servers, four members; UDP port %d on 127.1.0.1, 127.2.0.1-4, 127.3.0.1-4\n", s.lab.port)
 	for _, step := range steps {
-		fmt.Fprintf(s.out, "\n=== %s\n", step.title)
-		if err := step.play(ctx); err != nil {
+		fmt.Fprintf(s.out, "\n=== [%4.1f s] %s\n", time.Since(started).Seconds(), step.title)
+		if err := step.hold(ctx); err != nil {
 			fmt.Fprintf(s.out, "=== FAILED: %v\n", err)
 			return fmt.Errorf("step %.1s of the lab: %w", step.title, err)
 		}
@@ -64,29 +64,67 @@ func (s *script) run(ctx context.Context) error {
 
 // show runs one operational command on a node and prints it as a terminal would.
 func (s *script) show(ctx context.Context, name, command string) error {
-	fmt.Fprintf(s.out, "\nlab@%s> %s\n", name, command)
-	return s.exec(ctx, name, command)
+	return s.play(ctx, name, command)
 }
 
-// configure runs configuration commands on a node, all or nothing.
+// configure runs configuration commands on a node; nothing is committed unless they say so.
 func (s *script) configure(ctx context.Context, name string, commands ...string) error {
-	fmt.Fprintln(s.out)
-	for _, c := range commands {
-		fmt.Fprintf(s.out, "lab@%s# %s\n", name, c)
-	}
-	return s.exec(ctx, name, "configure; "+strings.Join(commands, "; "))
+	return s.play(ctx, name, append([]string{"configure"}, commands...)...)
 }
 
-func (s *script) exec(ctx context.Context, name, commands string) error {
-	var out bytes.Buffer
-	status := s.lab.nodes[name].Exec(ctx, operator, commands, &out)
-	for line := range strings.Lines(out.String()) {
-		fmt.Fprint(s.out, "  ", line)
-	}
-	if status != 0 {
-		return fmt.Errorf("%s: %s: exit status %d", name, commands, status)
+// play is a session on one node: each command is printed as it is read, its output below it.
+func (s *script) play(ctx context.Context, name string, commands ...string) error {
+	fmt.Fprintln(s.out)
+	out := &indented{out: s.out}
+	in := &typist{host: name, commands: commands, out: s.out}
+	if status := s.lab.nodes[name].Shell(operator, in, out).Script(ctx); status != 0 {
+		return fmt.Errorf("%s: %q failed with exit status %d", name, in.last, status)
 	}
 	return nil
+}
+
+// typist is an input that shows each command behind its prompt when it is read.
+type typist struct {
+	host     string
+	commands []string
+	out      io.Writer
+	last     string
+}
+
+// Read gives one command at a time, so that a command is shown only when the one before it is done.
+func (t *typist) Read(p []byte) (int, error) {
+	if len(t.commands) == 0 {
+		return 0, io.EOF
+	}
+	prompt := "> "
+	if t.last != "" {
+		prompt = "# "
+	}
+	t.last, t.commands = t.commands[0], t.commands[1:]
+	if len(t.last)+1 > len(p) {
+		return 0, fmt.Errorf("command of %d octets is too long for one read", len(t.last))
+	}
+	fmt.Fprintf(t.out, "%s@%s%s%s\n", operator.User, t.host, prompt, t.last)
+	return copy(p, t.last+"\n"), nil
+}
+
+// indented sets output off from the commands.
+type indented struct {
+	out    io.Writer
+	inLine bool
+}
+
+func (w *indented) Write(p []byte) (int, error) {
+	for line := range bytes.Lines(p) {
+		if !w.inLine {
+			line = append([]byte("  "), line...)
+		}
+		w.inLine = line[len(line)-1] != '\n'
+		if _, err := w.out.Write(line); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
 }
 
 // until waits for a condition that says why it does not hold yet.

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"gvpn/dataplane"
 	"gvpn/internal/node"
 )
 

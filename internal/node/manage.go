@@ -8,6 +8,7 @@ import (
 	"gvpn/cli"
 	"gvpn/commit"
 	"gvpn/config"
+	"gvpn/dataplane"
 	"gvpn/oper"
 )
 
@@ -33,18 +34,41 @@ func (n *Node) Manage(f func(db *commit.DB) error) error {
 func (n *Node) State() (oper.State, error) {
 	var st oper.State
 	if !n.call(func(now time.Time) {
-		e := n.engine.State()
-		st = oper.State{Now: now, IKE: e.IKE, Server: e.Server, Cluster: e.Cluster, Member: e.Member, Traffic: n.plane.State(now)}
+		e, configured := n.engine.State(), n.engine.Configured()
+		st = oper.State{
+			Now: now, IKE: e.IKE, Server: e.Server, Cluster: e.Cluster, Member: e.Member,
+			Groups: configured.Groups, VPNs: configured.VPNs, Traffic: traffic(n.plane.State(now).Stats),
+		}
 	}) {
 		return st, errClosing
 	}
 	return st, nil
 }
 
+// traffic words the data plane's counters as the reply to `show security group-vpn member ipsec statistics` does.
+func traffic(s dataplane.Stats) oper.Traffic {
+	return oper.Traffic{
+		EncryptedBytes: s.ESPEncryptedBytes, DecryptedBytes: s.ESPDecryptedBytes,
+		EncryptedPackets: s.ESPEncryptedPackets, DecryptedPackets: s.ESPDecryptedPackets,
+		AuthenticationFailures: s.ESPAuthenticationFailures, DecryptionFailures: s.ESPDecryptionFailures,
+		BadHeaders: s.BadHeaders, BadTrailers: s.BadTrailers, InvalidSPI: s.InvalidSPI,
+		TSCheckFailures: s.TSCheckFail, ExceedsTunnelMTU: s.ExceedsTunnelMTU, Discarded: s.Discards + s.PolicyMismatchReceived,
+		ExcludeSessions: s.ExcludePackets, FailOpenSessions: s.FailOpenPacketsSent + s.FailOpenPacketsReceived,
+		FailCloseDropped: s.FailCloseDrops,
+	}
+}
+
 // Do implements cli.Backend.
 func (n *Node) Do(command any) error {
 	err := errClosing
-	n.call(func(now time.Time) { err = n.engine.Do(now, command) })
+	n.call(func(now time.Time) {
+		if _, ok := command.(oper.ClearTraffic); ok {
+			n.plane.ClearStats()
+			err = nil
+			return
+		}
+		err = n.engine.Do(now, command)
+	})
 	return err
 }
 

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 
@@ -170,6 +168,11 @@ func (n *Node) Prepare(p *step.Plan) error {
 			}
 		}
 	}
+	for _, c := range p.Gateways {
+		if c.New != nil && c.New.Instance != "" && c.New.Instance != "default" {
+			return fmt.Errorf("node: gateway %s: routing-instance %s is not yet supported, only the default one is", c.New.Name, c.New.Instance)
+		}
+	}
 	return nil
 }
 
@@ -264,8 +267,7 @@ func (n *Node) Close() error {
 	return n.closeErr
 }
 
-// Exec runs operational or configuration commands as a session without a terminal would; its output and errors go to
-// out. It returns the exit status.
-func (n *Node) Exec(ctx context.Context, id auth.Identity, commands string, out io.Writer) int {
-	return cli.New(cli.Config{Backend: n, Identity: id, In: strings.NewReader(""), Out: out, Now: n.now}).Exec(ctx, commands)
+// Shell returns a session without a terminal on this node; in gives its Script commands, and out takes output and errors.
+func (n *Node) Shell(id auth.Identity, in io.Reader, out io.Writer) *cli.Shell {
+	return cli.New(cli.Config{Backend: n, Identity: id, In: in, Out: out, Now: n.now})
 }

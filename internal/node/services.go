@@ -77,8 +77,9 @@ func (s *services) configure(running config.Tree) {
 	if s.closed {
 		return
 	}
+	running = running.Effective()
 	s.keys = auth.NewKeys(running)
-	offered := running.Effective().Root().Child("system").Child("services")
+	offered := running.Root().Child("system").Child("services")
 
 	var address string
 	if ssh := offered.Child("netconf").Child("ssh"); ssh.Exists() {
@@ -89,7 +90,7 @@ func (s *services) configure(running config.Tree) {
 	address = ""
 	if ssl := offered.Child("extension-service").Child("request-response").Child("grpc").Child("ssl"); ssl.Exists() {
 		address = net.JoinHostPort(ssl.Get("listen-address"), ssl.Get("port"))
-		if s.cert, s.certErr = gnmi.Certificate(running.Effective()); s.certErr != nil {
+		if s.cert, s.certErr = gnmi.Certificate(running); s.certErr != nil {
 			s.node.log.Error("no certificate for gNMI: every connection will be refused", "error", s.certErr.Error())
 		}
 	}
