@@ -73,12 +73,11 @@ func (p *process) output() string {
 	return p.log.String()
 }
 
-// start runs a program in a namespace. `ip netns exec` replaces itself by it, so the process is the program's own; the
-// test ends it, politely first.
-func (ns namespace) start(t *testing.T, name string, args ...string) *process {
+// start runs a program beside the test, which ends it, politely first.
+func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
 	p := &process{}
-	p.cmd = exec.Command(need(t, "ip", "iproute2"), append([]string{"netns", "exec", ns.name, name}, args...)...)
+	p.cmd = exec.Command(name, args...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -99,6 +98,15 @@ func (ns namespace) start(t *testing.T, name string, args ...string) *process {
 		}
 	})
 	return p
+}
+
+// in makes a command run in the namespace. `ip netns exec` replaces itself by it, so the process is the command's own.
+func (ns namespace) in(t *testing.T, command ...string) []string {
+	t.Helper()
+	if ns.name == "" {
+		return command
+	}
+	return append([]string{need(t, "ip", "iproute2"), "netns", "exec", ns.name}, command...)
 }
 
 // eventually calls see until it reports true, for at most the given time. what says what is waited for.

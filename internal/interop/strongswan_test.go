@@ -12,28 +12,35 @@ import (
 	"time"
 )
 
-// startServer runs the gvpnd under test. bin/gvpnd is made by `make build`.
-func startServer(t *testing.T, ns namespace, config string) *process {
+// program is one of our programs, which `make build` makes.
+func program(t *testing.T, name string) string {
 	t.Helper()
-	binary, err := filepath.Abs("../../bin/gvpnd")
+	path, err := filepath.Abs("../../bin/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(binary); err != nil {
+	if _, err := os.Stat(path); err != nil {
 		t.Fatalf("%v: make build first", err)
 	}
+	return path
+}
+
+// startServer runs gvpnd in a namespace (the zero one: where the test is) and returns its control socket.
+func startServer(t *testing.T, ns namespace, config string) string {
+	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "server.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	state := filepath.Join(dir, "state")
-	p := ns.start(t, binary, "-f", file, "-d", state)
+	command := ns.in(t, program(t, "gvpnd"), "-f", file, "-d", filepath.Join(dir, "state"))
+	start(t, command[0], command[1:]...)
+	socket := filepath.Join(dir, "state", "gvpnd.sock")
 	eventually(t, 20*time.Second, "a control socket of gvpnd", func() bool {
-		_, err := os.Stat(filepath.Join(state, "gvpnd.sock"))
+		_, err := os.Stat(socket)
 		return err == nil
 	})
-	return p
+	return socket
 }
 
 // serverConfig is a key server with one group member at address.
@@ -160,7 +167,8 @@ func startCharon(t *testing.T, ns namespace, secret string) charon {
 		}
 	}
 	// charon keeps its process ID under /run: it gets a /run of its own.
-	ns.start(t, "unshare", "-m", "sh", "-c", "mount -t tmpfs none /run && STRONGSWAN_CONF="+c.dir+"/charon.conf exec "+daemon)
+	command := ns.in(t, "unshare", "-m", "sh", "-c", "mount -t tmpfs none /run && STRONGSWAN_CONF="+c.dir+"/charon.conf exec "+daemon)
+	start(t, command[0], command[1:]...)
 	eventually(t, 20*time.Second, "a vici socket of charon", func() bool {
 		_, err := os.Stat(filepath.Join(c.dir, "vici"))
 		return err == nil
