@@ -222,7 +222,8 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 }
 
 // adoptDeletions destroys what an Update names, and what a full one does not name any more. It returns the SPIs that members
-// must be told of: not those that have a successor, which end by themselves at their deactivation.
+// must be told of: not those that have a successor, which end by themselves at their deactivation; but also those that this
+// server's own commit has destroyed before the root's word came.
 func (s *Server) adoptDeletions(g *group, u *sa.Update) (told []uint32) {
 	carried := func(pick func(t *sa.TEK) bool) bool {
 		return slices.ContainsFunc(u.TEKs, func(t sa.TEK) bool { return pick(&t) })
@@ -240,6 +241,13 @@ func (s *Server) adoptDeletions(g *group, u *sa.Update) (told []uint32) {
 			return false
 		}
 		return true
+	})
+	g.owed = slices.DeleteFunc(g.owed, func(spi uint32) bool {
+		gone := slices.Contains(u.DeleteTEKs, spi) || u.Full && !carried(func(c *sa.TEK) bool { return c.SPI == spi })
+		if gone {
+			told = append(told, spi)
+		}
+		return gone
 	})
 	return told
 }

@@ -126,6 +126,9 @@ func (s *Server) applyDeleteTEK(g *group, name string) {
 			return false
 		}
 		g.deleted[t.Name] = append(g.deleted[t.Name], t.SPI)
+		if g.conf.Role == step.SubServer {
+			g.owed = append(g.owed, t.SPI)
+		}
 		return true
 	})
 }

@@ -31,7 +31,8 @@
 //
 // A root counts a push number with every version it distributes, whether it has members of its own or not, and sub-servers
 // keep step by the version. So all servers of a cluster number alike under their one KEK, and a member that moves from one to
-// the next does not take the next push for a replay (RFC 6407 section 3.3).
+// the next does not take the next push for a replay (RFC 6407 section 3.3). A root's KEK begins with number 1 as used: that one
+// is for a sub-server that gets the KEK and TEKs from before it at once, and pushes these under it.
 //
 //	          generate              soft: push under it          hard, delete
 //	(none) ------------> current ------------------> replaced ------------> zeroed

@@ -49,6 +49,10 @@ type group struct {
 	rootActive bool      // sub-server only (D4)
 	nextAsk    time.Time // sub-server: not to ask for a successor again before this
 
+	// On a sub-server: TEKs that its own commits have destroyed. It sends no delete on its own account; members learn of them
+	// with the root's next word.
+	owed []uint32
+
 	// Within one plan: what was deleted and must still be named to members, and what they were told of already (T7).
 	deleted map[string][]uint32
 	told    map[uint32]bool

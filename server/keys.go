@@ -112,6 +112,10 @@ func (s *Server) keyMade(now time.Time, g *group, r turn.Result) {
 	}
 }
 
+// catchUp is the push number under a new KEK that a root leaves free. A sub-server that gets the KEK together with TEKs which
+// the root numbered under the one before pushes those TEKs under the new one, with this number; so they number alike after it.
+const catchUp = 1
+
 // makeKEK gives g a new KEK of its current configuration. Members are not told yet: until sendKEK the old one carries the
 // pushes. Without a signature key it is made when that is there.
 func (s *Server) makeKEK(now time.Time, g *group) {
@@ -130,6 +134,9 @@ func (s *Server) makeKEK(now time.Time, g *group) {
 		Created: now, Hard: now.Add(c.Lifetime),
 	}
 	k.Soft = k.Hard.Add(-margin(c.Lifetime, g.room()))
+	if g.conf.Role == step.RootServer {
+		k.Seq = catchUp
+	}
 	s.setKEK(g, k)
 	g.period, g.retries = c.Retransmission, c.Retries
 	s.notify(turn.Info, "GKSD_KEK_CREATED", fmt.Sprintf("group %s: new KEK, lifetime %v", g.name, c.Lifetime))
@@ -250,6 +257,7 @@ func (s *Server) dropKEK(g *group) {
 
 // deleteKeys destroys every key of the group, its signature key too. What pushes under way need is theirs (T11, T14).
 func (s *Server) deleteKeys(g *group) {
+	g.owed = nil
 	s.dropKEK(g)
 	for i := range g.teks {
 		g.deleted[g.teks[i].Name] = append(g.deleted[g.teks[i].Name], g.teks[i].SPI)
