@@ -36,9 +36,10 @@ type touched struct {
 type classifier struct {
 	old, next      *view
 	server, member touched
-	ipsec, groups  names
-	vpns           names
-	quiet          map[string]bool // groups with a change that has no row of its own
+	ipsec          names
+	groups, vpns   names // those that changes name, and those that refer to what changes name
+	direct         names // of both, those that changes name: "group G", "vpn V"
+	quiet          names // groups with a change that has no row of its own
 
 	plan    step.Plan
 	pairs   map[string]pair // groups as they were and will be
@@ -55,7 +56,7 @@ func newTouched() touched {
 func classify(old, next config.Tree, changes []diff.Change) *classifier {
 	c := &classifier{
 		old: newView(old), next: newView(next), server: newTouched(), member: newTouched(),
-		ipsec: names{}, groups: names{}, vpns: names{}, quiet: map[string]bool{}, deleted: names{}, pairs: map[string]pair{},
+		ipsec: names{}, groups: names{}, vpns: names{}, direct: names{}, quiet: names{}, deleted: names{}, pairs: map[string]pair{},
 	}
 	for _, ch := range changes {
 		c.collect(ch)
@@ -74,6 +75,7 @@ func (c *classifier) collect(ch diff.Change) {
 	switch {
 	case ch.Under("security", "group-vpn", "server", "group"):
 		c.touch(c.groups, ch, 3)
+		c.direct["group "+p[3].Keys[0]] = true
 		if familyOf(ch) == "1.15" {
 			c.quiet[p[3].Keys[0]] = true
 		}
@@ -85,6 +87,7 @@ func (c *classifier) collect(ch diff.Change) {
 		c.touch(c.ipsec, ch, 4)
 	case ch.Under("security", "group-vpn", "member", "ipsec", "vpn"):
 		c.touch(c.vpns, ch, 4)
+		c.direct["vpn "+p[4].Keys[0]] = true
 	case ch.Under("security", "ipsec-policy", "from-zone"):
 		for _, n := range []config.Node{ch.Old, ch.New} {
 			if len(p) > 3 {
@@ -283,7 +286,7 @@ func (c *classifier) classifyGroup(o, n *step.Group) {
 	if o.Role == n.Role { // T12: a change of role swallows the rows of its peers
 		g.peers()
 	}
-	if c.quiet[n.Name] || len(c.hits) == g.before {
+	if c.quiet[n.Name] || len(c.hits) == g.before && c.direct["group "+n.Name] {
 		g.hit("1.15", hit{})
 	}
 }
@@ -463,7 +466,7 @@ func (c *classifier) classifyVPN(o, n *step.VPN) {
 		!slices.Equal(o.Zones, n.Zones) {
 		c.hit("3.5", hit{vpn: o.Name})
 	}
-	if len(c.hits) == before {
+	if len(c.hits) == before && c.direct["vpn "+o.Name] {
 		c.hit("3.6", hit{vpn: o.Name})
 	}
 }

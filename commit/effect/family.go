@@ -13,16 +13,28 @@ type family struct {
 	why                 string // needed where an operation has no row
 }
 
-// families has a place for every node of group-vpn and ipsec-policy; a test counts them. Two rows in one field are one each
-// for gateways of members and of cluster peers, or for the cases that the note tells.
+// families has a place for every node of group-vpn and ipsec-policy; a test counts them. Of several rows in one field, one
+// applies: 1.1, or none ("-"), to gateways of members, 2.1 to those of cluster peers; the others as the note says.
 var families = []family{
 	{"group-vpn/server/traceoptions", "-", "-", "-", "what is logged, not what is done"},
-	{"group-vpn/server/ike/proposal", "-", "1.1a 2.1b", "1.1b 2.1b", "an addition acts once a policy names it"},
-	{"group-vpn/server/ike/policy", "-", "1.1a 2.1b", "1.1b 2.1b", "an addition acts once a gateway names it"},
-	{"group-vpn/server/ike/gateway", "2.1a", "1.1a 2.1b", "1.1b 2.1b", "an addition acts once a group names it; 2.1a says so of peers"},
-	{"group-vpn/server/ipsec/proposal", "-", "1.2", "-", "acts through the ipsec-sa that names it: V4 has it change in the same commit (1.12a)"},
+	{"group-vpn/server/ike/proposal", "-", "-", "1.1b 2.1b", "an addition acts once a policy names it; order means nothing"},
+	{"group-vpn/server/ike/proposal/", "1.1a 2.1b", "1.1a 2.1b", "1.1a 2.1b", ""},
+	{"group-vpn/server/ike/proposal/description", "-", "-", "-", "T3"},
+	{"group-vpn/server/ike/proposal/authentication-method", "-", "-", "-", "it has one value"},
+	{"group-vpn/server/ike/policy", "-", "-", "1.1b 2.1b", "an addition acts once a gateway names it; order means nothing"},
+	{"group-vpn/server/ike/policy/", "1.1a 2.1b", "1.1a 2.1b", "1.1a 2.1b", ""},
+	{"group-vpn/server/ike/policy/description", "-", "-", "-", "T3"},
+	{"group-vpn/server/ike/gateway", "2.1a", "-", "1.1b 2.1b", "an addition acts once a group names it, 2.1a says so of peers; order means nothing"},
+	{"group-vpn/server/ike/gateway/", "1.1a 2.1b", "1.1a 2.1b", "1.1a 2.1b", ""},
+	{"group-vpn/server/ike/gateway/ike-policy", "- 2.1a", "1.1a 2.1b", "1.1b 2.1b", "a gateway without it is not used"},
+	{"group-vpn/server/ike/gateway/address", "- 2.1a", "1.1a 2.1b", "1.1b 2.1b", "a gateway without it is not used"},
+	{"group-vpn/server/ike/gateway/dynamic/", "-", "1.1a 2.1b", "1.1b 2.1b", "a gateway without it is not used"},
+	{"group-vpn/server/ipsec/proposal", "-", "-", "-", "acts through the ipsec-sa that names it: V4 has that change in the same commit (1.12a)"},
+	{"group-vpn/server/ipsec/proposal/", "1.2", "1.2", "1.2", ""},
+	{"group-vpn/server/ipsec/proposal/description", "-", "-", "-", "T3"},
+	{"group-vpn/server/ipsec/proposal/authentication-algorithm", "-", "-", "-", "it has one value"},
 
-	{"group-vpn/server/group", "1.14", "1.15", "1.3", ""},
+	{"group-vpn/server/group", "1.14", "-", "1.3", "order means nothing"},
 	{"group-vpn/server/group/description", "1.15", "1.15", "1.15", "T3"},
 	{"group-vpn/server/group/group-id", "1.14", "1.4", "1.3", "a group without it is not served"},
 	{"group-vpn/server/group/member-threshold", "1.15", "1.15", "1.15", "T3"},
@@ -34,18 +46,27 @@ var families = []family{
 	{"group-vpn/server/group/anti-replay-time-window", "1.6", "1.6", "1.6", "T1 for the deletion"},
 	{"group-vpn/server/group/no-anti-replay", "1.7", "1.7", "1.7", "T1 for the deletion; no model of 17.4 to 24.4 has the node"},
 	{"group-vpn/server/group/server-member-communication", "1.8", "1.9", "1.10", ""},
-	{"group-vpn/server/group/server-member-communication/communication-type", "1.8 1.15", "1.15", "1.10 1.15", "it has one value"},
-	{"group-vpn/server/group/server-member-communication/heartbeat", "1.8 1.15", "1.15", "1.10 1.15", "has no effect"},
-	{"group-vpn/server/group/ipsec-sa", "1.11", "1.15", "1.13", "a change of the entry itself is one of order"},
+	{"group-vpn/server/group/server-member-communication/", "1.8 1.9", "1.9", "1.9 1.10", "the first and the last leaf are the addition and the deletion of the whole"},
+	{"group-vpn/server/group/server-member-communication/communication-type", "1.8 1.15", "1.15", "1.10 1.15", "as above, and it has one value"},
+	{"group-vpn/server/group/server-member-communication/heartbeat", "1.8 1.15", "1.15", "1.10 1.15", "as above, and it has no effect"},
+	{"group-vpn/server/group/ipsec-sa", "1.11", "1.15", "1.13", "a change is one of order"},
 	{"group-vpn/server/group/ipsec-sa/proposal", "1.11", "1.12a", "1.13", "an ipsec-sa without it is not used"},
 	{"group-vpn/server/group/ipsec-sa/match-policy", "1.11 1.12b", "1.12b", "1.12b 1.13", "an ipsec-sa without any is not used"},
+	{"group-vpn/server/group/ipsec-sa/match-policy/", "1.12b", "1.12b", "1.12b", ""},
 
 	{"group-vpn/member/ike/traceoptions", "-", "-", "-", "what is logged, not what is done"},
-	{"group-vpn/member/ike/proposal", "-", "3.3", "3.3", "an addition acts once a policy names it"},
-	{"group-vpn/member/ike/policy", "-", "3.3", "3.3", "an addition acts once a gateway names it"},
-	{"group-vpn/member/ike/gateway", "-", "3.3", "3.3", "an addition acts once a vpn names it"},
-	{"group-vpn/member/ike/gateway/server-address", "3.4", "3.4", "3.4", "the last one to go takes the vpn with it: 3.2"},
-	{"group-vpn/member/ipsec/vpn", "3.1", "3.6", "3.2", "a change of the entry itself is one of order"},
+	{"group-vpn/member/ike/proposal", "-", "-", "3.3", "an addition acts once a policy names it; order means nothing"},
+	{"group-vpn/member/ike/proposal/", "3.3", "3.3", "3.3", ""},
+	{"group-vpn/member/ike/proposal/description", "-", "-", "-", "T3"},
+	{"group-vpn/member/ike/proposal/authentication-method", "-", "-", "-", "it has one value"},
+	{"group-vpn/member/ike/policy", "-", "-", "3.3", "an addition acts once a gateway names it; order means nothing"},
+	{"group-vpn/member/ike/policy/", "3.3", "3.3", "3.3", ""},
+	{"group-vpn/member/ike/policy/description", "-", "-", "-", "T3"},
+	{"group-vpn/member/ike/gateway", "-", "-", "3.3", "an addition acts once a vpn names it; order means nothing"},
+	{"group-vpn/member/ike/gateway/", "3.3", "3.3", "3.3", ""},
+	{"group-vpn/member/ike/gateway/ike-policy", "3.1", "3.3", "3.2", "a gateway without it is not used, nor is its vpn"},
+	{"group-vpn/member/ike/gateway/server-address", "3.1 3.4", "3.4", "3.2 3.4", "a gateway without any is not used, nor is its vpn"},
+	{"group-vpn/member/ipsec/vpn", "3.1", "3.6", "3.2", "a change is one of order"},
 	{"group-vpn/member/ipsec/vpn/ike-gateway", "3.1", "3.3", "3.2", "a vpn without it is not used"},
 	{"group-vpn/member/ipsec/vpn/group", "3.1", "3.3", "3.2", "a vpn without it is not used"},
 	{"group-vpn/member/ipsec/vpn/group-vpn-external-interface", "3.3", "3.3", "3.3", "the way to the servers"},
@@ -58,12 +79,14 @@ var families = []family{
 	{"ipsec-policy/from-zone", "3.5", "3.5", "3.5", "binding"},
 }
 
-// lookup finds the family of a node, nil if it has none. path is below security, names joined by slashes.
+// lookup finds the family of a node, nil if it has none: the longest path that it is at or below. A path that ends in a slash has
+// what is below it only. path is below security, names joined by slashes.
 func lookup(path string) *family {
 	var best *family
 	for i := range families {
 		f := &families[i]
-		if (path == f.path || strings.HasPrefix(path, f.path+"/")) && (best == nil || len(f.path) > len(best.path)) {
+		below := strings.TrimSuffix(f.path, "/") + "/"
+		if (path == f.path || strings.HasPrefix(path, below)) && (best == nil || len(f.path) > len(best.path)) {
 			best = f
 		}
 	}

@@ -13,8 +13,10 @@ import (
 // of them. The plan of a node that starts is the one from the empty tree. Its Commit is left to the caller. An error, of type
 // config.Errors, names values that cannot be read; the schema's types let none of them through.
 //
-// Effects come in this order: rows 1.1; then group by group, by name, in the order of the tables; then row 2.1b, since sends to
-// peers may need the IKE SA that it deletes; then every start-cluster-init, which needs a new one; then the VPNs, by name.
+// Effects come in this order: rows 1.1; then group by group, by name, in the order of the tables; then row 2.1b; then every
+// start-cluster-init; then the VPNs, by name. Groups share IKE SAs with their peers (T9), and a send needs one: so groups that
+// delete some come behind those that do not, with their "delete all" to sub-servers before the first deletion, row 2.1b behind
+// all groups, and start-cluster-init, which needs a new IKE SA, behind that.
 func Plan(old, next config.Tree, changes []diff.Change) (*step.Plan, error) {
 	c := classify(old, next, changes)
 	c.plan.HostName = c.next.hostName()
@@ -36,17 +38,8 @@ func Plan(old, next config.Tree, changes []diff.Change) (*step.Plan, error) {
 
 	out := listed{plan: &c.plan, seen: map[step.Effect]bool{}}
 	out.add(together(members)...)
-	var inits []step.Effect
-	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		g := groupPlan{pair: c.pairs[name]}
-		for _, e := range g.effects(groups[name]) {
-			if e.Kind == step.StartClusterInit {
-				inits = append(inits, e)
-			} else {
-				out.add(e)
-			}
-		}
-	}
+	out.add(c.groupEffects(groups)...)
+	inits := out.take(step.StartClusterInit)
 	out.add(together(peers)...)
 	out.add(inits...)
 	for _, name := range slices.Sorted(maps.Keys(vpns)) {
@@ -79,6 +72,39 @@ func (l *listed) add(effects ...step.Effect) {
 			l.plan.Effects = append(l.plan.Effects, e)
 		}
 	}
+}
+
+// take removes the effects of one kind from the plan and returns them.
+func (l *listed) take(kind step.Kind) (taken []step.Effect) {
+	l.plan.Effects = slices.DeleteFunc(l.plan.Effects, func(e step.Effect) bool {
+		if e.Kind == kind {
+			taken = append(taken, e)
+			key := e
+			key.Row = ""
+			delete(l.seen, key)
+		}
+		return e.Kind == kind
+	})
+	return taken
+}
+
+// groupEffects puts the groups' effects one after the other.
+func (c *classifier) groupEffects(groups map[string][]hit) []step.Effect {
+	var keep, told, drop []step.Effect // of groups that keep and that delete IKE SAs of peers
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		g := groupPlan{pair: c.pairs[name]}
+		effects := g.effects(groups[name])
+		if !slices.ContainsFunc(effects, func(e step.Effect) bool { return e.Kind == step.DeletePeerIKESAs }) {
+			keep = append(keep, effects...)
+			continue
+		}
+		n := 0
+		for n < len(effects) && deletesAll(effects[n]) {
+			n++
+		}
+		told, drop = append(told, effects[:n]...), append(drop, effects[n:]...)
+	}
+	return slices.Concat(keep, told, drop)
 }
 
 func (h hit) is(id string) bool { return rows[h.row].ID == id }
@@ -288,13 +314,17 @@ func (g *groupPlan) dropCovered() {
 // deleteAllFirst puts "delete all" before everything else: it needs the KEK, the list of SAs, the registrations and the IKE SAs
 // to peers, and every row that has it begins with it. With several rows the others may stand before it.
 func (g *groupPlan) deleteAllFirst() {
-	first := func(e step.Effect) int {
-		if e.Kind == step.SendDeleteAllToSubServers || e.Kind == step.SendDeleteAllToMembers {
+	last := func(e step.Effect) int {
+		if deletesAll(e) {
 			return 0
 		}
 		return 1
 	}
-	slices.SortStableFunc(g.out, func(a, b step.Effect) int { return first(a) - first(b) })
+	slices.SortStableFunc(g.out, func(a, b step.Effect) int { return last(a) - last(b) })
+}
+
+func deletesAll(e step.Effect) bool {
+	return e.Kind == step.SendDeleteAllToSubServers || e.Kind == step.SendDeleteAllToMembers
 }
 
 // placeKEKGone puts the effects of row 1.10 where the tables have them, or behind everything that is still sent to members:
