@@ -52,7 +52,8 @@ func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 	v.stats.PushSucceeded++
 	m.seen.add(sum, ack)
 	if obeyed {
-		m.obey(now, v, p, p.Seq-previous > 1)
+		// The first push under a KEK that was pushed has number 1 or, in a cluster, 2.
+		m.obey(now, v, p, p.Seq-previous > 1 && p.Seq != 2)
 	}
 	m.acknowledge(now, local, remote, ack)
 }

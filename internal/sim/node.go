@@ -37,8 +37,9 @@ type Node struct {
 	plane   *dataplane.Plane
 	db      *commit.DB
 	vpns    map[string]step.VPN
-	cut     int // outputs until a crash; -1: none planned
-	changed bool
+	cut     int       // outputs until a crash; -1: none planned
+	changed bool      // something persisted, installed or removed since the verifiers looked
+	checked time.Time // when they looked last
 
 	// The disk.
 	log     *commit.MemoryLog
@@ -289,6 +290,7 @@ func (n *Node) carryOut(o turn.Output) {
 	case turn.Transmit:
 		n.w.transmit(n, o)
 	case turn.Persist:
+		n.changed = true
 		n.w.note("%s persist %s, %d octets", n.Name, o.Key, len(o.Value))
 		if o.Value == nil {
 			delete(n.records, o.Key)

@@ -140,6 +140,8 @@ func (s *scenario) step(t testing.TB, d *datadriven.TestData) string {
 		w.Remove(name)
 	case "clear-member":
 		fail(node().Do(member.ClearGroup{}))
+	case "clear-tek":
+		fail(node().Do(member.ClearIPsec{}))
 	case "rekey":
 		fail(node().Do(server.Rekey{Group: arg(d, "group", "GROUP_ID-0001"), KEK: d.HasArg("kek"), TEK: d.HasArg("tek")}))
 	case "clear-server":

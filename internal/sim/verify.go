@@ -29,6 +29,7 @@ const settled = 90 * time.Second
 // verifier holds what the verifiers have seen of a world.
 type verifier struct {
 	disturbed time.Time // when the world was last disturbed
+	looked    time.Time // when agree looked last
 	secrets   *secrets
 
 	keks   map[[16]byte]*sa.KEK    // every KEK that a server has persisted, with number 0
@@ -67,13 +68,6 @@ func (w *World) Remove(member string) {
 	w.note("%s is removed", member)
 }
 
-// text checks a line of the trace, which is what notifications go into: no secret.
-func (v *verifier) text(w *World, line string) {
-	if name := v.secrets.in([]byte(line)); name != "" && !strings.Contains(line, "VIOLATION") {
-		w.violate("a secret in the trace: %s", name)
-	}
-}
-
 // output checks one output before it is carried out.
 func (v *verifier) output(n *Node, o turn.Output) {
 	switch o := o.(type) {
@@ -90,6 +84,10 @@ func (v *verifier) output(n *Node, o turn.Output) {
 		v.secrets.add("a TEK", o.TEK.Key)
 		v.secrets.add("a TEK's authentication key", o.TEK.AuthKey)
 		v.install(n, o)
+	case turn.Notify:
+		if name := v.secrets.in([]byte(o.Code + " " + o.Text)); name != "" {
+			n.w.violate("%s: %s in a notification", n.Name, name)
+		}
 	case turn.Transmit:
 		if name := v.secrets.in(o.Datagram); name != "" {
 			n.w.violate("%s: %s in the clear in %s", n.Name, name, describe(o.Datagram))
@@ -173,8 +171,12 @@ func (v *verifier) install(n *Node, o turn.InstallTEK) {
 
 func tekName(spi uint32) string { return fmt.Sprintf("tek %08x", spi) }
 
-// turn checks a node after each of its turns.
+// turn checks a node after a turn that changed something, and now and then after any.
 func (v *verifier) turn(n *Node) {
+	if !n.changed && n.w.now.Sub(n.checked) < 10*time.Second {
+		return
+	}
+	n.changed, n.checked = false, n.w.now
 	s := n.engine.State()
 	for _, g := range s.Server.Groups {
 		var keys []string
@@ -227,9 +229,10 @@ func (v *verifier) turn(n *Node) {
 
 // agree checks that root and sub-servers hold the same keys, once the world has been left alone for long enough.
 func (v *verifier) agree(w *World) {
-	if !w.calm() || w.now.Sub(v.disturbed) < settled {
+	if !w.calm() || w.now.Sub(v.disturbed) < settled || w.now.Sub(v.looked) < 5*time.Second {
 		return
 	}
+	v.looked = w.now
 	root := map[string][]uint32{}
 	for _, n := range w.order {
 		for _, g := range n.engine.State().Server.Groups {
@@ -314,7 +317,7 @@ func (s *stream) Read(b []byte) (int, error) {
 // secrets finds key material where it must not be: as it is, in hexadecimal, in base64.
 type secrets struct {
 	names map[string]string
-	list  []string // oldest first
+	list  [][]byte // oldest first
 }
 
 // maxSecrets bounds what is looked for; older secrets are dead ones.
@@ -329,19 +332,19 @@ func (s *secrets) add(name string, secret []byte) {
 	for _, form := range []string{string(secret), hex.EncodeToString(secret), base64.RawStdEncoding.EncodeToString(secret[:len(secret)/3*3])} {
 		if s.names[form] == "" {
 			s.names[form] = name
-			s.list = append(s.list, form)
+			s.list = append(s.list, []byte(form))
 		}
 	}
 	for len(s.list) > maxSecrets {
-		delete(s.names, s.list[0])
+		delete(s.names, string(s.list[0]))
 		s.list = s.list[1:]
 	}
 }
 
 func (s *secrets) in(b []byte) string {
 	for _, form := range s.list {
-		if bytes.Contains(b, []byte(form)) {
-			return s.names[form]
+		if bytes.Contains(b, form) {
+			return s.names[string(form)]
 		}
 	}
 	return ""
