@@ -163,6 +163,24 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// A root counts a push number under its KEK with each version; a sub-server that gets several versions at once counts alike.
+func TestMergeKeepsPushNumbers(t *testing.T) {
+	kek := func(spi byte, seq uint32) *sa.KEK { return &sa.KEK{SPI: [16]byte{spi}, Seq: seq} }
+	for _, c := range []struct {
+		a, b sa.Update
+		want uint32
+	}{
+		{sa.Update{Version: 5, KEK: kek('A', 1)}, sa.Update{Version: 6, TEKs: []sa.TEK{tek(1, start)}}, 2},
+		{sa.Update{Version: 5, Full: true, KEK: kek('A', 7)}, sa.Update{Version: 8, DeleteTEKs: []uint32{1}}, 10},
+		{sa.Update{Version: 5, TEKs: []sa.TEK{tek(1, start)}}, sa.Update{Version: 6, KEK: kek('B', 1)}, 1},
+		{sa.Update{Version: 5, KEK: kek('A', 9)}, sa.Update{Version: 6, KEK: kek('B', 1)}, 1},
+	} {
+		if got := merge(c.a, c.b); got.KEK.Seq != c.want {
+			t.Errorf("version %d with version %d: push number %d, want %d", c.a.Version, c.b.Version, got.KEK.Seq, c.want)
+		}
+	}
+}
+
 // hear has a root and a sub-server hear one message, in the middle of exchanges of their own.
 func hear(t *testing.T, way uint8, payloads []byte) {
 	for _, role := range []string{"root", "sub"} {

@@ -146,6 +146,10 @@ func merge(a, b sa.Update) sa.Update {
 		a.KEK.Zero()
 	default:
 		b.KEK, b.DeleteKEK = a.KEK, a.DeleteKEK
+		if b.KEK != nil {
+			// The root has counted a push number under it with each version since: the sub-server is to count alike.
+			b.KEK.Seq += uint32(b.Version - a.Version)
+		}
 	}
 	return b
 }
