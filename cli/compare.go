@@ -24,11 +24,9 @@ func appendCompare(dst []byte, old, next config.Tree, path config.Path) []byte {
 		}
 	case a.Exists() && b.Exists() && isInner(a):
 		c.level(s, a, b, path)
-	case a.Exists() || b.Exists():
-		up := path[:len(path)-1]
-		c.at = up
-		c.block('-', a)
-		c.block('+', b)
+	case len(path) > 0:
+		c.at = path[:len(path)-1]
+		c.statement(a, b)
 	}
 	return c.dst
 }

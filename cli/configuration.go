@@ -452,9 +452,7 @@ func parseRollback(p *parser) (action, error) {
 	n := 0
 	p.mayEnd()
 	if !p.atEnd() {
-		if p.offer(rollbackRows(p.shell)...) {
-			return action{}, errOffered
-		}
+		p.offer(rollbackRows(p.shell)...)
 		var err error
 		if n, err = p.number("Number of the prior configuration", 0, maxRollback); err != nil {
 			return action{}, err

@@ -126,7 +126,7 @@ func TestSessions(t *testing.T) {
 				c.In = strings.NewReader(d.Input + "\n")
 				return status(New(c).Script(t.Context()))
 			case "type":
-				c.In = strings.NewReader(keys.Replace(text))
+				c.In = strings.NewReader(keys.Replace(text + "\n"))
 				c.Terminal = auth.NewTerminal(120, 40)
 				s := New(c).Interactive(t.Context())
 				shown := screen(out.Bytes())

@@ -327,7 +327,24 @@ func (p *parser) candidates() []row {
 			rows = append(rows, r)
 		}
 	}
+	// Placeholders first and keywords by name; names from the configuration keep their order.
+	slices.SortStableFunc(rows, func(a, b row) int {
+		if d := a.rank() - b.rank(); d != 0 || a.value {
+			return d
+		}
+		return strings.Compare(a.name, b.name)
+	})
 	return rows
+}
+
+func (r row) rank() int {
+	switch {
+	case r.isPlaceholder():
+		return 0
+	case r.value:
+		return 1
+	}
+	return 2
 }
 
 // isPlaceholder reports that the row stands for a value and is not itself one.

@@ -25,6 +25,9 @@ const (
 // errInterrupted is what a read returns after Ctrl-C.
 var errInterrupted = errors.New("interrupted")
 
+// errGone is what a read returns when the other end of the terminal is closed. It is not io.EOF, which stands for Ctrl-D.
+var errGone = errors.New("the terminal is gone")
+
 // terminal reads lines with editing, history and completion, and writes above the line that is being typed.
 type terminal struct {
 	*term.Terminal
@@ -54,8 +57,7 @@ func (t *terminal) renew() {
 	t.Terminal.AutoCompleteCallback = t.key
 }
 
-// read reads one line. Its error is errInterrupted after Ctrl-C, io.EOF after Ctrl-D on an empty line, and anything else when
-// the terminal is gone.
+// read reads one line. Its error is errInterrupted after Ctrl-C, io.EOF after Ctrl-D on an empty line, and errGone.
 func (t *terminal) read(prompt string) (string, error) {
 	t.resize()
 	t.SetPrompt(prompt)
@@ -67,7 +69,7 @@ func (t *terminal) read(prompt string) (string, error) {
 	case err == nil:
 		return line, nil
 	case t.keys.err != nil:
-		return "", fmt.Errorf("terminal: %w", t.keys.err)
+		return "", errGone
 	}
 	control := t.keys.control
 	_, _ = io.WriteString(t.out, "\r\n")
