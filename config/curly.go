@@ -108,7 +108,7 @@ func (c *curly) fail(err *Error, steps []step, off, line int) {
 // block reads statements of s, which steps name, up to the closing brace or the end of the text. Its depth is that of
 // the schema, since a brace is followed only behind a container or entry.
 func (c *curly) block(s *Schema, steps []step, braced bool) {
-	remark := ""
+	var remarks []string // that stand before the next statement
 	for {
 		t, err := c.token()
 		if err != nil {
@@ -135,15 +135,14 @@ func (c *curly) block(s *Schema, steps []step, braced bool) {
 				c.fail(&Error{Tag: "invalid-value", Message: err.Error()}, steps, t.off, t.line)
 				continue
 			}
-			if remark != "" {
-				remark += "\n"
+			if text != "" {
+				remarks = append(remarks, text)
 			}
-			remark += text
 		case tokSemi: // an empty statement
 		default:
 			c.pending, c.has = t, true
-			c.statement(s, steps, remark)
-			remark = ""
+			c.statement(s, steps, strings.Join(remarks, "\n"))
+			remarks = nil
 		}
 	}
 }

@@ -1,8 +1,11 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -23,6 +26,8 @@ type Error struct {
 
 	Expected string // what would have been right there, or ""
 	Warning  bool   // the configuration is accepted all the same
+
+	secret bool // what is wrong is a secret, which must not be repeated
 }
 
 // Error returns one line with place and message and, if the error came from a text, the source line, a line with a
@@ -106,36 +111,92 @@ const maxSource = 160
 // locate fills in where in src the error is; off is the octet offset of what is wrong.
 func (e *Error) locate(file string, src []byte, off int, line int) {
 	off = min(off, len(src))
-	start := off
-	for start > 0 && src[start-1] != '\n' && off-start < 4*maxSource {
-		start--
-	}
-	whole := start == 0 || src[start-1] == '\n'
+	begin := bytes.LastIndexByte(src[:off], '\n') + 1
+	start := max(begin, off-4*maxSource)
+	whole := start == begin
 	end := off
 	for end < len(src) && src[end] != '\n' && end-off < maxSource {
 		end++
 	}
 	before := []rune(strings.ToValidUTF8(string(src[start:off]), "?"))
 	e.File, e.Line, e.Column = file, line, len(before)+1
-	if !whole {
-		n := start
-		for n > 0 && src[n-1] != '\n' {
-			n--
-		}
-		e.Column += utf8.RuneCount(src[n:start])
+	const countable = 1 << 20 // octets of a line in which characters are told from octets
+	if start-begin <= countable {
+		e.Column += utf8.RuneCount(src[begin:start])
+	} else {
+		e.Column += start - begin
 	}
-	if len(before) > maxSource/2 {
-		before = before[len(before)-maxSource/2:]
-	}
-	e.Caret = len(before) + 1
 	after := []rune(strings.ToValidUTF8(string(src[off:end]), "?"))
 	if len(after) > maxSource/2 {
 		after = after[:maxSource/2]
 	}
+	if e.secret {
+		after = []rune(strings.Repeat("*", len(after)))
+	}
+	// Masking keeps every character's place.
+	shown := []rune(maskSecrets(string(before) + string(after)))
+	if !whole || secretBefore(src[:start]) {
+		// What is not looked at may hold the name of the secret that the rest begins with.
+		before, shown = nil, []rune("...")
+	}
+	if cut := len(before) - maxSource/2; cut > 0 {
+		before, shown = before[cut:], shown[cut:]
+	}
+	e.Caret = len(before) + 1
 	e.Source = strings.Map(func(r rune) rune {
 		if r != '\t' && (r < ' ' || r == 0x7f) {
 			return '?'
 		}
 		return r
-	}, string(before)+string(after))
+	}, string(shown))
+}
+
+// secretNames are the names of secret leaves; what follows one of them in a text is not repeated in an error.
+var secretNames = sync.OnceValue(func() []string {
+	var names []string
+	var walk func(s *Schema)
+	walk = func(s *Schema) {
+		if s.secret && !slices.Contains(names, s.name) {
+			names = append(names, s.name)
+		}
+		for _, c := range s.children {
+			walk(c)
+		}
+	}
+	walk(Root())
+	return names
+})
+
+// pemMark begins a secret that is typed without a name.
+const pemMark = "-----BEGIN"
+
+// maskSecrets puts asterisks in the place of everything behind the name of a secret leaf. In a text that is wrong nobody
+// can say where the secret ends.
+func maskSecrets(line string) string {
+	first := len(line)
+	for _, name := range secretNames() {
+		if i := strings.Index(line, name); i >= 0 {
+			first = min(first, i+len(name))
+		}
+	}
+	if i := strings.Index(line, pemMark); i >= 0 {
+		first = min(first, i)
+	}
+	return line[:first] + strings.Repeat("*", utf8.RuneCountInString(line[first:]))
+}
+
+// secretBefore reports whether what stands before a line ends in the name of a secret leaf, or in PEM text.
+func secretBefore(b []byte) bool {
+	const look = 1 << 16
+	b = b[max(0, len(b)-look):]
+	if i := bytes.LastIndex(b, []byte(pemMark)); i >= 0 && !bytes.Contains(b[i:], []byte("-----END")) {
+		return true
+	}
+	b = bytes.TrimRight(b, " \t\r\n\">:=[{")
+	for _, name := range secretNames() {
+		if bytes.HasSuffix(b, []byte(name)) {
+			return true
+		}
+	}
+	return false
 }

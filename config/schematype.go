@@ -208,6 +208,8 @@ var fastPattern = map[string]func(string) bool{
 			bits == "30" || bits == "31" || bits == "32"
 	},
 	identText: isIdent,
+	// The names of objects are nearly always such as isIdent takes too.
+	`[^ \t\n\r]([^\t\n\r]*[^ \t\n\r])?`: isIdent,
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

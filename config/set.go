@@ -160,7 +160,6 @@ func (e *editor) line(base Path, verb string, words []string) error {
 		}
 		bad.err.locate("", []byte(src), off, 1)
 		bad.err.Line, bad.err.File = 0, ""
-		bad.err.Source = src
 	}
 	return bad.err
 }
@@ -192,11 +191,11 @@ func (e *editor) command(steps []step, verb string, words []token) ([]step, *fau
 		return nil, bad
 	}
 	steps = r.out
+	if len(words) == 0 && verb != "delete" {
+		return nil, missing(cur, 0)
+	}
 	switch verb {
 	case "set":
-		if len(words) == 0 {
-			return nil, missing(cur, 0)
-		}
 		e.put(steps)
 		return steps, nil
 	case "delete":

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // token is one token of set or curly text.
@@ -376,7 +375,7 @@ func (r *reader) value(c *Schema, w token, at int) (string, *fault) {
 
 // valueFault words what parseValue found.
 func valueFault(c *Schema, err error) *Error {
-	e := &Error{Tag: "invalid-value", Element: c.name, Message: err.Error()}
+	e := &Error{Tag: "invalid-value", Element: c.name, Message: err.Error(), secret: c.secret}
 	var ve *valueError
 	if errors.As(err, &ve) {
 		e.Expected = ve.expected
@@ -480,13 +479,4 @@ func appendLeaf(dst []byte, s *Schema, val string) []byte {
 		dst = append(append(dst, s.name...), ' ')
 	}
 	return appendWord(dst, val)
-}
-
-// runes counts the characters of words joined by blanks, for a column.
-func runes(words []string) int {
-	n := 0
-	for _, w := range words {
-		n += utf8.RuneCountInString(w) + 1
-	}
-	return n
 }

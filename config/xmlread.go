@@ -228,8 +228,11 @@ func (x *xmlReader) startTag() (xmlEvent, *Error) {
 		return ev, &Error{Tag: "too-big", Message: "elements are nested too deep"}
 	}
 	ev.prefix, ev.name = splitPrefix(string(name))
-	for {
+	for n := 0; ; n++ {
 		x.space()
+		if n > maxXMLAttrs {
+			return ev, &Error{Tag: "too-big", Message: "too many attributes"}
+		}
 		if x.at >= len(x.src) {
 			return ev, malformed("tag " + printable(string(name)) + " is not closed")
 		}
@@ -309,9 +312,6 @@ func (x *xmlReader) attr(ev *xmlEvent) *Error {
 		x.ns = append(x.ns, nsBinding{a.name, a.value, len(x.open)})
 	default:
 		ev.attrs = append(ev.attrs, a)
-	}
-	if len(ev.attrs) > maxXMLAttrs || len(x.ns) > maxXMLAttrs*maxXMLDepth {
-		return &Error{Tag: "too-big", Message: "too many attributes"}
 	}
 	return nil
 }

@@ -1,0 +1,178 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+// read is what every fuzz target checks: no panic; an error changes nothing and names a place in the text; what was read
+// is written and read back as the same.
+func fuzzRead(t *testing.T, sp spelling, src []byte) {
+	tree, errs := sp.read(Tree{}, src)
+	if errs.Err() != nil {
+		if !tree.Empty() {
+			t.Fatal("changed in spite of errors")
+		}
+		for _, e := range errs {
+			if e.Message == "" || e.Line < 1 || e.Column < 1 || !utf8.ValidString(e.Error()) {
+				t.Fatalf("error without place or message: %+v", e)
+			}
+		}
+		return
+	}
+	for _, to := range spellings {
+		text := to.write(nil, tree.Root())
+		back, errs := to.read(Tree{}, text)
+		if errs.Err() != nil || !Equal(tree.Root(), back.Root()) {
+			t.Fatalf("%q\nread as\n%s\nwritten as %s\n%s\n%v", src, AppendSet(nil, tree.Root()), to.name, text, errs)
+		}
+	}
+	tree.Effective().Validate(Tree{})
+}
+
+func seeds(f *testing.F, write func([]byte, Node) []byte) {
+	tree, errs := Tree{}.LoadCurly(nil, Merge, "", []byte(`/* c */ system { host-name a; login { user u { class operator; } } }
+security { zones { security-zone A; } group-vpn { server { traceoptions { file size; flag all; }
+ike { policy P { proposals [ a b ]; pre-shared-key ascii-text "x"; } inactive: gateway G { dead-peer-detection always-send; local-identity inet 10.0.0.1; } }
+group "G 1" { group-id 1; ike-gateway G; } } } ipsec-policy { from-zone A to-zone A; } }`))
+	if errs.Err() != nil {
+		f.Fatal(errs)
+	}
+	f.Add(write(nil, tree.Root()))
+	f.Add([]byte(""))
+}
+
+func FuzzLoadSet(f *testing.F) {
+	seeds(f, spellings[0].write)
+	f.Add([]byte("set system host-name a\ndelete system\nannotate security \"x\"\nset security group-vpn server ike policy P proposals [ a b"))
+	f.Fuzz(func(t *testing.T, b []byte) { fuzzRead(t, spellings[0], b) })
+}
+
+func FuzzLoadCurly(f *testing.F) {
+	seeds(f, spellings[1].write)
+	f.Add([]byte("delete: system; replace: security { } /* a */ # b\n}{;"))
+	f.Fuzz(func(t *testing.T, b []byte) { fuzzRead(t, spellings[1], b) })
+}
+
+func FuzzLoadXML(f *testing.F) {
+	seeds(f, spellings[2].write)
+	f.Add([]byte(`<configuration a:operation='delete'><![CDATA[x]]><!-- c --><?p?>&#65;</configuration>`))
+	f.Fuzz(func(t *testing.T, b []byte) { fuzzRead(t, spellings[2], b) })
+}
+
+func FuzzLoadJSON(f *testing.F) {
+	seeds(f, spellings[4].write)
+	f.Add([]byte(`{"configuration":{"@":{"inactive":true},"system":{"host-name":"\ud83d\ude00"}}}`))
+	f.Fuzz(func(t *testing.T, b []byte) { fuzzRead(t, spellings[4], b) })
+}
+
+func FuzzReveal(f *testing.F) {
+	f.Add("$9$LbHX-wg4Z")
+	f.Fuzz(func(t *testing.T, s string) {
+		plain, err := Reveal(s)
+		if err != nil {
+			return
+		}
+		again, err := Reveal(Obfuscate(plain))
+		if err != nil || !again.Equal(plain) {
+			t.Fatalf("%q: came back different: %v", s, err)
+		}
+	})
+}
+
+// TestHostile: texts that are large or deep cost time and memory that follow their size, and no stack.
+func TestHostile(t *testing.T) {
+	const n = 1 << 17
+	deepXML := strings.Repeat("<a>", n)
+	texts := []struct{ spelling, name, text string }{
+		{"curly", "braces", strings.Repeat("{", n)},
+		{"curly", "named braces", strings.Repeat("a {", n)},
+		{"curly", "known braces", strings.Repeat("system { login {", n/2)},
+		{"curly", "closing braces", strings.Repeat("}", n)},
+		{"curly", "semicolons", strings.Repeat(";", n)},
+		{"curly", "one word", strings.Repeat("a", 8*n)},
+		{"curly", "words", strings.Repeat("a ", n)},
+		{"curly", "tags", strings.Repeat("inactive: ", n)},
+		{"curly", "remarks", strings.Repeat("/* a */", n)},
+		{"curly", "open remarks", strings.Repeat("/*", n)},
+		{"curly", "quotes", strings.Repeat(`"`, n)},
+		{"curly", "backslashes", `"` + strings.Repeat(`\`, 8*n)},
+		{"curly", "errors on one line", strings.Repeat("system { a b; }", n/8)},
+		{"set", "one line", "set " + strings.Repeat("system ", n)},
+		{"set", "one word", "set system host-name " + strings.Repeat("a", 8*n)},
+		{"set", "wrong lines", strings.Repeat("x\n", n)},
+		{"set", "values", "set security group-vpn server ike policy P proposals [ " + strings.Repeat("a ", n) + "]"},
+		{"xml", "deep", deepXML},
+		{"xml", "known and deep", "<configuration>" + strings.Repeat("<system>", n)},
+		{"xml", "attributes", "<configuration " + strings.Repeat("a='b' ", n) + "/>"},
+		{"xml", "namespaces", "<configuration " + strings.Repeat("xmlns:a='b' ", n) + "/>"},
+		{"xml", "references", "<configuration>" + strings.Repeat("&amp;", n) + "</configuration>"},
+		{"xml", "text pieces", "<configuration><system><host-name>" + strings.Repeat("a<!---->", n) + "</host-name></system></configuration>"},
+		{"xml", "open comments", strings.Repeat("<!--", n)},
+		{"xml", "entries with their key last", "<configuration><system><login>" + strings.Repeat("<user><class>operator</class><name>a</name></user>", n/32) + "</login></system></configuration>"},
+		{"xml", "errors on one line", "<configuration>" + strings.Repeat("<a/>", n) + "</configuration>"},
+		{"json", "brackets", strings.Repeat("[", n)},
+		{"json", "braces", strings.Repeat(`{"configuration":`, n)},
+		{"json", "known braces", strings.Repeat(`{"system":`, n)},
+		{"json", "deep and skipped", `{"x":` + strings.Repeat("[", n)},
+		{"json", "long number", `{"system":{"host-name":` + strings.Repeat("9", 8*n)},
+		{"json", "marks", `{"@":` + strings.Repeat("[", n)},
+		{"json", "objects of marks", `{"@":` + strings.Repeat(`[{"a":1},`, n/8)},
+	}
+	for _, c := range texts {
+		for _, sp := range spellings[:5] {
+			if sp.name != c.spelling {
+				continue
+			}
+			start := time.Now()
+			_, errs := sp.read(Tree{}, []byte(c.text))
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("%s %s: took %v", sp.name, c.name, took)
+			}
+			if len(errs) > maxErrors {
+				t.Errorf("%s %s: %d errors", sp.name, c.name, len(errs))
+			}
+			if e := errs.Error(); len(e) > 1<<20 {
+				t.Errorf("%s %s: %d octets of error text", sp.name, c.name, len(e))
+			}
+		}
+	}
+}
+
+// TestErrorsKeepSecrets: whatever is wrong with a text, its errors do not repeat a secret of it.
+func TestErrorsKeepSecrets(t *testing.T) {
+	const secret = "Zq7Zq7Zq7"
+	texts := map[string]string{
+		"set":   "set security group-vpn server ike policy P pre-shared-key ascii-text \"a \\\"" + secret + " b\" \nset security group-vpn server ike policy P mode main pre-shared-key hexadecimal " + secret + "\n",
+		"curly": "security { group-vpn { server { ike { policy P { mode main; pre-shared-key ascii-text \"a \\\"" + secret + " b\"; } policy Q { pre-shared-key hexadecimal " + secret + "; } } } } certificates { local C { \"-----BEGIN X-----" + secret + "\"; } } }",
+		"xml":   "<configuration><security><group-vpn><server><ike><policy><name>P</name><pre-shared-key><ascii-text>a " + secret + " b</ascii-text></pre-shared-key></policy><policy><name>Q</name><pre-shared-key><hexadecimal>" + secret + "</hexadecimal></pre-shared-key></policy></ike></server></group-vpn></security></configuration>",
+		"json":  `{"security":{"group-vpn":{"server":{"ike":{"policy":[{"name":"P","pre-shared-key":{"ascii-text":"a \"` + secret + ` b"}},{"name":"Q","pre-shared-key":{"hexadecimal":"` + secret + `"}}]}}}}}`,
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		sp := spellings[rapid.SampledFrom([]int{0, 1, 2, 4}).Draw(t, "spelling")]
+		text := texts[sp.name]
+		at := rapid.IntRange(0, len(text)-1).Draw(t, "at")
+		for _, name := range append(secretNames(), secret, pemMark, `\"`) {
+			for from := 0; from < len(text); {
+				i := strings.Index(text[from:], name)
+				if i < 0 {
+					break
+				}
+				if i += from; at >= i && at <= i+len(name) {
+					t.Skip("the name of the secret must stay")
+				}
+				from = i + len(name)
+			}
+		}
+		junk := rapid.SampledFrom([]string{"", "x", " ", ";", "}", "{", `"`, "<", ">", "\\", "&", ",", "\x01"}).Draw(t, "junk")
+		text = text[:at] + junk + text[at+rapid.IntRange(0, 1).Draw(t, "cut"):]
+		_, errs := sp.read(Tree{}, []byte(text))
+		if strings.Contains(errs.Error(), "Zq7Zq7") {
+			t.Fatalf("%s\n%s", text, errs)
+		}
+	})
+}

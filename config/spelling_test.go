@@ -1,0 +1,112 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+)
+
+// TestSpellings: texts in any spelling, what they make, and what is wrong with them. The tree is kept from case to case
+// of a file; "empty" begins anew.
+func TestSpellings(t *testing.T) {
+	datadriven.Walk(t, "testdata/spelling", func(t *testing.T, path string) {
+		var tree Tree
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			var at Path
+			var show = "set"
+			action, op := Merge, OpMerge
+			for _, a := range d.CmdArgs {
+				switch a.Key {
+				case "at":
+					words, _, err := Words(strings.Join(a.Vals, " "))
+					if err != nil {
+						d.Fatalf(t, "%v", err)
+					}
+					at = pathOfWords(t, words)
+				case "show":
+					show = a.Vals[0]
+				case "merge":
+				case "override":
+					action = Override
+				case "update":
+					action = Update
+				case "replace":
+					action, op = Replace, OpReplace
+				case "none":
+					op = OpNone
+				default:
+					d.Fatalf(t, "unknown argument %s", a.Key)
+				}
+			}
+			var errs Errors
+			next := tree
+			switch d.Cmd {
+			case "empty":
+				next = Tree{}
+			case "set":
+				next, errs = tree.LoadSet(at, "set", []byte(d.Input))
+			case "curly":
+				next, errs = tree.LoadCurly(at, action, "curly", []byte(d.Input))
+			case "xml":
+				next, errs = tree.LoadXML(at, op, "xml", []byte(d.Input))
+			case "json":
+				next, errs = tree.LoadJSON(at, "json", []byte(d.Input))
+			case "show":
+			case "effective":
+				next = tree.Effective()
+			default:
+				d.Fatalf(t, "unknown command %s", d.Cmd)
+			}
+			if errs.Err() != nil {
+				if !Equal(next.Root(), tree.Root()) {
+					d.Fatalf(t, "changed in spite of errors")
+				}
+				return errs.Error() + "\n"
+			}
+			var out []byte
+			if len(errs) > 0 {
+				out = append(out, errs.Error()+"\n"...)
+			}
+			if d.Cmd != "effective" {
+				tree = next
+			}
+			n := next.Root()
+			if d.Cmd == "show" {
+				n = n.At(at)
+			}
+			switch show {
+			case "set":
+				out = AppendSet(out, n)
+			case "relative":
+				out = AppendSetRelative(out, n)
+			case "curly":
+				out = AppendCurly(out, n)
+			case "statement":
+				out = AppendCurlyStatement(out, n, 1)
+			case "xml":
+				out = AppendXML(out, n, XMLOptions{})
+			case "namespaces":
+				out = AppendXML(out, n, XMLOptions{Namespaces: true})
+			case "json":
+				out = append(AppendJSON(out, n), '\n')
+			case "junos":
+				out = AppendJSONIndent(out, n)
+			default:
+				d.Fatalf(t, "unknown spelling %s", show)
+			}
+			if len(out) == 0 {
+				return "nothing\n"
+			}
+			return string(out)
+		})
+	})
+}
+
+func pathOfWords(t *testing.T, words []string) Path {
+	r := reader{keep: func(b []byte) string { return string(b) }, del: true}
+	if _, _, bad := r.read(Root(), tokens(words)); bad != nil {
+		t.Fatal(bad.err)
+	}
+	return pathOf(r.out)
+}
