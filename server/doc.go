@@ -27,6 +27,10 @@
 // is sooner: its deactivation. Sub-servers make no keys; a quarter of the margin after Soft they ask (C6), at Hard they
 // forget the key and their members (C7).
 //
+// A member goes when it lets a push pass that it should have acknowledged, when the KEK that it shares with the server dies, or
+// by an effect or a command. In a group without server-member-communication there is no push, so a registration stays until
+// then; member-threshold counts it.
+//
 // # Push numbers
 //
 // A root counts a push number with every version it distributes, whether it has members of its own or not, and sub-servers

@@ -199,7 +199,8 @@ func (s *Server) makeTEK(now time.Time, g *group, x *step.IPsecSA) {
 	s.notify(turn.Info, "GKSD_TEK_CREATED", fmt.Sprintf("group %s: new TEK for ipsec-sa %s, SPI %#08x, lifetime %v", g.name, x.Name, t.SPI, x.Lifetime))
 }
 
-// addTEK makes t the current TEK of its name. Older ones end at their deactivation: twice the activation delay from now.
+// addTEK makes t the current TEK of its name. Older ones end at their deactivation, twice the activation delay from now; but in
+// a group without a KEK nobody can be told, and they live on until members have come for the new one.
 func (s *Server) addTEK(now time.Time, g *group, t sa.TEK) {
 	end := now.Add(2 * g.activationDelay())
 	older := 0
@@ -213,7 +214,7 @@ func (s *Server) addTEK(now time.Time, g *group, t sa.TEK) {
 			g.teks = slices.Delete(g.teks, i, i+1)
 			continue
 		}
-		if o.Hard.After(end) {
+		if o.Hard.After(end) && g.carrier() != nil {
 			o.Hard = end
 		}
 	}

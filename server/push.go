@@ -34,6 +34,7 @@ type pushID struct {
 // push is one GROUPKEY-PUSH. It owns all it needs, so that the group's keys can be destroyed while it is under way.
 type push struct {
 	id      pushID
+	order   uint64 // of making, over all groups
 	box     *outbox
 	work    uint64    // its signature, until that is there
 	message []byte    // unsigned, in the clear; nil once sealed
@@ -112,6 +113,8 @@ func (s *Server) enqueue(p *push, at lanePlace, m *member) {
 
 // start lets a push that is not sealed be signed.
 func (s *Server) start(p *push) {
+	s.made++
+	p.order = s.made
 	p.box.pushes = append(p.box.pushes, p)
 	s.pushes[p.id] = p
 	if p.sealed == nil {
@@ -341,14 +344,14 @@ func (s *Server) awaited(a gdoi.Ack, addr netip.Addr) *delivery {
 	return p.open[i]
 }
 
-// dueHeap orders deliveries by due time, and those of the same time by member and number so that a run can be repeated.
+// dueHeap orders deliveries by due time, and those of the same time by member and age: a new KEK goes before what is under it,
+// and a run can be repeated.
 type dueHeap []*delivery
 
 func (h dueHeap) Len() int { return len(h) }
 func (h dueHeap) Less(i, j int) bool {
 	a, b := h[i], h[j]
-	return cmp.Or(a.due.Compare(b.due), compareDeliveries(a, b), cmp.Compare(a.push.id.seq, b.push.id.seq),
-		bytes.Compare(a.push.id.spi[:], b.push.id.spi[:])) < 0
+	return cmp.Or(a.due.Compare(b.due), compareDeliveries(a, b), cmp.Compare(a.push.order, b.push.order)) < 0
 }
 func (h dueHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]

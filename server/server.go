@@ -122,6 +122,7 @@ type Server struct {
 	lastWork uint64
 
 	pushes  map[pushID]*push
+	made    uint64    // pushes so far
 	due     dueHeap   // deliveries that wait for an acknowledgement
 	leaving []*outbox // of groups that are gone (T14)
 	lastBox uint64    // numbers their records
