@@ -34,7 +34,7 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 				continue
 			}
 			if slices.ContainsFunc(p.TEKs, func(u sa.TEK) bool { return overlap(&t.TEK, &u) }) {
-				t.replace(now, p)
+				v.replace(now, t, p)
 			} else {
 				m.removeTEK(now, v, t.SPI)
 			}
@@ -79,7 +79,7 @@ func (m *Member) installOlder(now time.Time, v *vpn, at int, t sa.TEK, p *gdoi.P
 		t.Activate = newer
 	}
 	old := &tek{TEK: t}
-	old.replace(now, p)
+	v.replace(now, old, p)
 	v.teks = slices.Insert(v.teks, at, old)
 	m.emit(turn.InstallTEK{VPN: v.config.Name, TEK: t.Clone()})
 }
@@ -88,6 +88,10 @@ func (m *Member) installOlder(now time.Time, v *vpn, at int, t sa.TEK, p *gdoi.P
 // than we still send and receive with that one: so the new one is sent with after ACTIVATION_TIME_DELAY, and the old one
 // goes after DEACTIVATION_TIME_DELAY (RFC 6407 section 5.4.1), which is taken as no less than the former. Without a
 // DEACTIVATION_TIME_DELAY the old one stays until its hard lifetime.
+//
+// In a group without a KEK nobody is told of a new TEK: each member finds it when it registers again before the old one ends,
+// all within the same small part of its lifetime. So the old one stays until then, and the new one is sent with after half of
+// what is left of it.
 //
 // TEKs of one message are taken in its order: our servers list older ones before newer ones.
 func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
@@ -110,8 +114,15 @@ func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
 			continue
 		}
 		same++
-		if old.usable(now) {
-			t.Activate = now.Add(p.ActivationDelay)
+		if !old.usable(now) {
+			continue
+		}
+		delay := p.ActivationDelay
+		if v.kek == nil {
+			delay = max(delay, old.end().Sub(now)/2)
+		}
+		if at := now.Add(delay); at.After(t.Activate) {
+			t.Activate = at
 		}
 	}
 	t.Soft = m.soft(now, t.Hard)
@@ -119,7 +130,7 @@ func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
 	for i, old := range v.teks {
 		// Only when newer ones are for all of its traffic: two ipsec-sas may have a policy in common.
 		if !old.replaced && overlap(&old.TEK, &t) && covered(&old.TEK, v.teks[i+1:]...) {
-			old.replace(now, p)
+			v.replace(now, old, p)
 		}
 	}
 	m.emit(turn.InstallTEK{VPN: v.config.Name, TEK: t.Clone()})
@@ -131,9 +142,9 @@ func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
 }
 
 // replace notes that newer TEKs do the work of t.
-func (t *tek) replace(now time.Time, p *gdoi.Policy) {
+func (v *vpn) replace(now time.Time, t *tek, p *gdoi.Policy) {
 	t.replaced = true
-	if p.DeactivationDelay > 0 {
+	if p.DeactivationDelay > 0 && v.kek != nil {
 		t.removeAt = now.Add(max(p.DeactivationDelay, p.ActivationDelay))
 	}
 }

@@ -233,11 +233,11 @@ func (v *verifier) agree(w *World) {
 		return
 	}
 	v.looked = w.now
-	root := map[string][]uint32{}
+	root := map[string]string{}
 	for _, n := range w.order {
 		for _, g := range n.engine.State().Server.Groups {
 			if g.Role == step.RootServer {
-				root[g.Name] = living(g.TEKs, n.now())
+				root[g.Name] = holdings(g, n.now())
 			}
 		}
 	}
@@ -247,12 +247,22 @@ func (v *verifier) agree(w *World) {
 			if g.Role != step.SubServer || !ok || w.now.Sub(v.agreed[g.Name]) < settled {
 				continue
 			}
-			if got := living(g.TEKs, n.now()); !slices.Equal(got, want) {
-				w.violate("%s: group %s: TEKs %08x, and the root has %08x", n.Name, g.Name, got, want)
+			if got := holdings(g, n.now()); got != want {
+				w.violate("%s: group %s: %s, and the root has %s", n.Name, g.Name, got, want)
 				v.disturbed = w.now // once is enough
 			}
 		}
 	}
+}
+
+// holdings names the keys of a server's group and the number of its last push: all servers number alike, or a member that
+// moves from one to another would take the next push for a replay.
+func holdings(g server.GroupState, now time.Time) string {
+	kek := "no KEK"
+	if k := g.KEK; k != nil {
+		kek = fmt.Sprintf("KEK %x%x with push %d", k.InitiatorCookie, k.ResponderCookie, k.Seq)
+	}
+	return fmt.Sprintf("%s, TEKs %08x", kek, living(g.TEKs, now))
 }
 
 // living is the SPIs of the TEKs that do not end within this second.
