@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -41,6 +40,7 @@ type Options struct {
 
 // Node is one running node. Its methods may be called from any goroutine.
 type Node struct {
+	dir   string
 	log   *slog.Logger
 	now   func() time.Time
 	store *store.Store
@@ -82,7 +82,7 @@ const backlog = 256
 // been started or recorded.
 func Open(o Options) (_ *Node, err error) {
 	n := &Node{
-		log: o.Log, now: o.Now, lab: o.Lab,
+		dir: o.Dir, log: o.Log, now: o.Now, lab: o.Lab,
 		gateways:  map[string]netip.Addr{},
 		calls:     make(chan func(time.Time)),
 		datagrams: make(chan datagram, backlog),
@@ -145,7 +145,7 @@ func Open(o Options) (_ *Node, err error) {
 		return nil, err
 	}
 	n.services = newServices(n)
-	if err := n.services.control(filepath.Join(o.Dir, ControlSocket), o.Dir); err != nil {
+	if err := n.services.control(); err != nil {
 		return nil, err
 	}
 	return n, n.Manage(func(db *commit.DB) error {

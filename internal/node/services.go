@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -46,11 +47,11 @@ func newServices(n *Node) *services {
 }
 
 // control opens the control socket, with the host key of the state directory.
-func (s *services) control(path, dir string) (err error) {
-	if s.hostKey, err = auth.HostKey(dir); err != nil {
+func (s *services) control() (err error) {
+	if s.hostKey, err = auth.HostKey(s.node.dir); err != nil {
 		return err
 	}
-	ln, err := auth.Listen(path)
+	ln, err := auth.Listen(filepath.Join(s.node.dir, ControlSocket))
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,8 @@ const (
 	keySize = 32 // AES-256
 )
 
-// openDir makes the state directory if it is not there, and refuses one that others can look into.
+// openDir makes the state directory if it is not there, for its owner alone. An existing one may be read by others, since
+// every file in it is its owner's alone, but not written: who may write can put other files in place of ours.
 func openDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("store: state directory %s: %w", dir, err)
@@ -29,8 +30,8 @@ func openDir(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("store: state directory %s: not a directory", dir)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("store: state directory %s: mode %04o lets others in, want 0700", dir, info.Mode().Perm())
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("store: state directory %s: mode %04o lets others write, want 0700 or 0755", dir, info.Mode().Perm())
 	}
 	return nil
 }

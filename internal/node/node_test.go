@@ -1,0 +1,506 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	pb "github.com/openconfig/gnmi/proto/gnmi"
+	"golang.org/x/crypto/ssh"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"gvpn/config"
+	"gvpn/internal/auth"
+)
+
+// These tests use real sockets on loopback addresses of their own, and wait for what real time brings.
+
+const patience = 20 * time.Second
+
+func until(t *testing.T, holds func() error) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := holds()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v still not so: %v", patience, err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// serverText is a standalone key server with one group.
+const serverText = `
+set system host-name ks
+set security group-vpn server ike proposal P authentication-method pre-shared-keys
+set security group-vpn server ike proposal P authentication-algorithm sha-256
+set security group-vpn server ike proposal P dh-group group14
+set security group-vpn server ike proposal P encryption-algorithm aes-256-cbc
+set security group-vpn server ike policy K proposals P
+set security group-vpn server ike policy K pre-shared-key ascii-text "a key that is long enough"
+set security group-vpn server ike gateway M ike-policy K
+set security group-vpn server ike gateway M address 127.84.8.2
+set security group-vpn server ike gateway M local-address 127.84.8.1
+set security group-vpn server ipsec proposal I authentication-algorithm hmac-sha-256-128
+set security group-vpn server ipsec proposal I encryption-algorithm aes-256-cbc
+set security group-vpn server group G group-id 7
+set security group-vpn server group G ike-gateway M
+set security group-vpn server group G server-member-communication communication-type unicast
+set security group-vpn server group G server-member-communication encryption-algorithm aes-256-cbc
+set security group-vpn server group G server-member-communication sig-hash-algorithm sha-256
+set security group-vpn server group G ipsec-sa S proposal I
+set security group-vpn server group G ipsec-sa S match-policy 1 source 10.0.0.0/8
+set security group-vpn server group G ipsec-sa S match-policy 1 destination 10.0.0.0/8
+`
+
+const testPort = 10849
+
+func open(t *testing.T, dir, text string) *Node {
+	t.Helper()
+	n, err := Open(Options{Dir: dir, File: "test.conf", Config: []byte(text), Port: testPort, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func closeNode(t *testing.T, n *Node) {
+	t.Helper()
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// run runs commands on a node as an operator without a terminal.
+func run(t *testing.T, n *Node, commands string) string {
+	t.Helper()
+	var out strings.Builder
+	if status := n.Shell(auth.Identity{User: "test", Class: auth.SuperUser}, nil, &out).Exec(t.Context(), commands); status != 0 {
+		t.Fatalf("%s: exit status %d:\n%s", commands, status, out.String())
+	}
+	return out.String()
+}
+
+// keys waits for the group's KEK and TEK and returns their SPIs.
+func keys(t *testing.T, n *Node) string {
+	t.Helper()
+	var spis string
+	until(t, func() error {
+		g := n.Engine().Server.Groups
+		if len(g) != 1 || !g[0].Ready || g[0].KEK == nil || len(g[0].TEKs) != 1 {
+			return errors.New("the group has no KEK and TEK")
+		}
+		spis = fmt.Sprintf("KEK %x%x, TEK %08x", g[0].KEK.InitiatorCookie, g[0].KEK.ResponderCookie, g[0].TEKs[0].SPI)
+		return nil
+	})
+	return spis
+}
+
+func TestRestartKeepsConfigurationAndKeys(t *testing.T) {
+	dir := t.TempDir()
+	n := open(t, dir, serverText)
+	before, text := keys(t, n), run(t, n, "show configuration | display set")
+	closeNode(t, n)
+	// The file is not read again: the directory is the truth.
+	n = open(t, dir, "this is no configuration")
+	defer closeNode(t, n)
+	if after := keys(t, n); after != before {
+		t.Errorf("keys before the restart: %s; after: %s", before, after)
+	}
+	if diff := cmp.Diff(text, run(t, n, "show configuration | display set")); diff != "" {
+		t.Errorf("configuration after the restart (-before +after):\n%s", diff)
+	}
+}
+
+// `show configuration | display set` prints a configuration that loads back to the same tree.
+func TestDisplaySetLoadsBack(t *testing.T) {
+	n := open(t, t.TempDir(), serverText)
+	defer closeNode(t, n)
+	printed := run(t, n, "show configuration | display set")
+	back, errs := config.Tree{}.LoadSet(nil, "printed", []byte(printed))
+	if err := errs.Err(); err != nil {
+		t.Fatal(err)
+	}
+	st := n.db.Running()
+	if !config.Equal(back.Root(), st.Root()) {
+		t.Errorf("what was printed does not load back to what runs:\n%s", printed)
+	}
+	if strings.Contains(printed, "long enough") {
+		t.Error("a pre-shared key is shown in the clear")
+	}
+}
+
+func TestBadConfigurationFileStartsNothing(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"syntax":    {"system {\n    host-nam ks;\n}\n", "test.conf:2:5:"},
+		"range":     {"set security group-vpn server group G group-id 0\n", "test.conf:1:"},
+		"reference": {"set security group-vpn server group G ipsec-sa S proposal nowhere\n", "proposal"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			_, err := Open(Options{Dir: dir, File: "test.conf", Config: []byte(test.text), Port: testPort})
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("error %v, want one with %q", err, test.want)
+			}
+			n := open(t, dir, serverText) // nothing was recorded
+			defer closeNode(t, n)
+			if got := n.db.Number(); got != 1 {
+				t.Errorf("after a refused file and a good one the running commit is %d, want 1", got)
+			}
+		})
+	}
+}
+
+func TestEmptyConfigurationIsValid(t *testing.T) {
+	n := open(t, t.TempDir(), "")
+	defer closeNode(t, n)
+	if n.sockets.unbound() || len(n.sockets.conns) != 0 {
+		t.Error("a node without gateways listens")
+	}
+	if text := run(t, n, "configure; set system host-name a; commit and-quit; show configuration | display set"); !strings.Contains(text, "set system host-name a\n") {
+		t.Errorf("committed to an empty node, it shows:\n%s", text)
+	}
+}
+
+func TestUnsupportedIsRefusedByName(t *testing.T) {
+	n := open(t, t.TempDir(), serverText)
+	defer closeNode(t, n)
+	before := keys(t, n)
+	for statement, want := range map[string]string{
+		"set security group-vpn server group G anti-replay-time-window 100":               "anti-replay-time-window",
+		"set security group-vpn server ike gateway M routing-instance red":                "routing-instance",
+		"set security group-vpn server ike policy K mode aggressive":                      "aggressive",
+		"set security group-vpn server group G server-member-communication certificate c": "certificate",
+	} {
+		var out strings.Builder
+		sh := n.Shell(auth.Identity{User: "test", Class: auth.SuperUser}, nil, &out)
+		if status := sh.Exec(t.Context(), "configure; "+statement+"; commit"); status == 0 || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: exit status %d, output %q, want a refusal that names %q", statement, status, out.String(), want)
+		}
+		run(t, n, "configure; rollback 0")
+	}
+	if after := keys(t, n); after != before {
+		t.Errorf("refused commits changed the keys from %s to %s", before, after)
+	}
+}
+
+// stray datagrams are counted, get no answer, and the node goes on.
+func TestGarbageDatagrams(t *testing.T) {
+	n := open(t, t.TempDir(), serverText)
+	defer closeNode(t, n)
+	keys(t, n)
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 84, 8, 2), Port: testPort})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	header := func(exchange byte, length int, body ...byte) []byte {
+		d := make([]byte, 28, 28+len(body))
+		d[0], d[16], d[17], d[18] = 1, 8, 0x10, exchange
+		d[26], d[27] = byte(length>>8), byte(length)
+		return append(d, body...)
+	}
+	chain := func(payloads int) []byte {
+		d := header(2, 28+4*payloads)
+		d[16] = 13
+		for range payloads {
+			d = append(d, 13, 0, 0, 4)
+		}
+		return d
+	}
+	garbage := map[string][]byte{
+		"one octet":        {0},
+		"no header":        bytes.Repeat([]byte{0xff}, 27),
+		"length short":     header(2, 27),
+		"length long":      header(2, 4000),
+		"unknown exchange": header(99, 28),
+		"zero payload":     header(2, 32, 0, 0, 0, 0),
+		"overlong payload": header(2, 32, 0, 0, 0xff, 0xff),
+		"many payloads":    chain(16000),
+		"push":             header(33, 28),
+		"ack":              header(35, 28),
+		"informational":    header(5, 28),
+		"huge":             bytes.Repeat([]byte{7}, 65507),
+	}
+	until(t, func() error { // again and again: the kernel drops what its buffer does not hold
+		for name, d := range garbage {
+			if _, err := conn.WriteToUDPAddrPort(d, netip.MustParseAddrPort(fmt.Sprintf("127.84.8.1:%d", testPort))); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if r := n.Engine().Refused; r.Short < 20 || r.Length < 20 || r.Exchange < 20 {
+			return fmt.Errorf("refused datagrams: %+v", r)
+		}
+		return nil
+	})
+	if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 65536)
+	for {
+		size, _, err := conn.ReadFromUDPAddrPort(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size > 32 { // the shortest that could have been asked with is a header and one payload
+			t.Errorf("garbage was answered with %d octets", size)
+		}
+	}
+	if held := n.Engine().IKE.HalfOpen; held != 0 {
+		t.Errorf("garbage left %d half-open negotiations", held)
+	}
+}
+
+// A commit moves the sockets: to another address, to the wildcard when a gateway has none, and away with the last gateway.
+func TestSocketsFollowTheConfiguration(t *testing.T) {
+	n := open(t, t.TempDir(), serverText)
+	defer closeNode(t, n)
+	bound := func() (addrs []string) {
+		for a := range n.sockets.conns {
+			addrs = append(addrs, a.String())
+		}
+		return addrs
+	}
+	for _, step := range []struct{ commands, want string }{
+		{"", "[127.84.8.1]"},
+		{"set security group-vpn server ike gateway M local-address 127.84.8.3", "[127.84.8.3]"},
+		{"delete security group-vpn server ike gateway M local-address", "[0.0.0.0]"},
+		{"delete security group-vpn", "[]"},
+	} {
+		if step.commands != "" {
+			run(t, n, "configure; "+step.commands+"; commit")
+		}
+		if got := fmt.Sprint(bound()); got != step.want {
+			t.Errorf("after %q the sockets are %s, want %s", step.commands, got, step.want)
+		}
+	}
+}
+
+// An address that somebody else has is tried again until it is free; the commit holds meanwhile.
+func TestSocketIsBoundWhenItIsFree(t *testing.T) {
+	taken, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 84, 8, 1), Port: testPort})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := open(t, t.TempDir(), serverText)
+	defer closeNode(t, n)
+	if !n.sockets.unbound() {
+		t.Error("the node listens on an address that is taken")
+	}
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n.call(func(time.Time) { n.sockets.rebind() })
+	if n.sockets.unbound() {
+		t.Error("the address is free, and the node does not listen on it")
+	}
+}
+
+func TestWildcardSocketKnowsWhereADatagramWasSent(t *testing.T) {
+	got := make(chan datagram, 1)
+	s := &sockets{port: testPort + 1, log: slog.New(slog.DiscardHandler), conns: map[netip.Addr]*net.UDPConn{}, failed: map[netip.Addr]string{}, receive: func(d datagram) { got <- d }}
+	s.bind(wanted([]netip.Addr{netip.MustParseAddr("127.84.8.1"), {}}))
+	defer s.close()
+	conn, err := net.Dial("udp4", fmt.Sprintf("127.84.8.9:%d", testPort+1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if d := <-got; d.local.Addr() != netip.MustParseAddr("127.84.8.9") || string(d.octets) != "x" {
+		t.Errorf("a datagram to 127.84.8.9 came in at %v with %q", d.local, d.octets)
+	}
+}
+
+// Close leaves no goroutine behind, whatever was open.
+func TestCloseEndsEveryGoroutine(t *testing.T) {
+	before := runtime.NumGoroutine()
+	n := open(t, t.TempDir(), serverText)
+	keys(t, n)
+	client, err := auth.Dial(context.Background(), filepath.Join(n.dir, ControlSocket), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := client.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Shell(); err != nil { // waits for commands
+		t.Fatal(err)
+	}
+	closeNode(t, n)
+	_ = client.Close()
+	until(t, func() error {
+		if now := runtime.NumGoroutine(); now > before {
+			stacks := make([]byte, 1<<16)
+			return fmt.Errorf("%d goroutines before, %d after:\n%s", before, now, stacks[:runtime.Stack(stacks, true)])
+		}
+		return nil
+	})
+	if err := n.Manage(nil); !errors.Is(err, errClosing) {
+		t.Errorf("a closed node answers management with %v", err)
+	}
+}
+
+func TestControlSocket(t *testing.T) {
+	n := open(t, t.TempDir(), serverText)
+	defer closeNode(t, n)
+	client, err := auth.Dial(t.Context(), filepath.Join(n.dir, ControlSocket), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for commands, want := range map[string]int{
+		`show configuration | display set`:          0,
+		`show nonsense; show configuration`:         1,
+		`configure; set system host-name x; commit`: 0,
+	} {
+		session, err := client.NewSession()
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = session.Run(commands)
+		var exit *ssh.ExitError
+		switch {
+		case err == nil && want == 0:
+		case errors.As(err, &exit) && exit.ExitStatus() == want:
+		default:
+			t.Errorf("%s: %v, want exit status %d", commands, err, want)
+		}
+	}
+	if name := n.db.Running().Root().Child("system").Get("host-name"); name != "x" {
+		t.Errorf("host-name is %q after a commit over the control socket", name)
+	}
+}
+
+// NETCONF and gNMI are closed until configured, then open to the users of `system login`, and closed again.
+func TestServicesFollowTheConfiguration(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sshPublic, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, pemText := selfSigned(t, "ops", public, private)
+	netconfAt, gnmiAt := freePort(t), freePort(t)
+	n := open(t, t.TempDir(), "")
+	defer closeNode(t, n)
+	run(t, n, fmt.Sprintf(`configure;
+		set system login user ops class super-user authentication ssh-ed25519 "%s";
+		set system services netconf ssh port %d listen-address 127.0.0.1;
+		set security certificates local web certificate "%s";
+		set system services extension-service request-response grpc ssl port %d local-certificate web listen-address 127.0.0.1;
+		commit`, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(sshPublic))), netconfAt, strings.ReplaceAll(pemText, "\n", `\n`), gnmiAt))
+
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := ssh.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", netconfAt), &ssh.ClientConfig{
+		User: "ops", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: patience,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	session, err := conn.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := session.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.RequestSubsystem("netconf"); err != nil {
+		t.Fatal(err)
+	}
+	hello := make([]byte, 6)
+	if _, err := io.ReadFull(out, hello); err != nil || !bytes.HasPrefix(hello, []byte("<")) {
+		t.Errorf("NETCONF's hello begins with %q, error %v", hello, err)
+	}
+
+	client, err := grpc.NewClient(fmt.Sprintf("127.0.0.1:%d", gnmiAt), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true,
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	answer, err := pb.NewGNMIClient(client).Capabilities(ctx, &pb.CapabilityRequest{})
+	if err != nil || len(answer.GetSupportedModels()) == 0 {
+		t.Errorf("gNMI Capabilities: %v, error %v", answer, err)
+	}
+
+	run(t, n, "configure; delete system services; commit")
+	for _, port := range []int{netconfAt, gnmiAt} {
+		until(t, func() error {
+			c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if err == nil {
+				_ = c.Close()
+				return fmt.Errorf("port %d is still open", port)
+			}
+			return nil
+		})
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().(*net.TCPAddr).Port
+}
+
+func selfSigned(t *testing.T, name string, public ed25519.PublicKey, private ed25519.PrivateKey) (tls.Certificate, string) {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})) +
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, text
+}
