@@ -3,6 +3,7 @@ package netconf
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -102,6 +103,18 @@ func TestJunipersClientOverSSH(t *testing.T) {
 	reply, err = s.Exec(juniper.RawMethod(`<edit-config><target><candidate/></target><config><configuration><nonsense/></configuration></config></edit-config>`))
 	if err == nil || len(reply.Errors) != 1 || reply.Errors[0].Tag != "unknown-element" || reply.Errors[0].Path != "[edit]" {
 		t.Errorf("edit-config of nonsense: %v, %+v", err, reply)
+	}
+	// A session that another kills is gone, its SSH channel too.
+	other, err := login("mary", maryKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := s.Exec(juniper.RawMethod(fmt.Sprintf(`<kill-session><session-id>%d</session-id></kill-session>`, other.SessionID))); err != nil {
+		t.Errorf("kill-session: %v", err)
+	}
+	if reply, err := other.Exec(juniper.MethodGetConfig("running")); err == nil {
+		t.Errorf("a killed session answers: %s", reply.RawReply)
 	}
 	if reply, err = s.Exec(juniper.RawMethod(`<close-session/>`)); err != nil || !strings.Contains(reply.Data, "<ok/>") {
 		t.Errorf("close-session: %v, %+v", err, reply)
