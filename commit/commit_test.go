@@ -343,6 +343,46 @@ func TestDeltaFollowsTheChange(t *testing.T) {
 	}
 }
 
+// TestDelta shows how changes are recorded. What set and delete lines cannot say is recorded as a checkpoint.
+func TestDelta(t *testing.T) {
+	tests := []struct{ name, edit, want string }{
+		{"an entry that went", "delete security group-vpn server group G ike-gateway M1\n", "same"},
+		{"an entry at the end", "set security zones security-zone D description \"two words\"\n", "same"},
+		{"entries at the end, in their order", "set security zones security-zone Z\nset security zones security-zone D\n", "same"},
+		{"deactivated", "deactivate security zones security-zone A\n", "same"},
+		{"activated", "activate security zones security-zone B\n", "same"},
+		{"a flag", "set security group-vpn server traceoptions no-remote-trace\n", "same"},
+		{
+			"a leaf-list", "set security group-vpn server ike policy K proposals Q\n", "delete security group-vpn server ike policy K proposals\n" +
+				"set security group-vpn server ike policy K proposals P\nset security group-vpn server ike policy K proposals Q\n",
+		},
+		{"a remark", "annotate system \"why\"\n", "delete system\nset system host-name ks\nannotate system \"why\"\n"},
+		{"a remark on an entry before others", "annotate security zones security-zone A \"why\"\n", "checkpoint"},
+		{"a move", "delete security zones security-zone A\nset security zones security-zone A\n", "checkpoint"},
+		{"nothing", "", "same"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.commit(server + "set security group-vpn server ike proposal Q dh-group group14\nset security zones security-zone A\n" +
+				"set security zones security-zone B\ndeactivate security zones security-zone B\n")
+			w.commit(tt.edit)
+			r := w.log.revisions[1]
+			got := string(r.Text)
+			if r.Checkpoint {
+				got = "checkpoint"
+			}
+			if tt.want == "same" {
+				tt.want = tt.edit
+			}
+			want(t, "delta", got, tt.want)
+			running := w.text(w.Running())
+			w.open()
+			want(t, "running after a start", w.text(w.Running()), running)
+		})
+	}
+}
+
 func TestWarningsDoNotStop(t *testing.T) {
 	w := newWorld(t)
 	r := w.commit("set security group-vpn server group G description unfinished\n")

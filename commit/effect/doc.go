@@ -6,6 +6,9 @@
 // differences between those values fall into (classify.go); and it makes one ordered list of the rows' cells for the role of
 // each group (plan.go). Where a reading acts, a comment names its number.
 //
+// It is driven with what package diff returns: Plan(old, next, diff.Diff(old, next)), both trees effective and valid. Package commit
+// does so, and has the plan carried out; AppendText shows one to an operator before that.
+//
 // A statement that is there but not complete enough to act, for which commit gives a warning ("not used", "not served"), is
 // read as absent: completing it is the addition, making it incomplete the deletion.
 //

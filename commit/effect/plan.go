@@ -312,7 +312,8 @@ func (g *groupPlan) dropCovered() {
 }
 
 // deleteAllFirst puts "delete all" before everything else: it needs the KEK, the list of SAs, the registrations and the IKE SAs
-// to peers, and every row that has it begins with it. With several rows the others may stand before it.
+// to peers, and every row that has it begins with it. With several rows the others may stand before it. T14: what follows may
+// take the KEK and the IKE SA away at once; who carries the send out keeps what it takes to repeat it.
 func (g *groupPlan) deleteAllFirst() {
 	last := func(e step.Effect) int {
 		if deletesAll(e) {

@@ -44,31 +44,42 @@ var edits = func() []string {
 			"set "+vpn+" fail-open rule r application x", "set "+vpn+" recovery-probe", "deactivate "+vpn)
 	}
 	for _, g := range []string{"G1", "G2", "G3"} {
-		group := "security group-vpn server group " + g
-		lines = append(lines, "set "+group+" group-id 1"+g[1:], "delete "+group, "set "+group+" ike-gateway M1",
-			"delete "+group+" ike-gateway M1", "set "+group+" ike-gateway M2", "delete "+group+" ike-gateway M2",
-			"set "+group+" server-cluster server-role root-server", "set "+group+" server-cluster server-role sub-server",
-			"delete "+group+" server-cluster", "set "+group+" server-cluster ike-gateway P1", "set "+group+" server-cluster ike-gateway P2",
-			"delete "+group+" server-cluster ike-gateway P1", "delete "+group+" server-cluster ike-gateway P2",
-			"set "+group+" server-cluster retransmission-period 5",
-			"set "+group+" server-member-communication sig-hash-algorithm sha-384", "delete "+group+" server-member-communication",
-			"set "+group+" anti-replay-time-window 100", "delete "+group+" anti-replay-time-window", "set "+group+" member-threshold 4",
-			"set "+group+" group-id 2"+g[1:])
-		for _, s := range []string{"A", "B"} {
-			sa := group + " ipsec-sa " + s
-			lines = append(lines, "set "+sa+" proposal TP", "set "+sa+" proposal TQ", "set "+sa+" match-policy 1 protocol 6", "delete "+sa,
-				"set "+sa+" match-policy 2 protocol 17", "delete "+sa+" match-policy 1")
-		}
+		lines = append(lines, groupEdits(g)...)
 	}
 	return lines
 }()
+
+func groupEdits(g string) []string {
+	group := "security group-vpn server group " + g
+	lines := []string{
+		"set " + group + " group-id 1" + g[1:], "delete " + group, "set " + group + " ike-gateway M1",
+		"delete " + group + " ike-gateway M1", "set " + group + " ike-gateway M2", "delete " + group + " ike-gateway M2",
+		"set " + group + " server-cluster server-role root-server", "set " + group + " server-cluster server-role sub-server",
+		"delete " + group + " server-cluster", "set " + group + " server-cluster ike-gateway P1", "set " + group + " server-cluster ike-gateway P2",
+		"delete " + group + " server-cluster ike-gateway P1", "delete " + group + " server-cluster ike-gateway P2",
+		"set " + group + " server-cluster retransmission-period 5",
+		"set " + group + " server-member-communication sig-hash-algorithm sha-384", "delete " + group + " server-member-communication",
+		"set " + group + " anti-replay-time-window 100", "delete " + group + " anti-replay-time-window", "set " + group + " member-threshold 4",
+		"set " + group + " group-id 2" + g[1:],
+	}
+	for _, s := range []string{"A", "B"} {
+		sa := group + " ipsec-sa " + s
+		lines = append(lines, "set "+sa+" proposal TP", "set "+sa+" proposal TQ", "set "+sa+" match-policy 1 protocol 6", "delete "+sa,
+			"set "+sa+" match-policy 2 protocol 17", "delete "+sa+" match-policy 1")
+	}
+	return lines
+}
 
 // draw makes a valid configuration from one. Lines come in bunches that must be valid together.
 func draw(t *rapid.T, tree config.Tree, label string) config.Tree {
 	for range rapid.IntRange(1, 12).Draw(t, label) {
 		next := tree
 		for range rapid.IntRange(1, 4).Draw(t, "lines") {
-			if made, errs := next.LoadSet(nil, "edit", []byte(rapid.SampledFrom(edits).Draw(t, "line"))); errs.Err() == nil {
+			from := edits
+			if rapid.Bool().Draw(t, "G1") { // so that one group has many changes at once
+				from = groupEdits("G1")
+			}
+			if made, errs := next.LoadSet(nil, "edit", []byte(rapid.SampledFrom(from).Draw(t, "line"))); errs.Err() == nil {
 				next = made
 			}
 		}

@@ -72,7 +72,8 @@ func sides(root, sub cell) [3]cell { return [3]cell{nil, root, sub} }
 // Rows returns every row of the three tables in their order.
 func Rows() []Row { return rows }
 
-// The three tables. The cells are the page's, word for word; what readings add to a cell is in plan.go.
+// The three tables. The cells are the page's, word for word; what readings add to a cell is in plan.go. T6: a sub-server's cell is
+// all that happens at once, though it may start cluster-init after any change of a group (C3).
 var rows = []Row{
 	// Table 1: any group server.
 	{ID: "1.1a", Change: "IKE proposal, policy or gateway changed", cells: same(

@@ -14,7 +14,7 @@
 // Put and Append return when their one transaction has reached the disk. bbolt writes new pages first and then one of two
 // meta pages, so a crash in between leaves the state before. A database that is damaged all the same is an error, not a
 // panic: bbolt answers damage with panics and, where the file is too short, with memory faults; both are caught at the
-// border of this package.
+// border of this package. One kind of damage is not: pages that refer to each other in a ring make bbolt exhaust its stack.
 //
 // A revision's text is cut into chunks of 64 KiB under rising keys, which bbolt takes in without rebalancing (one value
 // per configuration line would take minutes for a large configuration).
