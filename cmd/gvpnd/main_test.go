@@ -1,0 +1,133 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gvpn/examples"
+	"gvpn/internal/auth"
+)
+
+// TestLab plays the lab's script as `make run </dev/null` does: real sockets, real time, and every check of the script.
+func TestLab(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 16 s of real time")
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	var out bytes.Buffer
+	if err := runLab(t.Context(), null, &out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	shown := out.String()
+	for _, want := range []string{
+		"=== [ 0.0 s] a. ", "] b. ", "] c. ", "] d. ", "] e. ", "] f. ", "all of a to f held",
+		"generate-tek(GROUP_ID-0001)", // the plan of c, before the commit
+		"none lost",
+	} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the script does not show %q:\n%s", want, shown)
+		}
+	}
+	if strings.Contains(shown, "lab-only") {
+		t.Error("the script shows a pre-shared key")
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "no state directory"},
+		{[]string{"-d", "x", "y"}, `unexpected argument "y"`},
+		{[]string{"lab", "x"}, "lab takes no arguments"},
+		{[]string{"-d", t.TempDir(), "-f", "/nowhere/at/all.conf"}, "/nowhere/at/all.conf"},
+	} {
+		if err := run(t.Context(), test.args, nil, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("gvpnd %q: error %v, want one with %q", test.args, err, test.want)
+		}
+	}
+	var help strings.Builder
+	if err := run(t.Context(), []string{"-h"}, nil, io.Discard, &help); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "gvpnd lab") {
+		t.Errorf("gvpnd -h: %v, %q", err, help.String())
+	}
+}
+
+// A daemon runs from a file until it is told to end, answers on its control socket meanwhile, and then ends well.
+func TestDaemon(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "node.conf")
+	if err := os.WriteFile(file, []byte("system {\n    host-name alone;\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	state := filepath.Join(dir, "state")
+	go func() { ended <- run(ctx, []string{"-f", file, "-d", state}, nil, io.Discard, t.Output()) }()
+	err := until(ctx, func() error {
+		client, err := auth.Dial(ctx, filepath.Join(state, "gvpnd.sock"), nil)
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		session, err := client.NewSession()
+		if err != nil {
+			return err
+		}
+		out, err := session.Output("show configuration")
+		if err == nil && !strings.Contains(string(out), "host-name alone;") {
+			err = fmt.Errorf("the daemon shows %q", out)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("the daemon ended with %v", err)
+	}
+}
+
+// Every node of the lab has a configuration, and nothing else is in the way of it.
+func TestExamplesAreTheLabs(t *testing.T) {
+	files, err := examples.Cluster.ReadDir("cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != len(labNodes) {
+		t.Errorf("%d example configurations, %d nodes", len(files), len(labNodes))
+	}
+	for _, name := range labNodes {
+		if _, err := examples.Cluster.ReadFile("cluster/" + name + ".conf"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// RFC 791 section 3.1: a header with its checksum in place sums up to zero.
+func TestProbeIsAnIPPacket(t *testing.T) {
+	p := probe(netip.MustParseAddr("172.16.101.10"), netip.MustParseAddr("172.16.102.20"), 1)
+	if sum := headerChecksum(p[:20]); sum != 0 {
+		t.Errorf("the header sums up to %#04x", sum)
+	}
+	if total := int(p[2])<<8 | int(p[3]); total != len(p) {
+		t.Errorf("total length %d of a packet of %d octets", total, len(p))
+	}
+	if spi(p) != 0 {
+		t.Error("a UDP packet is taken for ESP")
+	}
+}
