@@ -132,8 +132,7 @@ func gnmiPath(root *config.Schema, path config.Path) *pb.Path {
 	return p
 }
 
-// text writes a path as clients write it: /a/b[key=value]. Names and values from the wire are cut and quoted where needed
-// by the caller's %q or by being one line here.
+// text writes a path for an error as clients write it: /a/b[key=value].
 func text(p *pb.Path) string {
 	if len(p.GetElem()) == 0 {
 		return "/"

@@ -20,12 +20,13 @@ var untested = map[string]string{
 }
 
 // fuzzed are the packages that read what others wrote: each has at least one fuzz target.
-var fuzzed = []string{"isakmp", "ike", "gdoi", "cluster", "config", "netconf"}
+var fuzzed = []string{"isakmp", "ike", "gdoi", "cluster", "config", "netconf", "gnmi"}
 
 // sleepers are the test files that may sleep in real time, each with its reason. Tests in fake time (testing/synctest)
 // need no excuse.
 var sleepers = map[string]string{
-	"internal/interop": "waits for other daemons, which no fake clock reaches",
+	"internal/node/node_test.go": "polls real sockets within a deadline, where nothing else tells it that a datagram has come through",
+	"internal/interop":           "waits for other daemons, which no fake clock reaches",
 }
 
 func TestFormatting(t *testing.T) {
