@@ -39,7 +39,7 @@ type Files interface {
 type Config struct {
 	Backend  Backend
 	Identity auth.Identity
-	In       io.Reader // what is typed; the text of `load … terminal`
+	In       io.Reader // what is typed; the text of `load … terminal`; nil: nothing
 	Out      io.Writer
 	Err      io.Writer        // messages of a session without terminal; nil: Out
 	Terminal *auth.Terminal   // nil: no terminal

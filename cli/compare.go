@@ -92,6 +92,7 @@ func (c *comparison) statement(a, b config.Node) bool {
 	if a.Comment() != b.Comment() {
 		c.comment('-', a.Comment())
 		c.comment('+', b.Comment())
+		c.line(' ', brief(b))
 	}
 	if a.Inactive() != b.Inactive() {
 		text := brief(b) // with "inactive: " if it is that now

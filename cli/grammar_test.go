@@ -113,7 +113,7 @@ func TestAbbreviationsAreSpeltOut(t *testing.T) {
 	for short, want := range map[string]string{
 		"set sec gr s ik ga X addr 10.0.0.1":            "security group-vpn server ike gateway X address 10.0.0.1",
 		"set sys log us bob cl sup":                     "system login user bob class super-user",
-		"set sec group s gro G server-m com un":             "security group-vpn server group G server-member-communication communication-type unicast",
+		"set sec group s gro G server-m com un":         "security group-vpn server group G server-member-communication communication-type unicast",
 		"set sec group m ike pol P prop [a b] mode mai": "security group-vpn member ike policy P proposals [ a b ] mode main",
 	} {
 		p, err := newParser(s, short, false)
@@ -212,6 +212,30 @@ func FuzzLine(f *testing.F) {
 			if utf8.ValidString(line) && !utf8.Valid(out.Bytes()) {
 				t.Errorf("%q is reported as %q", line, out.String())
 			}
+		}
+	})
+}
+
+// FuzzKeys types anything at all: the session ends when its terminal does, and nothing panics.
+func FuzzKeys(f *testing.F) {
+	for _, s := range []string{
+		"conf\tset sys ?host-name x\rcommit\rexit\rexit\r", "\x03\x04", "configure\rload set terminal\rset system host-name y\r\x04exit\rno\r", "show \x1b[A\x1b[B\x1b[200~a\tb\x1b[201~\r",
+		"\"\t? ?\r", "configure\rdelete\ryes\r\x04\x04", "configure\redit security\rup\rtop\rstatus\r", "sh\x7f\x7f\x15\x0b\x17\r",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, typed []byte) {
+		if len(typed) > 500 {
+			return
+		}
+		n := newNode(t)
+		c := Config{
+			Backend: n, Identity: auth.Identity{User: "a", Class: auth.SuperUser}, In: bytes.NewReader(typed), Out: io.Discard,
+			Terminal: auth.NewTerminal(40, 10),
+		}
+		New(c).Interactive(t.Context())
+		if n.editors.write(io.Discard, nil, n.state.Now) {
+			t.Errorf("%q leaves an editor", typed)
 		}
 	})
 }

@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"gvpn/internal/auth"
 )
@@ -37,7 +41,9 @@ func connect(t *testing.T, n *node, dir string) *auth.Client {
 	}
 	t.Cleanup(func() {
 		client.Close()
-		server.Close()
+		if err := server.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
 		if err := <-served; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
@@ -147,4 +153,77 @@ func TestContextEndsSession(t *testing.T) {
 	if s.Exec(ctx, "clear security group-vpn server") == 0 || len(n.done) > 0 {
 		t.Errorf("ran %v: %s", n.done, out.String())
 	}
+}
+
+// OnTerminal is for a program that is the node itself: on a pipe it reads commands, on a terminal it is interactive and gives the
+// terminal back.
+func TestOnTerminal(t *testing.T) {
+	n := newNode(t)
+	id := auth.Identity{User: "root", Class: auth.SuperUser}
+	in, typed, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "file.conf")
+	if err := os.WriteFile(name, []byte("system { host-name local; }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(typed, "configure\nload merge "+name+"\ncommit and-quit\n"); err != nil {
+		t.Fatal(err)
+	}
+	typed.Close()
+	shown, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := OnTerminal(t.Context(), n, id, in, out)
+	out.Close()
+	text, err := io.ReadAll(shown)
+	if want := "Entering configuration mode\nload complete\ncommit complete\nExiting configuration mode\n"; err != nil || status != 0 || string(text) != want {
+		t.Errorf("on a pipe: %q, status %d, %v", text, status, err)
+	}
+
+	master, slave := pty(t)
+	before, err := term.GetState(int(slave.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(master, "show configuration system host-name\rexit\r"); err != nil {
+		t.Fatal(err)
+	}
+	if status := OnTerminal(t.Context(), n, id, slave, slave); status != 0 {
+		t.Errorf("on a terminal: status %d", status)
+	}
+	after, err := term.GetState(int(slave.Fd()))
+	if err != nil || !reflect.DeepEqual(before, after) {
+		t.Errorf("the terminal is left as %+v, want %+v (%v)", after, before, err)
+	}
+	buf := make([]byte, 16<<10)
+	var seen []byte
+	for !bytes.Contains(seen, []byte("host-name local;")) {
+		k, err := master.Read(buf)
+		if seen = append(seen, buf[:k]...); err != nil {
+			t.Fatalf("the terminal shows %q: %v", seen, err)
+		}
+	}
+}
+
+// pty opens a pseudo-terminal.
+func pty(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skipf("no pseudo-terminals here: %v", err)
+	}
+	master = os.NewFile(uintptr(fd), "/dev/ptmx")
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err = errors.Join(err, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)); err != nil {
+		t.Fatal(err)
+	}
+	slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { master.Close(); slave.Close() })
+	return master, slave
 }

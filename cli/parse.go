@@ -199,15 +199,6 @@ func (p *parser) value(rows ...row) (token, error) {
 	return t, nil
 }
 
-// rest takes all words that are left.
-func (p *parser) rest() []token {
-	start := p.next
-	for !p.atEnd() {
-		p.next++
-	}
-	return p.tokens[start:p.next]
-}
-
 // fail makes an error about the word before the next one: a value that was taken and found wrong.
 func (p *parser) fail(t token, format string, args ...any) error {
 	return &syntaxError{at: t.start, text: fmt.Sprintf(format, args...)}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -299,10 +298,9 @@ func (l *lastLines) Close() error {
 			break
 		}
 	}
-	w := bufio.NewWriter(l.w)
-	if len(all) > 0 {
-		w.Write(end[at+1:])
-		w.WriteByte('\n')
+	if len(all) == 0 {
+		return nil
 	}
-	return w.Flush()
+	_, err := l.w.Write(append(end[at+1:len(end):len(end)], '\n'))
+	return err
 }

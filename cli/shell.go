@@ -60,6 +60,9 @@ func New(c Config) *Shell {
 	if c.Err == nil {
 		c.Err = c.Out
 	}
+	if c.In == nil {
+		c.In = strings.NewReader("")
+	}
 	s := &Shell{cfg: c, backend: c.Backend, out: c.Out}
 	if c.Terminal != nil {
 		s.term = newTerminal(s)

@@ -61,11 +61,11 @@ func serve(path string, cleanup func(func())) error {
 		return err
 	}
 	s := &auth.Server{HostKey: key, Peer: auth.LocalPeer(), Shell: cli.Handler(b)}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ln) }()
+	var served sync.WaitGroup
+	served.Go(func() { _ = s.Serve(ln) })
 	cleanup(func() {
-		s.Close()
-		<-served
+		_ = s.Close()
+		served.Wait()
 	})
 	return nil
 }
@@ -98,7 +98,10 @@ func TestFilesForDaemon(t *testing.T) {
 		commands string
 		refused  bool
 	}{
-		{daemon: own}, {daemon: 0}, {daemon: other, refused: true}, {daemon: other, commands: "configure; load merge " + name},
+		{daemon: own},
+		{daemon: 0},
+		{daemon: other, refused: true},
+		{daemon: other, commands: "configure; load merge " + name},
 		{daemon: other, commands: "configure; load merge another.conf", refused: true},
 	} {
 		f, err := filesFor(c.commands, own)(c.daemon, name)

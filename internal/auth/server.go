@@ -45,14 +45,13 @@ type Server struct {
 	// Log takes one line for an operator about a refused connection; nil: nothing is logged.
 	Log func(text string)
 
-	mu        sync.Mutex
-	closed    bool
-	open      map[interface{ Close() error }]struct{} // listeners and connections; guarded by mu
-	conns     int                                     // guarded by mu
-	wg        sync.WaitGroup                          // every goroutine of the server
-	closeOnce sync.Once
-	ctx       context.Context
-	cancel    context.CancelFunc
+	mu     sync.Mutex
+	closed bool
+	open   map[interface{ Close() error }]struct{} // listeners and connections; guarded by mu
+	conns  int                                     // guarded by mu
+	wg     sync.WaitGroup                          // every goroutine of the server
+	ctx    context.Context
+	cancel context.CancelFunc
 }
 
 // Serve accepts connections on ln until Close, then returns nil; any other error of Accept ends it too. The listener is

@@ -279,7 +279,9 @@ func TestDialWithoutDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	ln.SetUnlinkOnClose(false) // as a killed daemon leaves it
-	ln.Close()
+	if err := ln.Close(); err != nil {
+		t.Fatal(err)
+	}
 	_, err = Dial(t.Context(), path, nil)
 	if err == nil || !strings.HasPrefix(err.Error(), "no daemon at "+path+": nobody answers there") {
 		t.Errorf("stale socket: %v", err)
@@ -405,7 +407,7 @@ func TestPublicKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go s.Serve(ln)
+	go func() { _ = s.Serve(ln) }()
 	defer s.Close()
 	login := func(user string, signers ...ssh.Signer) (string, error) {
 		c, err := ssh.Dial("tcp", ln.Addr().String(), &ssh.ClientConfig{
