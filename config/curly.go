@@ -236,7 +236,7 @@ func (c *curly) carryOut(tag tags, out []step, base int, remark string, in *Sche
 	if tag.delete {
 		whole := slices.Clone(out)
 		if !c.e.remove(whole) {
-			c.errs = append(c.errs, notFound(whole, "delete"))
+			c.fail(notFound(whole), whole, c.words[0].off, c.words[0].line)
 		}
 		if block {
 			c.skip(token{kind: tokOpen})

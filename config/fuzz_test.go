@@ -36,7 +36,7 @@ func fuzzRead(t *testing.T, sp spelling, src []byte) {
 
 func seeds(f *testing.F, write func([]byte, Node) []byte) {
 	tree, errs := Tree{}.LoadCurly(nil, Merge, "", []byte(`/* c */ system { host-name a; login { user u { class operator; } } }
-security { zones { security-zone A; } group-vpn { server { traceoptions { file size; flag all; }
+security { zones { security-zone A; } group-vpn { server { traceoptions { file filename size; flag all; }
 ike { policy P { proposals [ a b ]; pre-shared-key ascii-text "x"; } inactive: gateway G { dead-peer-detection always-send; local-identity inet 10.0.0.1; } }
 group "G 1" { group-id 1; ike-gateway G; } } } ipsec-policy { from-zone A to-zone A; } }`))
 	if errs.Err() != nil {

@@ -490,7 +490,7 @@ func (p *mustParser) location() (expr, error) {
 			p.follows = append(p.follows, arg.at.Target().parent)
 			e = expr{path: true, at: arg.at.Target(), beyond: true, eval: stepDeref(arg.eval)}
 		case name == "" || !isNameStart(name[0]):
-			return e, fmt.Errorf("%q where a path is wanted (absolute paths and wildcards are not supported)", name+p.in)
+			return e, fmt.Errorf("%q where a path is wanted (absolute paths and wildcards are not supported)", name+p.tok+p.in)
 		default:
 			c := e.at.byName[localName(name)]
 			if c == nil {

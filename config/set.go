@@ -93,7 +93,7 @@ func (t Tree) DeletePath(p Path) (Tree, error) {
 	}
 	e := t.edit()
 	if !e.remove(steps) {
-		return t, notFound(steps, "")
+		return t, notFound(steps)
 	}
 	return e.tree(), nil
 }
@@ -117,15 +117,15 @@ func (t Tree) Insert(p Path, before bool, sibling ...string) (Tree, error) {
 	}
 	e := t.edit()
 	if !e.move(steps, where, joinKeys(sibling)) {
-		return t, notFound(steps, "")
+		return t, notFound(steps)
 	}
 	return e.tree(), nil
 }
 
-func notFound(steps []step, verb string) *Error {
+// notFound is the warning about something to delete, or to mark, that is not there.
+func notFound(steps []step) *Error {
 	p := pathOf(steps)
-	e := &Error{Tag: "data-missing", Message: "statement not found", Warning: verb != ""}
-	e.Warning = true
+	e := &Error{Tag: "data-missing", Message: "statement not found", Warning: true}
 	if len(p) > 0 {
 		e.At = p[:len(p)-1]
 		e.Element = p[len(p)-1].Name
@@ -215,7 +215,7 @@ func (e *editor) command(steps []step, verb string, words []token) ([]step, *fau
 			return steps, nil
 		}
 	}
-	return nil, &fault{-1, notFound(steps, verb)}
+	return nil, &fault{-1, notFound(steps)}
 }
 
 // text makes a string of a value without keeping the memory it came in.
@@ -282,7 +282,7 @@ func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
 				words = append(words, tok)
 				break
 			}
-			if len(words) == 0 && tok.kind == tokWord && tok.text[0] == '#' && !tok.quoted {
+			if len(words) == 0 && tok.kind == tokWord && !tok.quoted && tok.text[0] == '#' {
 				l.skipLine()
 				continue
 			}

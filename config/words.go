@@ -225,7 +225,8 @@ func Words(line string) (words []string, quoted []bool, err error) {
 	}
 }
 
-// tokens makes tokens of words that were cut elsewhere. Offsets are those of the words joined by single blanks.
+// tokens makes tokens of words that were cut elsewhere. Offsets are those of the words joined by single blanks. A bracket
+// keeps its text, since it may be a value: where one is expected that is no list.
 func tokens(words []string) []token {
 	out := make([]token, len(words))
 	off := 0
@@ -362,7 +363,7 @@ func (r *reader) entry(c *Schema, words []token, at int) (int, *fault) {
 }
 
 func (r *reader) value(c *Schema, w token, at int) (string, *fault) {
-	if w.kind != tokWord {
+	if w.kind != tokWord && w.text == nil {
 		return "", missing(c, at)
 	}
 	v, err := c.parseValue(r.keep(w.text))
