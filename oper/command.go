@@ -124,6 +124,10 @@ var commands = []Command{
 		},
 	},
 	{
+		Words: "show security group-vpn datagrams",
+		Help:  "Show what became of datagrams from the network, by kind", Reply: datagrams,
+	},
+	{
 		Words: "show security group-vpn member ike security-associations", RPC: "get-gvpn-ike-security-associations-information",
 		Help: "Show IKE security associations", Args: []Argument{Level, Peer, Index}, Reply: memberIKE,
 	},

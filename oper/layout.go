@@ -50,6 +50,8 @@ const (
 	labelSequence    = "Group Key Push sequence number: %d\n"
 	labelPushes      = "PUSH negotiations in progress: %d\n"
 
+	labelDatagrams = "%-8s%-40s%12d\n" // ours
+
 	labelTunnels = "  Total active tunnels: %d\n"
 )
 

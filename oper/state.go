@@ -28,6 +28,9 @@ type State struct {
 	Groups []step.Group
 	VPNs   []step.VPN
 
+	// Refused is what no engine was given, by kind.
+	Refused map[string]uint64
+
 	// Traffic is what the data plane has counted; zero on a server.
 	Traffic Traffic
 }
