@@ -286,10 +286,10 @@ func (p *page[K, V]) below(k K) (key K, val V, ok bool) {
 	return key, val, false
 }
 
-// diff calls yield, in key order, for every key whose value may differ between a and b; pages that both share are not
-// looked into. hasA and hasB say on which side the key is.
-func (a *btree[K, V]) diff(b *btree[K, V], yield func(k K, va, vb V, hasA, hasB bool) bool) {
-	ca, cb := newCursor(a.root), newCursor(b.root)
+// diff calls yield, in key order, for every key whose value may differ between t and other; pages that both share are not
+// looked into. hasA says whether the key is in t, hasB whether it is in other.
+func (t *btree[K, V]) diff(other *btree[K, V], yield func(k K, va, vb V, hasA, hasB bool) bool) {
+	ca, cb := newCursor(t.root), newCursor(other.root)
 	var zero V
 	for {
 		pa, pb := ca.page(), cb.page()

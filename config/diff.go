@@ -130,14 +130,6 @@ func Moved(a, b Node, name string) []Node {
 	return out
 }
 
-// MovedValues is Moved for a leaf-list; a and b are the leaf-lists.
-func MovedValues(a, b Node) []string {
-	if a.s == nil || a.s != b.s || a.s.kind != LeafList {
-		return nil
-	}
-	return movedKeys(a.n.list, b.n.list)
-}
-
 func movedKeys(a, b *list) []string {
 	if a == b || a.byLabel.root == b.byLabel.root {
 		return nil

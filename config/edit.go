@@ -383,9 +383,9 @@ func (e *editor) move(steps []step, where place, other string) bool {
 // label finds a free label for the place.
 func (l *list) label(o *owner, where place, at uint64) uint64 {
 	for {
-		first, _, any := l.byLabel.first()
+		first, _, some := l.byLabel.first()
 		end, _, _ := l.byLabel.last()
-		if !any {
+		if !some {
 			return labelStart
 		}
 		var lo, hi uint64

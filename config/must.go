@@ -85,8 +85,8 @@ const (
 
 func truth(b bool) value { return value{kind: isTruth, truth: b} }
 
-// text1 is the string-value of a node (XPath 1.0 section 5): only leaves have one here.
-func text1(n Node) string { return n.val }
+// stringValue is the string-value of a node (XPath 1.0 section 5): only leaves have one here.
+func stringValue(n Node) string { return n.val }
 
 func (v value) boolean() bool {
 	switch v.kind {
@@ -106,7 +106,7 @@ func (v value) string() string {
 		if len(v.nodes) == 0 {
 			return ""
 		}
-		return text1(v.nodes[0])
+		return stringValue(v.nodes[0])
 	case isNumeric:
 		return strconv.FormatFloat(v.num, 'f', -1, 64)
 	case isTruth:
@@ -171,7 +171,7 @@ func single(v value) []value {
 	}
 	out := make([]value, len(v.nodes))
 	for i, n := range v.nodes {
-		out[i] = value{kind: isText, text: text1(n)}
+		out[i] = value{kind: isText, text: stringValue(n)}
 	}
 	return out
 }
@@ -182,10 +182,10 @@ func compareSets(op string, a, b []Node) bool {
 		return false
 	}
 	if op == "!=" {
-		first := text1(a[0])
+		first := stringValue(a[0])
 		for _, set := range [][]Node{a, b} {
 			for _, n := range set {
-				if text1(n) != first {
+				if stringValue(n) != first {
 					return true
 				}
 			}
@@ -194,10 +194,10 @@ func compareSets(op string, a, b []Node) bool {
 	}
 	seen := make(map[string]bool, len(a))
 	for _, n := range a {
-		seen[text1(n)] = true
+		seen[stringValue(n)] = true
 	}
 	for _, n := range b {
-		if seen[text1(n)] {
+		if seen[stringValue(n)] {
 			return true
 		}
 	}
@@ -222,11 +222,10 @@ func ordered(op string, a, b float64) bool {
 	return false
 }
 
-// expr is a compiled expression. If it is a path, at is the schema node that it leads to, and height how many levels
-// above the context node it went; beyond says that it left the context node's ancestors and subtree by a leafref.
+// expr is a compiled expression. If it is a path, at is the schema node that it leads to, and beyond says that it left
+// the context node's ancestors and subtree by a leafref.
 type expr struct {
 	eval   func(cur Node) value
-	path   bool
 	at     *Schema
 	beyond bool
 }
@@ -264,7 +263,7 @@ func (p *mustParser) want(tok string) error {
 }
 
 // binary parses operands of next with operators of one precedence between them.
-func (p *mustParser) binary(ops []string, next func() (expr, error), make func(op string, a, b expr) func(Node) value) (expr, error) {
+func (p *mustParser) binary(ops []string, next func() (expr, error), build func(op string, a, b expr) func(Node) value) (expr, error) {
 	a, err := next()
 	if err != nil {
 		return a, err
@@ -286,7 +285,7 @@ func (p *mustParser) binary(ops []string, next func() (expr, error), make func(o
 		if err != nil {
 			return a, err
 		}
-		a = expr{eval: make(op, a, b)}
+		a = expr{eval: build(op, a, b)}
 	}
 }
 
@@ -386,19 +385,19 @@ func (p *mustParser) function() (expr, error) {
 		return expr{}, err
 	}
 	f := functions[name]
-	if f.make == nil {
+	if f.build == nil {
 		return expr{}, fmt.Errorf("function %s() is not supported", name)
 	}
 	if len(args) != f.args {
 		return expr{}, fmt.Errorf("function %s() has %d arguments, not %d", name, f.args, len(args))
 	}
-	eval, err := f.make(args, literal)
+	eval, err := f.build(args, literal)
 	return expr{eval: eval}, err
 }
 
 type function struct {
-	args int
-	make func(a []expr, literal string) (func(Node) value, error)
+	args  int
+	build func(a []expr, literal string) (func(Node) value, error)
 }
 
 func plainFunction(f func(c Node, a []expr) value) func([]expr, string) (func(Node) value, error) {
@@ -445,7 +444,7 @@ var functions = map[string]function{
 
 // location parses a path. The steps are checked against the schema, so at run time they cannot miss.
 func (p *mustParser) location() (expr, error) {
-	e := expr{path: true, at: p.cur, eval: func(c Node) value { return value{nodes: []Node{c}} }}
+	e := expr{at: p.cur, eval: func(c Node) value { return value{nodes: []Node{c}} }}
 	height, sideways := 0, false
 	for first := true; ; first = false {
 		name := p.tok
@@ -465,7 +464,7 @@ func (p *mustParser) location() (expr, error) {
 				height++
 				p.up = max(p.up, height)
 			}
-			e = expr{path: true, at: e.at.parent, beyond: e.beyond, eval: stepUp(e.eval)}
+			e = expr{at: e.at.parent, beyond: e.beyond, eval: stepUp(e.eval)}
 		case name == "current" && first:
 			if err := errors.Join(p.want("("), p.want(")")); err != nil {
 				return e, err
@@ -488,7 +487,7 @@ func (p *mustParser) location() (expr, error) {
 				return e, errors.New("deref only follows a leaf of the node, or beside it, and only once")
 			}
 			p.follows = append(p.follows, arg.at.Target().parent)
-			e = expr{path: true, at: arg.at.Target(), beyond: true, eval: stepDeref(arg.eval)}
+			e = expr{at: arg.at.Target(), beyond: true, eval: stepDeref(arg.eval)}
 		case name == "" || !isNameStart(name[0]):
 			return e, fmt.Errorf("%q where a path is wanted (absolute paths and wildcards are not supported)", name+p.tok+p.in)
 		default:
@@ -500,7 +499,7 @@ func (p *mustParser) location() (expr, error) {
 				return e, fmt.Errorf("path reads every entry of %s, which is not below the node (follow a leafref instead)", c.Path())
 			}
 			sideways = sideways || height > 0
-			e = expr{path: true, at: c, beyond: e.beyond, eval: stepDown(e.eval, c)}
+			e = expr{at: c, beyond: e.beyond, eval: stepDown(e.eval, c)}
 		}
 		if p.tok == "[" {
 			return e, errors.New("predicates are not supported (follow a leafref instead)")

@@ -67,8 +67,12 @@ func printSchema(w io.Writer, s *Schema, level int) {
 		is   bool
 		text string
 	}{
-		{s.oneLiner, " {1l}"}, {s.oneLinerPlus, " {1l+}"}, {s.noKeyword, " {nk}"}, {s.secret, " {secret}"},
-		{s.deprecated, " DEPRECATED"}, {s.mandatory, " MANDATORY"},
+		{s.oneLiner, " {1l}"},
+		{s.oneLinerPlus, " {1l+}"},
+		{s.noKeyword, " {nk}"},
+		{s.secret, " {secret}"},
+		{s.deprecated, " DEPRECATED"},
+		{s.mandatory, " MANDATORY"},
 	} {
 		if m.is {
 			fmt.Fprint(w, m.text)

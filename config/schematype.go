@@ -183,7 +183,11 @@ func (t *typ) addPatterns(st *goyang.Type, yt *goyang.YangType) error {
 		if err != nil {
 			return fmt.Errorf("pattern %q: %w", text, err)
 		}
-		t.patterns = append(t.patterns, pattern{text: text, message: messages[text], re: re, fast: fastPattern[text]})
+		p := pattern{text: text, message: messages[text], re: re, fast: fastPattern[text]}
+		if strings.HasPrefix(text, dotted+"|") {
+			p.fast = isDotted
+		}
+		t.patterns = append(t.patterns, p)
 	}
 	return nil
 }

@@ -14,16 +14,12 @@ func TestSpellings(t *testing.T) {
 		var tree Tree
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			var at Path
-			var show = "set"
+			show := "set"
 			action, op := Merge, OpMerge
 			for _, a := range d.CmdArgs {
 				switch a.Key {
 				case "at":
-					words, _, err := Words(strings.Join(a.Vals, " "))
-					if err != nil {
-						d.Fatalf(t, "%v", err)
-					}
-					at = pathOfWords(t, words)
+					at = pathOfWords(t, cutWords(t, strings.Join(a.Vals, " ")))
 				case "show":
 					show = a.Vals[0]
 				case "merge":
@@ -109,4 +105,22 @@ func pathOfWords(t *testing.T, words []string) Path {
 		t.Fatal(bad.err)
 	}
 	return pathOf(r.out)
+}
+
+// cutWords cuts a line into words as set text does.
+func cutWords(t interface{ Fatal(...any) }, line string) (words []string) {
+	l := lexer{src: []byte(line), line: 1, lines: true}
+	for {
+		tok, err := l.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tok.kind == tokEnd {
+			return words
+		}
+		words = append(words, string(l.src[tok.off:l.at]))
+		if tok.kind == tokWord {
+			words[len(words)-1] = string(tok.text)
+		}
+	}
 }

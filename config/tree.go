@@ -151,7 +151,7 @@ func (n Node) Values() []string {
 
 // Inactive reports whether the node itself is marked inactive.
 func (n Node) Inactive() bool {
-	if n.n != nil && (n.s.isInner()) {
+	if n.n != nil && n.s.isInner() {
 		return n.n.flags&inactive != 0
 	}
 	return n.flags&inactive != 0

@@ -96,8 +96,8 @@ func TestValidateChange(t *testing.T) {
 		edit := func(tree Tree, n int) Tree {
 			for range n {
 				words := strings.Fields(line())
+				var next Tree
 				var err error
-				next := tree
 				switch rapid.IntRange(0, 3).Draw(t, "verb") {
 				case 0:
 					cut := rapid.IntRange(4, len(words)).Draw(t, "cut")

@@ -205,26 +205,6 @@ func appendWord(dst []byte, v string) []byte {
 // Quote returns a value as set and curly text have it, with quotes only if it needs them.
 func Quote(v string) string { return string(appendWord(nil, v)) }
 
-// Words cuts a line into words as set text does; words says which of them were quoted.
-func Words(line string) (words []string, quoted []bool, err error) {
-	l := lexer{src: []byte(line), line: 1, lines: true}
-	for {
-		t, e := l.next()
-		if e != nil {
-			e.locate("", l.src, t.off, 1)
-			return nil, nil, e
-		}
-		switch t.kind {
-		case tokEnd:
-			return words, quoted, nil
-		case tokWord:
-			words, quoted = append(words, string(t.text)), append(quoted, t.quoted)
-		default:
-			words, quoted = append(words, string(l.src[t.off:l.at])), append(quoted, false)
-		}
-	}
-}
-
 // tokens makes tokens of words that were cut elsewhere. Offsets are those of the words joined by single blanks. A bracket
 // keeps its text, since it may be a value: where one is expected that is no list.
 func tokens(words []string) []token {
