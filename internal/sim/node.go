@@ -41,6 +41,8 @@ type Node struct {
 	changed bool      // something persisted, installed or removed since the verifiers looked
 	checked time.Time // when they looked last
 
+	pending []string // set lines that a test has not committed yet
+
 	// The disk.
 	log     *commit.MemoryLog
 	records map[string][]byte

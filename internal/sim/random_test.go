@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,33 @@ func TestSoak(t *testing.T) {
 	t.Logf("%d rounds", rounds)
 }
 
+// changes are what commits of a random schedule do to the group.
+var changes = []string{
+	"set security group-vpn server group GROUP_ID-0001 ipsec-sa MORE proposal AES256-SHA256-L3600\n" +
+		"set security group-vpn server group GROUP_ID-0001 ipsec-sa MORE match-policy 1 source 10.0.0.0/8 destination 10.0.0.0/8 protocol 17",
+	"delete security group-vpn server group GROUP_ID-0001 ipsec-sa MORE",
+	"set security group-vpn server group GROUP_ID-0001 ipsec-sa GROUP_ID-0001 match-policy 2 source 192.168.0.0/16 destination 192.168.0.0/16 protocol 0",
+	"delete security group-vpn server group GROUP_ID-0001 ipsec-sa GROUP_ID-0001 match-policy 2",
+	"set security group-vpn server group GROUP_ID-0001 server-member-communication lifetime-seconds 600",
+	"set security group-vpn server group GROUP_ID-0001 activation-time-delay 20",
+	"set security group-vpn server group GROUP_ID-0001 member-threshold 100",
+	"delete security group-vpn server group GROUP_ID-0001 server-member-communication",
+	"set security group-vpn server group GROUP_ID-0001 server-member-communication communication-type unicast encryption-algorithm aes-256-cbc sig-hash-algorithm sha-256",
+}
+
+// commitPending commits what has not been committed on the nodes that are up. A deletion of what is not there is no fault.
+func (s *scenario) commitPending(r *rapid.T) {
+	for _, name := range []string{"root", "sub1", "sub2"} {
+		n := s.w.nodes[name]
+		for n.up && len(n.pending) > 0 {
+			if err := n.Commit([]byte(n.pending[0])); err != nil && n.up && !strings.Contains(err.Error(), "not found") {
+				r.Errorf("%s: commit: %v", name, err)
+			}
+			n.pending = n.pending[1:]
+		}
+	}
+}
+
 func schedule(r *rapid.T) {
 	w := New(rapid.Uint64().Draw(r, "seed"))
 	s := &scenario{w: w}
@@ -60,7 +88,7 @@ func schedule(r *rapid.T) {
 	// What takes up to an hour to be due comes by command here.
 	group := "GROUP_ID-0001"
 	for range rapid.IntRange(1, 12).Draw(r, "steps") {
-		switch rapid.SampledFrom([]string{"faults", "cut", "crash", "crash-after", "restart", "rekey", "clear-member", "clear-server", "skew", "heal", "lose", "wait"}).Draw(r, "what") {
+		switch rapid.SampledFrom([]string{"faults", "cut", "crash", "crash-after", "restart", "rekey", "clear-member", "clear-server", "skew", "heal", "lose", "commit", "wait"}).Draw(r, "what") {
 		case "faults":
 			w.SetFaults(Faults{
 				Loss: float64(rapid.IntRange(0, 40).Draw(r, "loss")), Duplicate: float64(rapid.IntRange(0, 30).Draw(r, "duplicate")),
@@ -90,6 +118,13 @@ func schedule(r *rapid.T) {
 			w.Heal()
 		case "lose":
 			w.Lose(node().Name, node().Name, rapid.SampledFrom([]byte{2, 5, 32, 33, 35, 240, 241}).Draw(r, "exchange"), rapid.IntRange(1, 5).Draw(r, "count"))
+		case "commit": // the same on every server, the root first (V10); a node that is down misses it until it is up
+			w.Disorder()
+			lines := rapid.SampledFrom(changes).Draw(r, "lines")
+			for _, n := range []string{"root", "sub1", "sub2"} {
+				w.nodes[n].pending = append(w.nodes[n].pending, lines)
+			}
+			s.commitPending(r)
 		case "wait":
 		}
 		w.Run(time.Duration(rapid.IntRange(0, 120_000).Draw(r, "ms")) * time.Millisecond)
@@ -99,6 +134,7 @@ func schedule(r *rapid.T) {
 		n.cut = -1
 		n.Restart()
 	}
+	s.commitPending(r)
 	w.Traffic(time.Second, false) // a member that was forgotten learns of it by the packets it cannot read
 	w.Run(recovery)
 	for _, a := range w.order {

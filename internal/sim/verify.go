@@ -30,6 +30,7 @@ const settled = 90 * time.Second
 type verifier struct {
 	disturbed time.Time // when the world was last disturbed
 	looked    time.Time // when agree looked last
+	disorder  bool      // an operator may have committed on sub-servers first
 	secrets   *secrets
 
 	keks   map[[16]byte]*sa.KEK    // every KEK that a server has persisted, with number 0
@@ -116,6 +117,7 @@ func (v *verifier) persist(n *Node, o turn.Persist) {
 		return
 	}
 	if k := u.KEK; k != nil {
+		v.made(n, u.Group, fmt.Sprintf("kek %x", k.SPI))
 		if v.keks[k.SPI] == nil {
 			k.Seq = 0
 			v.keks[k.SPI] = k
@@ -124,7 +126,22 @@ func (v *verifier) persist(n *Node, o turn.Persist) {
 		}
 	}
 	for _, t := range u.TEKs {
+		v.made(n, u.Group, tekName(t.SPI))
 		v.secrets.add("a TEK", t.Key)
+	}
+}
+
+// made notes a key that a server has on its disk. The first to have it made it, and that is no sub-server (P3).
+func (v *verifier) made(n *Node, group, key string) {
+	k := spiKey{group, key}
+	if _, seen := v.spis[k]; seen {
+		return
+	}
+	v.spis[k] = n.w.now
+	for _, g := range n.engine.Configured().Groups {
+		if g.Name == group && g.Role == step.SubServer {
+			n.w.violate("%s: a sub-server made %s of group %s", n.Name, key, group)
+		}
 	}
 }
 
@@ -179,25 +196,8 @@ func (v *verifier) turn(n *Node) {
 	n.changed, n.checked = false, n.w.now
 	s := n.engine.State()
 	for _, g := range s.Server.Groups {
-		var keys []string
-		if g.KEK != nil {
-			keys = append(keys, fmt.Sprintf("kek %x%x", g.KEK.InitiatorCookie, g.KEK.ResponderCookie))
-		}
-		for _, t := range g.TEKs {
-			keys = append(keys, tekName(t.SPI))
-		}
-		for _, k := range keys {
-			key := spiKey{g.Name, k}
-			if _, seen := v.spis[key]; seen {
-				continue
-			}
-			v.spis[key] = n.w.now
-			if g.Role == step.SubServer {
-				n.w.violate("%s: a sub-server made %s of group %s", n.Name, k, g.Name)
-			}
-		}
 		if g.Role == step.RootServer {
-			if all := strings.Join(keys, ","); v.keysOf[g.Name] != all {
+			if all := v.holdings(g, Epoch); v.keysOf[g.Name] != all {
 				v.keysOf[g.Name], v.agreed[g.Name] = all, n.w.now
 			}
 		}
@@ -237,7 +237,7 @@ func (v *verifier) agree(w *World) {
 	for _, n := range w.order {
 		for _, g := range n.engine.State().Server.Groups {
 			if g.Role == step.RootServer {
-				root[g.Name] = holdings(g, n.now())
+				root[g.Name] = v.holdings(g, n.now())
 			}
 		}
 	}
@@ -247,7 +247,7 @@ func (v *verifier) agree(w *World) {
 			if g.Role != step.SubServer || !ok || w.now.Sub(v.agreed[g.Name]) < settled {
 				continue
 			}
-			if got := holdings(g, n.now()); got != want {
+			if got := v.holdings(g, n.now()); got != want {
 				w.violate("%s: group %s: %s, and the root has %s", n.Name, g.Name, got, want)
 				v.disturbed = w.now // once is enough
 			}
@@ -257,13 +257,20 @@ func (v *verifier) agree(w *World) {
 
 // holdings names the keys of a server's group and the number of its last push: all servers number alike, or a member that
 // moves from one to another would take the next push for a replay.
-func holdings(g server.GroupState, now time.Time) string {
+func (v *verifier) holdings(g server.GroupState, now time.Time) string {
 	kek := "no KEK"
 	if k := g.KEK; k != nil {
-		kek = fmt.Sprintf("KEK %x%x with push %d", k.InitiatorCookie, k.ResponderCookie, k.Seq)
+		kek = fmt.Sprintf("KEK %x%x", k.InitiatorCookie, k.ResponderCookie)
+		if !v.disorder {
+			kek += fmt.Sprintf(" with push %d", k.Seq)
+		}
 	}
 	return fmt.Sprintf("%s, TEKs %08x", kek, living(g.TEKs, now))
 }
+
+// Disorder tells the verifiers that commits may come in another order than V10 asks for. A sub-server that was changed before
+// its root deletes a TEK on its own account, gets it back from the root, and pushes it: under a number of its own.
+func (w *World) Disorder() { w.verify.disorder = true }
 
 // living is the SPIs of the TEKs that do not end within this second.
 func living(teks []server.TEKState, now time.Time) (all []uint32) {
@@ -283,6 +290,9 @@ func (v *verifier) configured(n *Node, p *step.Plan) {
 		if c.New != nil {
 			v.secrets.add("a pre-shared key", c.New.PSK)
 		}
+	}
+	if all, err := n.log.Revisions(); err != nil || len(all) == 0 || all[len(all)-1].Number != p.Commit {
+		return // the first of two plans after a crash between record and Apply
 	}
 	got := n.engine.Configured()
 	rebuilt := &recorder{engine: engine.New(&stream{}, engine.Options{}), now: n.now()}
