@@ -413,40 +413,8 @@ func (r *run) checked(result commit.Result, err error) error {
 	return errors.New("configuration check-out failed" + missingMandatory(wrong))
 }
 
-// effects writes what a plan does to keys and members, a line each, in the order in which it is done, with the change that it comes
-// from; then what has no effect now.
-func effects(r *run, plan *step.Plan) error {
-	if len(plan.Effects)+len(plan.Quiet) == 0 {
-		return r.printf("no effect on keys and members\n")
-	}
-	because := map[string]string{}
-	for _, row := range effect.Rows() {
-		because[row.ID] = row.Change
-	}
-	lines := make([][2]string, 0, len(plan.Effects)+len(plan.Quiet))
-	width := 0
-	add := func(e step.Effect) {
-		lines = append(lines, [2]string{e.String(), because[e.Row]})
-		width = max(width, len(e.String()))
-	}
-	for _, e := range plan.Effects {
-		add(e)
-	}
-	for _, e := range plan.Quiet {
-		e.Kind = "nothing-now"
-		add(e)
-	}
-	for _, l := range lines {
-		line := l[0]
-		if l[1] != "" {
-			line = fmt.Sprintf("%-*s  (%s)", width, l[0], l[1])
-		}
-		if err := r.printf("%s\n", line); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// effects writes what a plan does to keys and members.
+func effects(r *run, plan *step.Plan) error { return r.printf("%s", effect.AppendText(nil, plan)) }
 
 func parseRollback(p *parser) (action, error) {
 	n := 0

@@ -72,6 +72,24 @@ func sides(root, sub cell) [3]cell { return [3]cell{nil, root, sub} }
 // Rows returns every row of the three tables in their order.
 func Rows() []Row { return rows }
 
+// readings are the readings of change-effects.md that put effects of their own into a plan, under their number.
+var readings = map[string]string{
+	"T7":  "the root-server has members of its own",
+	"T8":  "another root-server takes its place",
+	"T12": "a peer went with the change of role",
+	"T13": "an ipsec-sa would be left without a TEK",
+}
+
+// because says what a row or reading stands for.
+func because(id string) string {
+	for i := range rows {
+		if rows[i].ID == id {
+			return rows[i].Change
+		}
+	}
+	return readings[id]
+}
+
 // The three tables. The cells are the page's, word for word; what readings add to a cell is in plan.go. T6: a sub-server's cell is
 // all that happens at once, though it may start cluster-init after any change of a group (C3).
 var rows = []Row{

@@ -7,16 +7,16 @@ import (
 	"gvpn/commit/step"
 )
 
-// AppendText appends the plan as an operator reads it: a table of group or VPN, row and effects in the order in which they
-// come, then the rows that do nothing at once. "-" stands for effects on gateways, which belong to no one group.
+// AppendText appends the plan as an operator reads it: a table of group or VPN, row, what changed and the effects in the order
+// in which they come, then the rows that do nothing at once. "-" stands for effects on gateways, which belong to no one group.
 func AppendText(dst []byte, p *step.Plan) []byte {
 	if len(p.Effects)+len(p.Quiet) == 0 {
-		return append(dst, "no effects\n"...)
+		return append(dst, "no effect on keys and members\n"...)
 	}
-	lines := [][3]string{{"group", "row", "effect"}}
+	lines := [][4]string{{"group", "row", "change", "effect"}}
 	var last step.Effect
 	for i, e := range slices.Concat(p.Effects, p.Quiet) {
-		name, row := e.Group, e.Row
+		name, row, change := e.Group, e.Row, because(e.Row)
 		switch {
 		case e.VPN != "":
 			name = "vpn " + e.VPN
@@ -26,22 +26,24 @@ func AppendText(dst []byte, p *step.Plan) []byte {
 		if i > 0 && i != len(p.Effects) && e.Group == last.Group && e.VPN == last.VPN {
 			name = ""
 			if e.Row == last.Row && e.Kind != "" {
-				row = ""
+				row, change = "", ""
 			}
 		}
-		lines = append(lines, [3]string{name, row, effectText(e)})
+		lines = append(lines, [4]string{name, row, change, effectText(e)})
 		last = e
 	}
-	var width [2]int
+	var width [3]int
 	for _, l := range lines {
-		width[0], width[1] = max(width[0], len(l[0])), max(width[1], len(l[1]))
+		for c := range width {
+			width[c] = max(width[c], len(l[c]))
+		}
 	}
 	for _, l := range lines {
-		dst = append(dst, l[0]...)
-		dst = append(dst, strings.Repeat(" ", width[0]-len(l[0])+2)...)
-		dst = append(dst, l[1]...)
-		dst = append(dst, strings.Repeat(" ", width[1]-len(l[1])+2)...)
-		dst = append(append(dst, l[2]...), '\n')
+		for c, w := range width {
+			dst = append(dst, l[c]...)
+			dst = append(dst, strings.Repeat(" ", w-len(l[c])+2)...)
+		}
+		dst = append(append(dst, l[3]...), '\n')
 	}
 	return dst
 }
