@@ -6,7 +6,8 @@ import (
 )
 
 // Set returns t with what the words of a set line say, from base on: Set(nil, {"system", "host-name", "a"}). Nothing
-// but types is checked, and how many values or entries there may be; see Validate for the rest.
+// but types is checked, and how many values or entries there may be; see Validate for the rest. An error's Caret counts in
+// the words joined by single blanks.
 func (t Tree) Set(base Path, words []string) (Tree, error) {
 	e := t.edit()
 	if err := e.line(base, "set", words); err != nil {
@@ -81,7 +82,10 @@ func (t Tree) SetValue(p Path, value string) (Tree, error) {
 	}
 	e := t.edit()
 	e.put(steps)
-	return e.tree(), e.tooMany(steps)
+	if err := e.tooMany(steps); err != nil {
+		return t, err
+	}
+	return e.tree(), nil
 }
 
 // DeletePath returns t without what is at p: a container, an entry, a leaf, a value of a leaf-list, or a list or
@@ -193,6 +197,11 @@ func (e *editor) command(steps []step, verb string, words []token) ([]step, *fau
 	steps = r.out
 	if len(words) == 0 && verb != "delete" {
 		return nil, missing(cur, 0)
+	}
+	if verb != "set" && verb != "delete" {
+		if last := steps[len(steps)-1]; last.s.kind == LeafList && !last.all {
+			return nil, new(fault).at(len(words)-1, "invalid-value", last.s.name, "syntax error.", "end of line: marks and remarks are of "+last.s.name+" as a whole")
+		}
 	}
 	switch verb {
 	case "set":
