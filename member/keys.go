@@ -30,11 +30,15 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 	if !stale {
 		for _, t := range slices.Clone(v.teks) {
 			listed := func(u sa.TEK) bool { return u.SPI == t.SPI }
-			if t.replaced || slices.ContainsFunc(p.TEKs, listed) {
+			if t.disowned || slices.ContainsFunc(p.TEKs, listed) {
 				continue
 			}
 			if slices.ContainsFunc(p.TEKs, func(u sa.TEK) bool { return overlap(&t.TEK, &u) }) {
-				v.replace(now, t, p)
+				// Its deactivation is over at the server, so nobody waits for us: we have missed a push.
+				t.replaced, t.disowned = true, true
+				if at := now.Add(max(p.DeactivationDelay, p.ActivationDelay)); t.removeAt.IsZero() || at.Before(t.removeAt) {
+					t.removeAt = at
+				}
 			} else {
 				m.removeTEK(now, v, t.SPI)
 			}
@@ -114,7 +118,7 @@ func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
 			continue
 		}
 		same++
-		if !old.usable(now) {
+		if !old.usable(now) || old.disowned {
 			continue
 		}
 		delay := p.ActivationDelay

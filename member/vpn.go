@@ -42,9 +42,10 @@ type vpn struct {
 type tek struct {
 	sa.TEK
 	// replaced says that a newer TEK is for the same traffic; removeAt, if set, is when this one goes before its hard
-	// lifetime.
+	// lifetime; disowned, that the server lists it no more.
 	replaced bool
 	removeAt time.Time
+	disowned bool
 }
 
 // end is when t goes.

@@ -76,6 +76,14 @@ func (s *scenario) commitPending(r *rapid.T) {
 
 func schedule(r *rapid.T) {
 	w := New(rapid.Uint64().Draw(r, "seed"))
+	if name := os.Getenv("GVPN_SIM_LOG"); name != "" { // with -rapid.failfile: every event of a schedule that failed
+		f, err := os.Create(name)
+		if err != nil {
+			r.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		w.Log = f
+	}
 	s := &scenario{w: w}
 	names := []string{"root", "sub1", "sub2", "gm1", "gm2", "gm3"}
 	for _, n := range names {
@@ -145,6 +153,12 @@ func schedule(r *rapid.T) {
 				}
 			}
 		}
+	}
+	if len(w.Violations) > 0 {
+		s.names, s.kinds = map[string]string{}, map[string]int{}
+		var b strings.Builder
+		s.show(&b)
+		r.Log("at the end:\n" + b.String())
 	}
 	for _, v := range w.Violations {
 		r.Error(v)
