@@ -20,6 +20,7 @@ import (
 	"gvpn/ike"
 	"gvpn/internal/auth"
 	"gvpn/internal/store"
+	"gvpn/member"
 	"gvpn/turn"
 )
 
@@ -222,9 +223,17 @@ func (n *Node) Outbound(packet []byte) (onWire []byte, v dataplane.Verdict) {
 	return onWire, v
 }
 
-// Inbound gives the data plane a packet from the WAN. It returns what goes to the LAN, nil if nothing, and why.
+// Inbound gives the data plane a packet from the WAN. It returns what goes to the LAN, nil if nothing, and why. ESP that no
+// TEK is for sets off the recovery probe of VPNs that have one; anybody can send such ESP, and the member engine waits
+// longer from probe to probe.
 func (n *Node) Inbound(packet []byte) (arrived []byte, v dataplane.Verdict) {
-	n.call(func(now time.Time) { arrived, v = n.plane.Inbound(now, packet, nil) })
+	n.call(func(now time.Time) {
+		if arrived, v = n.plane.Inbound(now, packet, nil); v == dataplane.DropSPI {
+			if err := n.engine.Do(now, member.Recover{}); err != nil {
+				n.log.Error("recovery probe", "error", err.Error())
+			}
+		}
+	})
 	return arrived, v
 }
 

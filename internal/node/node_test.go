@@ -30,6 +30,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"gvpn/config"
+	"gvpn/dataplane"
 	"gvpn/internal/auth"
 )
 
@@ -503,4 +504,61 @@ func selfSigned(t *testing.T, name string, public ed25519.PublicKey, private ed2
 	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})) +
 		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, text
+}
+
+const memberText = `
+set security group-vpn member ike proposal P authentication-method pre-shared-keys
+set security group-vpn member ike proposal P authentication-algorithm sha-256
+set security group-vpn member ike proposal P dh-group group14
+set security group-vpn member ike proposal P encryption-algorithm aes-256-cbc
+set security group-vpn member ike policy K proposals P
+set security group-vpn member ike policy K pre-shared-key ascii-text "a key that is long enough"
+set security group-vpn member ike gateway S ike-policy K
+set security group-vpn member ike gateway S server-address 127.84.8.1
+set security group-vpn member ike gateway S local-address 127.84.8.2
+set security group-vpn member ipsec vpn V ike-gateway S
+set security group-vpn member ipsec vpn V group 7
+set security group-vpn member ipsec vpn V recovery-probe
+`
+
+// ESP that no TEK is for makes a member with recovery-probe pull anew; a second such packet, at once, does not.
+func TestRecoveryProbe(t *testing.T) {
+	server := open(t, t.TempDir(), serverText)
+	defer closeNode(t, server)
+	keys(t, server)
+	n := open(t, t.TempDir(), memberText)
+	defer closeNode(t, n)
+	pulls := func(want uint64) func() error {
+		return func() error {
+			if v := n.Engine().Member.VPNs; len(v) != 1 || !v[0].Up || v[0].Stats.PullSucceeded != want {
+				return fmt.Errorf("want a VPN that is up after %d pulls, have %+v", want, v)
+			}
+			return nil
+		}
+	}
+	until(t, pulls(1))
+	stray := make([]byte, 20+8+16+16+16)
+	stray[0], stray[3], stray[8], stray[9] = 0x45, byte(len(stray)), 64, 50
+	copy(stray[12:], []byte{10, 0, 0, 1, 10, 0, 0, 2, 0xde, 0xad, 0xbe, 0xef})
+	for i := 0; i < 20; i += 2 { // the header's checksum, one word at a time (RFC 1071)
+		sum := uint32(stray[10])<<8 | uint32(stray[11])
+		if i != 10 {
+			sum += uint32(stray[i])<<8 | uint32(stray[i+1])
+		}
+		sum = sum&0xffff + sum>>16
+		stray[10], stray[11] = byte(sum>>8), byte(sum)
+	}
+	stray[10], stray[11] = ^stray[10], ^stray[11]
+	for range 2 {
+		if arrived, verdict := n.Inbound(stray); arrived != nil || verdict != dataplane.DropSPI {
+			t.Fatalf("ESP with an unknown SPI: %v", verdict)
+		}
+	}
+	until(t, pulls(2))
+	if _, verdict := n.Inbound(stray); verdict != dataplane.DropSPI {
+		t.Fatalf("ESP with an unknown SPI: %v", verdict)
+	}
+	if err := pulls(2)(); err != nil {
+		t.Error(err)
+	}
 }
