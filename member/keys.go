@@ -46,6 +46,7 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 	}
 	for i := range p.TEKs {
 		t := p.TEKs[i]
+		m.shorten(now, v, &t)
 		if slices.Contains(v.retired, t.SPI) && v.succeeded(&t, p.TEKs[i+1:]) {
 			t.Zero()
 			continue
@@ -60,6 +61,18 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 		}
 		m.install(now, v, t, p)
 	}
+}
+
+// shorten takes over an earlier end of a TEK that we hold: the server has replaced it meanwhile. Lifetimes come in whole
+// seconds, so less than two is no difference.
+func (m *Member) shorten(now time.Time, v *vpn, t *sa.TEK) {
+	_, held := v.find(t.SPI)
+	if held == nil || !held.Key.Equal(t.Key) || held.Hard.Sub(t.Hard) < 2*time.Second {
+		return
+	}
+	held.Hard = t.Hard
+	held.Soft = m.soft(now, held.Hard)
+	m.emit(turn.InstallTEK{VPN: v.config.Name, TEK: held.TEK.Clone()})
 }
 
 // succeeded reports whether a TEK that was removed here has a successor, among those that we hold or that the pull lists
