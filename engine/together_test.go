@@ -1,0 +1,280 @@
+package engine
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"net/netip"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"gvpn/commit/step"
+	"gvpn/gdoi"
+	"gvpn/ike"
+	"gvpn/member"
+	"gvpn/sa"
+	"gvpn/server"
+	"gvpn/turn"
+)
+
+// lan is engines on a network that loses nothing and takes no time.
+type lan struct {
+	t     *testing.T
+	now   time.Time
+	nodes map[netip.Addr]*Engine
+	order []netip.Addr
+	key   turn.RSAKeyPair
+	teks  map[netip.Addr][]uint32
+}
+
+func newLAN(t *testing.T) *lan {
+	b, err := os.ReadFile("testdata/rsa2048.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(b)
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.(*rsa.PrivateKey).PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &lan{
+		t: t, now: start, nodes: map[netip.Addr]*Engine{}, teks: map[netip.Addr][]uint32{},
+		key: turn.RSAKeyPair{Public: public, Private: block.Bytes},
+	}
+}
+
+func (l *lan) add(addr string, seed uint64) *Engine {
+	a := netip.MustParseAddr(addr)
+	l.nodes[a] = New(&stream{n: seed}, Options{})
+	l.order = append(l.order, a)
+	return l.nodes[a]
+}
+
+func (l *lan) work(op turn.Op) (any, error) {
+	switch op := op.(type) {
+	case turn.DHPublic:
+		return ike.DHPublic(op.Group, op.Exponent)
+	case turn.DHShared:
+		return ike.DHShared(op.Group, op.Exponent, op.Peer)
+	case turn.RSASign:
+		return gdoi.Sign(op)
+	default:
+		return turn.RSAKeyPair{Public: l.key.Public, Private: l.key.Private.Clone()}, nil
+	}
+}
+
+// settle carries out what the engines say until they say nothing.
+func (l *lan) settle() {
+	for quiet := false; !quiet; {
+		quiet = true
+		for _, a := range l.order {
+			e := l.nodes[a]
+			for o, ok := e.Next(); ok; o, ok = e.Next() {
+				quiet = false
+				switch o := o.(type) {
+				case turn.Transmit:
+					if to := l.nodes[o.Remote.Addr()]; to != nil {
+						to.HandleDatagram(l.now, o.Remote, o.Local, o.Datagram)
+					}
+				case turn.Work:
+					v, err := l.work(o.Op)
+					if err != nil {
+						l.t.Fatal(err)
+					}
+					e.HandleResult(l.now, turn.Result{ID: o.ID, Value: v})
+				case turn.InstallTEK:
+					l.teks[a] = append(l.teks[a], o.TEK.SPI)
+				case turn.RemoveTEK:
+					l.teks[a] = slices.DeleteFunc(l.teks[a], func(spi uint32) bool { return spi == o.SPI })
+				}
+			}
+		}
+	}
+}
+
+// pass lets time pass, stopping at every deadline.
+func (l *lan) pass(d time.Duration) {
+	end := l.now.Add(d)
+	for range 10_000 {
+		next := end
+		for _, a := range l.order {
+			if t, ok := l.nodes[a].Deadline(); ok && t.Before(next) {
+				next = t
+			}
+		}
+		if next.After(l.now) {
+			l.now = next
+		}
+		for _, a := range l.order {
+			if t, ok := l.nodes[a].Deadline(); ok && !t.After(l.now) {
+				l.nodes[a].HandleTimeout(l.now)
+			}
+		}
+		l.settle()
+		if !l.now.Before(end) {
+			return
+		}
+	}
+	l.t.Fatal("time stands still")
+}
+
+const (
+	rootAddr   = "192.0.2.1"
+	subAddr    = "192.0.2.2"
+	memberAddr = "192.0.2.3"
+)
+
+func peer(name string, side step.Side, local, remote string, dpd bool) *step.Gateway {
+	g := gateway(name, side, remote)
+	g.Local = netip.MustParseAddr(local)
+	if dpd {
+		g.DPD = &step.DPD{Interval: 10 * time.Second, Threshold: 5}
+	}
+	return g
+}
+
+func group(role step.Role, members, peers []string) *step.Group {
+	return &step.Group{
+		Name: "G", ID: 7, Role: role, Members: members, Peers: peers, PeerPeriod: 10 * time.Second, ActivationDelay: 10 * time.Second,
+		Communication: &step.Communication{KeyBits: 256, SigHash: sa.SHA256, Lifetime: 2 * time.Hour, Retransmission: 10 * time.Second, Retries: 2},
+		SAs: []step.IPsecSA{{Name: "S", KeyBits: 256, Lifetime: time.Hour, Policies: []sa.Policy{{
+			Name: "1", Source: netip.MustParsePrefix("10.0.0.0/8"), Destination: netip.MustParsePrefix("10.0.0.0/8"),
+		}}}},
+	}
+}
+
+// inCluster is a root, a sub-server and a member, all well.
+func inCluster(t *testing.T) (l *lan, root, sub, gm *Engine) {
+	t.Helper()
+	l = newLAN(t)
+	root, sub, gm = l.add(rootAddr, 1), l.add(subAddr, 2), l.add(memberAddr, 3)
+	apply := func(e *Engine, p *step.Plan) {
+		if err := e.Prepare(p); err != nil {
+			t.Fatal(err)
+		}
+		e.Apply(l.now, p)
+	}
+	apply(root, &step.Plan{
+		Commit:   1,
+		Gateways: []step.GatewayChange{{New: peer("SUB", step.Server, rootAddr, subAddr, true)}},
+		Groups:   []step.GroupChange{{New: group(step.RootServer, nil, []string{"SUB"})}},
+		Effects: []step.Effect{
+			{Row: "1.14", Kind: step.GenerateKEK, Group: "G"}, {Row: "1.14", Kind: step.GenerateTEK, Group: "G"},
+			{Row: "1.14", Kind: step.SendKEKToSubServers, Group: "G"}, {Row: "1.14", Kind: step.SendTEKToSubServers, Group: "G"},
+		},
+	})
+	l.settle()
+	apply(sub, &step.Plan{
+		Commit: 1,
+		Gateways: []step.GatewayChange{
+			{New: peer("GM", step.Server, subAddr, memberAddr, false)}, {New: peer("ROOT", step.Server, subAddr, rootAddr, true)},
+		},
+		Groups:  []step.GroupChange{{New: group(step.SubServer, []string{"GM"}, []string{"ROOT"})}},
+		Effects: []step.Effect{{Row: "1.14", Kind: step.StartClusterInit, Group: "G"}},
+	})
+	l.pass(time.Second)
+	p := memberPlan(1)
+	p.Gateways[0].New = peer("G", step.Member, memberAddr, subAddr, false)
+	p.VPNs[0].New.Group = 7
+	apply(gm, p)
+	l.pass(10 * time.Second)
+	if s := gm.State().Member.VPNs[0]; !s.Up || len(s.TEKs) != 1 || s.Server.Addr().String() != subAddr {
+		t.Fatalf("the member is not registered: %+v", s)
+	}
+	return l, root, sub, gm
+}
+
+// A rekey at the root goes through every engine: server → cluster → ike, over the network, ike → cluster → server, and as a push
+// to the member, whose acknowledgement goes back.
+func TestRekeyThroughAllEngines(t *testing.T) {
+	l, root, sub, gm := inCluster(t)
+	if err := root.Do(l.now, server.Rekey{Group: "G", KEK: true, TEK: true}); err != nil {
+		t.Fatal(err)
+	}
+	l.pass(time.Second)
+	want := root.State().Server.Groups[0]
+	got := sub.State().Server.Groups[0]
+	if want.KEK.InitiatorCookie != got.KEK.InitiatorCookie || len(got.TEKs) != 2 || got.TEKs[1].SPI != want.TEKs[1].SPI {
+		t.Errorf("the sub-server has %+v %+v, the root %+v %+v", got.KEK, got.TEKs, want.KEK, want.TEKs)
+	}
+	if s := got.Statistics; s.PushSent != 2 || s.PushAcknowledged != 2 {
+		t.Errorf("pushes: %+v", s)
+	}
+	v := gm.State().Member.VPNs[0]
+	if len(v.TEKs) != 2 || v.TEKs[1].SPI != want.TEKs[1].SPI || v.Stats.PushSucceeded != 2 || [8]byte(v.KEK.SPI[:8]) != want.KEK.InitiatorCookie {
+		t.Errorf("the member has %+v %+v", v.KEK, v.TEKs)
+	}
+	l.pass(time.Minute)
+	if !slices.Equal(l.teks[netip.MustParseAddr(memberAddr)], []uint32{want.TEKs[1].SPI}) {
+		t.Errorf("the data plane has %08x, want the new TEK alone", l.teks[netip.MustParseAddr(memberAddr)])
+	}
+}
+
+func established(e *Engine, gateway string) (n int) {
+	for _, s := range e.State().IKE.SAs {
+		if s.Gateway == gateway && s.Status == ike.Established {
+			n++
+		}
+	}
+	return n
+}
+
+// The IKE effects reach the SAs of the group as it was before the commit, and only those.
+func TestIKEEffects(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		effect     step.Effect
+		change     step.GroupChange
+		root, left int // SAs to the root and to the member
+	}{
+		{"of the group's members", step.Effect{Kind: step.DeleteMemberIKESAs, Group: "G"}, step.GroupChange{}, 1, 0},
+		{"of its peers", step.Effect{Kind: step.DeletePeerIKESAs, Group: "G"}, step.GroupChange{}, 0, 1},
+		{"of one peer", step.Effect{Kind: step.DeletePeerIKESAs, Group: "G", Gateway: "ROOT"}, step.GroupChange{}, 0, 1},
+		{"of a gateway", step.Effect{Kind: step.DeleteIKESA, Gateway: "GM"}, step.GroupChange{}, 1, 0},
+		{
+			"of members that the commit takes out",
+			step.Effect{Kind: step.DeleteMemberIKESAs, Group: "G"},
+			step.GroupChange{Old: group(step.SubServer, []string{"GM"}, []string{"ROOT"}), New: group(step.SubServer, nil, []string{"ROOT"})}, 1, 0,
+		},
+		{
+			"of peers of a group that goes",
+			step.Effect{Kind: step.DeletePeerIKESAs, Group: "G"},
+			step.GroupChange{Old: group(step.SubServer, []string{"GM"}, []string{"ROOT"})}, 0, 1,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l, _, sub, _ := inCluster(t)
+			if established(sub, "ROOT") != 1 || established(sub, "GM") != 1 {
+				t.Fatalf("SAs: %+v", sub.State().IKE.SAs)
+			}
+			p := &step.Plan{Commit: 2, Effects: []step.Effect{c.effect}}
+			if c.change != (step.GroupChange{}) {
+				p.Groups = []step.GroupChange{c.change}
+			}
+			sub.Apply(l.now, p)
+			if root, left := established(sub, "ROOT"), established(sub, "GM"); root != c.root || left != c.left {
+				t.Errorf("%d SAs to the root and %d to the member are left, want %d and %d", root, left, c.root, c.left)
+			}
+		})
+	}
+}
+
+// M7: the operator clears the member; it comes back by itself.
+func TestClearGroupComesBack(t *testing.T) {
+	l, _, _, gm := inCluster(t)
+	before := gm.State().Member.VPNs[0].TEKs[0].SPI
+	if err := gm.Do(l.now, member.ClearGroup{VPN: "V"}); err != nil {
+		t.Fatal(err)
+	}
+	l.settle()
+	l.pass(time.Second)
+	if v := gm.State().Member.VPNs[0]; !v.Up || len(v.TEKs) != 1 || v.TEKs[0].SPI != before {
+		t.Errorf("after the clear: %+v", v)
+	}
+}
