@@ -236,7 +236,8 @@ func (m *Member) soft(now, hard time.Time) time.Time {
 }
 
 // schedule sets the next registration by the keys that are held: the earliest soft lifetime of those that are not replaced.
-// A soft lifetime that has passed without bringing a new key is tried again after half of what is left.
+// A soft lifetime that has passed without bringing a new key is tried again after half of what is left. A VPN with a KEK and no
+// TEK waits for a push, but not for ever: the server may have forgotten us.
 func (m *Member) schedule(now time.Time, v *vpn) {
 	next := time.Time{}
 	see := func(soft *time.Time, hard time.Time) {
@@ -256,6 +257,14 @@ func (m *Member) schedule(now time.Time, v *vpn) {
 	for _, t := range v.teks {
 		if !t.replaced {
 			see(&t.Soft, t.Hard)
+		}
+	}
+	if len(v.teks) > 0 {
+		v.bareWait = 0
+	} else {
+		v.bareWait = min(max(2*v.bareWait, bareMin), bareMax)
+		if at := now.Add(v.bareWait + m.jitter(v.bareWait/4)); next.IsZero() || at.Before(next) {
+			next = at
 		}
 	}
 	v.registerAt = next

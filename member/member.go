@@ -27,6 +27,10 @@ const (
 	// oldKEKLinger is how long pushes under a replaced KEK are still acknowledged, so that a server does not take us for
 	// gone because its last push under that KEK crossed our pull.
 	oldKEKLinger = 60 * time.Second
+
+	// bareMin and bareMax are the waits of a member that has no TEK before it pulls: doubling, with up to a quarter more.
+	bareMin = 30 * time.Second
+	bareMax = 10 * time.Minute
 )
 
 // Options are the times of a member. The zero value means the defaults.

@@ -31,6 +31,7 @@ type vpn struct {
 	registerAt time.Time     // when to register (again); zero: no time set
 	backoff    time.Duration // the last wait; 0 after a success
 	downReason string
+	bareWait   time.Duration // without a TEK: the last wait for one
 
 	probeWait time.Duration // recovery probe: the last wait
 	probeAt   time.Time     // no probe before
