@@ -42,8 +42,7 @@ type conversation struct {
 	keks   map[string]*sa.KEK
 	pushes map[string][]byte
 	names  map[uint32]string // of TEKs
-	msgID  uint32
-	token  uint64 // of the last Begin
+	token  uint64            // of the last Begin
 	sa     ike.SAID
 	policy *gdoi.Policy // of the pull under way
 	local  netip.AddrPort
