@@ -165,8 +165,10 @@ func inCluster(t *testing.T) (l *lan, root, sub, gm *Engine) {
 		Gateways: []step.GatewayChange{{New: peer("SUB", step.Server, rootAddr, subAddr, true)}},
 		Groups:   []step.GroupChange{{New: group(step.RootServer, nil, []string{"SUB"})}},
 		Effects: []step.Effect{
-			{Row: "1.14", Kind: step.GenerateKEK, Group: "G"}, {Row: "1.14", Kind: step.GenerateTEK, Group: "G"},
-			{Row: "1.14", Kind: step.SendKEKToSubServers, Group: "G"}, {Row: "1.14", Kind: step.SendTEKToSubServers, Group: "G"},
+			{Row: "1.14", Kind: step.GenerateKEK, Group: "G"},
+			{Row: "1.14", Kind: step.GenerateTEK, Group: "G"},
+			{Row: "1.14", Kind: step.SendKEKToSubServers, Group: "G"},
+			{Row: "1.14", Kind: step.SendTEKToSubServers, Group: "G"},
 		},
 	})
 	l.settle()
@@ -240,12 +242,14 @@ func TestIKEEffects(t *testing.T) {
 		{
 			"of members that the commit takes out",
 			step.Effect{Kind: step.DeleteMemberIKESAs, Group: "G"},
-			step.GroupChange{Old: group(step.SubServer, []string{"GM"}, []string{"ROOT"}), New: group(step.SubServer, nil, []string{"ROOT"})}, 1, 0,
+			step.GroupChange{Old: group(step.SubServer, []string{"GM"}, []string{"ROOT"}), New: group(step.SubServer, nil, []string{"ROOT"})},
+			1, 0,
 		},
 		{
 			"of peers of a group that goes",
 			step.Effect{Kind: step.DeletePeerIKESAs, Group: "G"},
-			step.GroupChange{Old: group(step.SubServer, []string{"GM"}, []string{"ROOT"})}, 0, 1,
+			step.GroupChange{Old: group(step.SubServer, []string{"GM"}, []string{"ROOT"})},
+			0, 1,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

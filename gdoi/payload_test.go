@@ -402,7 +402,11 @@ func TestRemaining(t *testing.T) {
 		left time.Duration
 		want uint32
 	}{
-		{time.Hour, 3600}, {1999 * time.Millisecond, 1}, {time.Millisecond, 1}, {0, 1}, {-time.Hour, 1},
+		{time.Hour, 3600},
+		{1999 * time.Millisecond, 1},
+		{time.Millisecond, 1},
+		{0, 1},
+		{-time.Hour, 1},
 		{1 << 62, 1<<32 - 1},
 	} {
 		if got := remaining(now.Add(c.left), now); got != c.want {

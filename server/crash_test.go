@@ -40,8 +40,10 @@ func TestCrashAnywhere(t *testing.T) {
 		config := map[string]step.Group{"G": conf}
 		effects := []step.Effect{{Group: "G", Kind: step.GenerateKEK}, {Group: "G", Kind: step.GenerateTEK}}
 		again := []step.Effect{
-			{Group: "G", Kind: step.SendDeleteAllToMembers}, {Group: "G", Kind: step.DeleteKeys},
-			{Group: "G", Kind: step.GenerateKEK}, {Group: "G", Kind: step.GenerateTEK},
+			{Group: "G", Kind: step.SendDeleteAllToMembers},
+			{Group: "G", Kind: step.DeleteKeys},
+			{Group: "G", Kind: step.GenerateKEK},
+			{Group: "G", Kind: step.GenerateTEK},
 		}
 		commit := uint64(1)
 		if err := b.commit(commit, config, effects); err != nil {
@@ -56,12 +58,12 @@ func TestCrashAnywhere(t *testing.T) {
 			case 0, 1:
 				b.pull(rapid.SampledFrom([]string{"m1", "m2", "m3"}).Draw(t, "member"), 1, 0)
 			case 2:
-				b.s.Do(b.now, Rekey{Group: "G", TEK: true, KEK: rapid.Bool().Draw(t, "kek")})
+				_ = b.s.Do(b.now, Rekey{Group: "G", TEK: true, KEK: rapid.Bool().Draw(t, "kek")})
 				b.drain()
 			case 3, 4:
 				b.advance(time.Duration(rapid.IntRange(1, 4000).Draw(t, "seconds")) * time.Second)
 			case 5:
-				b.s.Do(b.now, Clear{Group: "G", Now: rapid.Bool().Draw(t, "now")})
+				_ = b.s.Do(b.now, Clear{Group: "G", Now: rapid.Bool().Draw(t, "now")})
 				b.drain()
 			case 6:
 				commit++

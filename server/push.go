@@ -353,6 +353,7 @@ func (h dueHeap) Less(i, j int) bool {
 	a, b := h[i], h[j]
 	return cmp.Or(a.due.Compare(b.due), compareDeliveries(a, b), cmp.Compare(a.push.order, b.push.order)) < 0
 }
+
 func (h dueHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j

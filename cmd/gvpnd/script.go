@@ -322,7 +322,7 @@ func (s *script) rekey(ctx context.Context) error {
 	before := teks(s.lab.nodes["root"])
 	kek := s.keks()
 	stream := s.startStream("gm1", "gm2")
-	defer stream.stop()
+	defer func() { _, _, _ = stream.stop() }()
 	if err := s.show(ctx, "root", "request security group-vpn server rekey group "+group); err != nil {
 		return err
 	}
@@ -351,7 +351,7 @@ func (s *script) rekey(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	sent, lost, used := stream.stop()
+	sent, used, lost := stream.stop()
 	if lost != nil {
 		return fmt.Errorf("a packet was lost in the rekey: %w", lost)
 	}
@@ -432,10 +432,10 @@ func (st *stream) last() uint32 {
 	return st.used[len(st.used)-1]
 }
 
-func (st *stream) stop() (sent int, lost error, used []uint32) {
+func (st *stream) stop() (sent int, used []uint32, lost error) {
 	st.once.Do(func() { close(st.quit) })
 	<-st.done
-	return st.sent, st.lost, st.used
+	return st.sent, st.used, st.lost
 }
 
 func (s *script) failover(ctx context.Context) error {

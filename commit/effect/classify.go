@@ -93,8 +93,8 @@ func (c *classifier) collect(ch diff.Change) {
 			if len(p) > 3 {
 				n = n.Parent()
 			}
-			if vpn := n.Get("ipsec-group-vpn"); vpn != "" {
-				c.vpns[vpn] = c.vpns[vpn]
+			if vpn := n.Get("ipsec-group-vpn"); vpn != "" && !c.vpns[vpn] {
+				c.vpns[vpn] = false // touched, not deleted
 			}
 		}
 	}

@@ -77,7 +77,9 @@ func (n *Node) drain() {
 		case turn.Work:
 			n.work.submit(o)
 		case turn.InstallTEK:
-			n.plane.InstallTEK(o)
+			if err := n.plane.InstallTEK(o); err != nil {
+				n.log.Error("the data plane refuses a TEK", "vpn", o.VPN, "error", err.Error())
+			}
 		case turn.RemoveTEK:
 			n.plane.RemoveTEK(o)
 		default:
