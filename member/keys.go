@@ -224,13 +224,13 @@ func (m *Member) dropKeys(now time.Time, v *vpn) {
 	m.dropTEKs(now, v)
 	m.setKEK(now, v, nil)
 	v.retired = nil
-	v.registered, v.sa, v.registerAt = false, 0, time.Time{}
+	v.registered, v.sa, v.registerAt, v.asked = false, 0, time.Time{}, time.Time{}
 }
 
 // soft is when a member registers again for a key that dies at hard, if no push has replaced it by then.
 func (m *Member) soft(now, hard time.Time) time.Time {
 	left := hard.Sub(now)
-	lead := left * 7 / 100
+	lead := left / 100 * 7 // in this order: a server may give 2^32-1 s, and seven times that is no Duration
 	lead = max(lead-m.jitter(lead/7), m.options.LeadMin)
 	return hard.Add(-min(lead, left/2))
 }
@@ -266,6 +266,9 @@ func (m *Member) schedule(now time.Time, v *vpn) {
 		if at := now.Add(v.bareWait + m.jitter(v.bareWait/4)); next.IsZero() || at.Before(next) {
 			next = at
 		}
+	}
+	if !v.asked.IsZero() && (next.IsZero() || v.asked.Before(next)) {
+		next = v.asked
 	}
 	v.registerAt = next
 }

@@ -197,10 +197,10 @@ func (m *Member) draw(n int) ([]byte, error) {
 // jitter returns a random duration in 0..limit, in milliseconds; 0 if no randomness is to be had, which only costs the
 // spreading.
 func (m *Member) jitter(limit time.Duration) time.Duration {
-	steps := uint64(limit / time.Millisecond)
-	if steps == 0 {
+	if limit < time.Millisecond {
 		return 0
 	}
+	steps := uint64(limit / time.Millisecond)
 	b, err := m.draw(8)
 	if err != nil {
 		return 0

@@ -226,3 +226,18 @@ func TestKeysFollowOutputs(t *testing.T) {
 		})
 	})
 }
+
+// "The value is a 4-octet number defining a valid time period in seconds" (RFC 6407 section 5.3.4): the largest is no reason to
+// fall over or to come back early. Seven times the second lifetime is just under 2^64 ns.
+func TestLongLifetimes(t *testing.T) {
+	m := New(&counter{}, Options{})
+	for _, left := range []time.Duration{(1<<32 - 1) * time.Second, 2635249153238 * time.Millisecond, time.Hour} {
+		early := start.Add(left).Sub(m.soft(start, start.Add(left)))
+		if early < left/20 || early > left/10 {
+			t.Errorf("lifetime %v: again %v before its end, want 6 to 7 %%", left, early)
+		}
+	}
+	if d := m.jitter(-time.Hour); d != 0 {
+		t.Errorf("jitter of less than nothing is %v", d)
+	}
+}

@@ -39,7 +39,7 @@ func (a *attempt) server() netip.Addr { return a.servers[a.at] }
 // register begins a registration with the first server of the VPN's gateway (M1), in place of one that is under way.
 func (m *Member) register(now time.Time, v *vpn) {
 	m.abandon(v)
-	v.registerAt = time.Time{}
+	v.registerAt, v.asked = time.Time{}, time.Time{}
 	g, ok := m.gateways[v.config.Gateway]
 	if !ok || len(g.Remote) == 0 {
 		v.downReason = "no such ike-gateway"
@@ -190,13 +190,17 @@ func (m *Member) fail(now time.Time, v *vpn, reason string) {
 	v.registerAt = now.Add(v.backoff + m.jitter(v.backoff/4))
 }
 
-// soon brings the next registration forward to a moment from now, unless one is under way.
+// soon brings the next registration forward to a moment from now, unless one is under way. Until that has begun nothing puts
+// it off: pushes that come in order after one that was lost do not bring what that one said.
 func (m *Member) soon(now time.Time, v *vpn) {
 	if v.attempt != nil {
 		return
 	}
 	at := now.Add(m.options.Again + m.jitter(4*m.options.Again))
-	if v.registerAt.IsZero() || at.Before(v.registerAt) {
-		v.registerAt = at
+	if v.asked.IsZero() || at.Before(v.asked) {
+		v.asked = at
+	}
+	if v.registerAt.IsZero() || v.asked.Before(v.registerAt) {
+		v.registerAt = v.asked
 	}
 }

@@ -29,6 +29,7 @@ type vpn struct {
 
 	attempt    *attempt
 	registerAt time.Time     // when to register (again); zero: no time set
+	asked      time.Time     // the part of it that soon asked for, which no key that comes meanwhile puts off
 	backoff    time.Duration // the last wait; 0 after a success
 	downReason string
 	bareWait   time.Duration // without a TEK: the last wait for one
