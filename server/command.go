@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gvpn/commit/step"
+	"gvpn/ike"
 	"gvpn/turn"
 )
 
@@ -20,8 +21,10 @@ type (
 	}
 
 	// Clear deletes a group's members and SAs ("" for all groups) and makes new keys: `clear security group-vpn server`.
-	// Members, and a root's sub-servers, are told first (C8); with Now members are not. A sub-server sends no deletes on
-	// its own account: it forgets its members and keys, and asks its root.
+	// Members, and a root's sub-servers, are told first (C8); with Now no push tells the members. A sub-server pushes no
+	// deletes on its own account: it forgets its members and keys, and asks its root. Members whom no push tells lose
+	// their IKE SA, as wherever else a registration goes (rows 1.4, 1.5b): else they would go on with keys that nobody
+	// renews, until those run out.
 	Clear struct {
 		Group string
 		Now   bool
@@ -92,6 +95,11 @@ func (s *Server) clear(now time.Time, g *group, atOnce bool) {
 	g.newPlan()
 	root := g.conf.Role == step.RootServer
 	sub := g.conf.Role == step.SubServer
+	if atOnce || sub || g.carrier() == nil {
+		for _, m := range g.sorted() {
+			s.emit(ike.Delete{Gateway: m.gateway, Remote: m.remote.Addr()})
+		}
+	}
 	if atOnce || sub {
 		s.unregister(g, func(*member) bool { return true })
 	}

@@ -196,6 +196,8 @@ func (b *bench) drain() {
 			}
 		case ike.Abort:
 			// said by pull
+		case ike.Delete:
+			b.say("%s delete ike sa %s", b.at(), o.Gateway)
 		case ike.Reply:
 			if b.reply != nil {
 				b.t.Errorf("two replies")
