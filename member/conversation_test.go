@@ -372,6 +372,9 @@ func (c *conversation) step(d *datadriven.TestData) string {
 		if d.HasArg("by-peer") {
 			reason = deletedByPeer
 		}
+		if d.HasArg("by-us") {
+			reason = deletedByUs
+		}
 		c.m.HandleDown(c.now, ike.Down{SA: ike.SAID(atoi(c.t, value(d, "sa", "1"))), Gateway: value(d, "gateway", "G"), Reason: reason})
 	case "pull2", "pull4":
 		msg := c.message()

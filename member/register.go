@@ -14,6 +14,9 @@ import (
 // deletedByPeer is the Reason of an ike.Down that the server's Delete caused.
 const deletedByPeer = "deleted by the peer"
 
+// deletedByUs is the Reason of an ike.Down that a commit here or an operator's clear caused.
+const deletedByUs = "deleted"
+
 // attempt is one registration under way: the servers in configured order (M1, V6), and the one that is being asked.
 type attempt struct {
 	gateway string
@@ -132,7 +135,13 @@ func (m *Member) HandleDown(now time.Time, d ike.Down) {
 	for _, v := range m.sorted() {
 		if a := v.attempt; a != nil && a.sa == d.SA {
 			v.stats.PullAborted++
-			m.stale(now, v, "phase-1 SA down: "+d.Reason)
+			if d.Reason == deletedByUs { // the server has done nothing wrong: no other one is asked for it
+				a.clear()
+				v.attempt = nil
+				m.soon(now, v)
+			} else {
+				m.stale(now, v, "phase-1 SA down: "+d.Reason)
+			}
 		}
 		if v.registered && v.sa == d.SA {
 			v.sa = 0
