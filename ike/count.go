@@ -15,7 +15,7 @@ const (
 	dropAggro     drop = "aggressive-mode"
 	dropSize      drop = "too-large-before-authentication"
 	dropCookies   drop = "unknown-cookies"
-	dropReflected drop = "own-cookie"
+	dropReflected drop = "reflected"
 	dropAddress   drop = "wrong-address"
 	dropFlags     drop = "wrong-flags"
 	dropClear     drop = "unencrypted"

@@ -235,6 +235,9 @@ func (e *Endpoint) opened(now time.Time, p *phase1, d datagram) {
 	case p.seen.has(id):
 		e.tally(dropReplayed)
 		return
+	case p.own.has(id):
+		e.tally(dropReflected)
+		return
 	case p.running(false) >= e.o.MaxExchanges:
 		e.tally(dropExchanges)
 		return

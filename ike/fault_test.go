@@ -13,7 +13,9 @@ import (
 
 	"pgregory.net/rapid"
 
+	"gvpn/commit/step"
 	"gvpn/isakmp"
+	"gvpn/sa"
 )
 
 // conversation is main mode and then an exchange of four messages; it reports whether both came through.
@@ -469,4 +471,75 @@ func (z *zeros) Read(b []byte) (int, error) {
 		b[0] = 1
 	}
 	return len(b), nil
+}
+
+// "In a replay/reflection attack, an attacker captures messages between GDOI entities and subsequently forwards them to a GDOI
+// entity" (RFC 6407 section 7.1.4). Nothing in HASH tells the two directions apart: what a node sent itself is known by its
+// message ID.
+func TestReflection(t *testing.T) {
+	w := newWorld(t, withDPD)
+	a, b := w.up()
+	w.run(35 * time.Second) // probes and answers of both
+	w.a.e.Do(w.now, Begin{SA: a.id, Exchange: isakmp.ExchangePull, First: isakmp.PayloadNONCE, Payloads: chainOf('i', 8)})
+	w.settle()
+	for range 3 {
+		w.pull()
+	}
+	w.run(70 * time.Second) // both have forgotten the exchange
+	w.a.take()
+	w.b.take()
+	if len(a.exchanges) != 0 || len(b.exchanges) != 0 {
+		t.Fatalf("%d and %d exchanges left", len(a.exchanges), len(b.exchanges))
+	}
+	peerA, peerB, sent := a.dpdPeer, b.dpdPeer, len(w.sent)
+	for _, d := range w.sent[:sent] {
+		w.deliver(wire{from: d.to, to: d.from, b: d.b})
+	}
+	w.wantIdle()
+	if len(w.sent) != sent {
+		t.Errorf("%d answers to what was reflected", len(w.sent)-sent)
+	}
+	if a.dpdPeer != peerA || b.dpdPeer != peerB {
+		t.Error("a reflected probe moved the peer's sequence number")
+	}
+	if a.state != up || b.state != up || w.a.e.count[string(dropReflected)] == 0 || w.b.e.count[string(dropReflected)] == 0 {
+		t.Errorf("states %d and %d, counters %v and %v", a.state, b.state, w.a.e.count, w.b.e.count)
+	}
+}
+
+// "Identifies the DOI [...] under which this deletion is taking place" (RFC 2408 section 3.15; 3.14 says it of notifications): the
+// one of the SA, which is GDOI's between ourselves (RFC 6407 section 2.1) and IPsec's with a peer that began under that.
+func TestDOIOfDelete(t *testing.T) {
+	for _, doi := range []uint32{isakmp.DOIGDOI, isakmp.DOIIPsec} {
+		w := newWorld(t)
+		a, b := w.up()
+		if a.doi != isakmp.DOIGDOI || b.doi != isakmp.DOIGDOI {
+			t.Fatalf("DOI %d and %d", a.doi, b.doi)
+		}
+		a.doi = doi
+		w.a.e.Do(w.now, Delete{Gateway: "peer"})
+		w.a.drain()
+		d := w.sent[len(w.sent)-1].b
+		h, err := isakmp.ParseHeader(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, chain, _, ok := w.b.e.open(b, datagram{h: h, b: d}, b.suite.exchangeIV(b.iv, h.MessageID))
+		if !ok || first != isakmp.PayloadD {
+			t.Fatalf("%v payload, verified: %v", first, ok)
+		}
+		if got, err := isakmp.ParseDelete(chain[isakmp.GenericLen:]); err != nil || got.DOI != doi {
+			t.Errorf("Delete %+v, %v, want DOI %d", got, err, doi)
+		}
+	}
+	w := newWorld(t)
+	s := offered([]step.Proposal{{Hash: sa.SHA384, DHGroup: 14, KeyBits: 128}})
+	for _, s.DOI = range []uint32{isakmp.DOIGDOI, isakmp.DOIIPsec} {
+		msg := isakmp.AppendHeader(nil, isakmp.Header{InitiatorCookie: [8]byte{byte(s.DOI)}, Next: isakmp.PayloadSA, Exchange: isakmp.ExchangeMain})
+		w.deliver(wire{from: addrA, to: addrB, b: finish(isakmp.AppendPayload(msg, isakmp.NoPayload, s.Append(nil)))})
+		d := w.sent[len(w.sent)-1].b
+		if got, err := isakmp.ParseNotify(d[isakmp.HeaderLen+isakmp.GenericLen:]); err != nil || got.DOI != s.DOI || got.Type != isakmp.NoProposalChosen {
+			t.Errorf("notification %+v, %v, want DOI %d", got, err, s.DOI)
+		}
+	}
 }

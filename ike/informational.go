@@ -37,6 +37,8 @@ func (e *Endpoint) handleInformational(now time.Time, d datagram) {
 		e.tally(dropFlags)
 	case d.h.MessageID == 0:
 		e.tally(dropMessageID)
+	case p.own.has(d.h.MessageID):
+		e.tally(dropReflected)
 	default:
 		if first, chain, _, ok := e.open(p, d, p.suite.exchangeIV(p.iv, d.h.MessageID)); ok {
 			e.informed(now, p, first, chain)
@@ -142,12 +144,13 @@ func (e *Endpoint) inform(p *phase1, typ isakmp.PayloadType, body []byte) {
 	e.send(p, msg)
 }
 
-// sendDelete tells the peer that an SA goes.
+// sendDelete tells the peer that an SA goes, under the DOI that it was made under (RFC 2408 section 3.15).
 func (e *Endpoint) sendDelete(p *phase1) {
-	d := isakmp.Delete{DOI: isakmp.DOIIPsec, Protocol: isakmp.ProtocolISAKMP, SPISize: 16, SPIs: [][]byte{p.spi()}}
+	d := isakmp.Delete{DOI: p.doi, Protocol: isakmp.ProtocolISAKMP, SPISize: 16, SPIs: [][]byte{p.spi()}}
 	e.inform(p, isakmp.PayloadD, d.Append(nil))
 }
 
+// sendNotify sends a message of DPD, whose DOI is IPsec's (RFC 3706 section 5.3).
 func (e *Endpoint) sendNotify(p *phase1, t isakmp.NotifyType, seq uint32) {
 	n := isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: isakmp.ProtocolISAKMP, Type: t, SPI: p.spi(), Data: uint32s(seq)}
 	e.inform(p, isakmp.PayloadN, n.Append(nil))
@@ -158,7 +161,8 @@ func (e *Endpoint) sendNotify(p *phase1, t isakmp.NotifyType, seq uint32) {
 func (e *Endpoint) messageID(p *phase1) uint32 {
 	for {
 		id := binary.BigEndian.Uint32(e.draw(4))
-		if id != 0 && p.exchanges[id] == nil && !p.seen.has(id) {
+		if id != 0 && p.exchanges[id] == nil && !p.seen.has(id) && !p.own.has(id) {
+			p.own.add(id)
 			return id
 		}
 	}

@@ -43,7 +43,8 @@ type phase1 struct {
 	created, expires time.Time
 	life             time.Duration
 	suite            suite
-	peerDPD          bool // the peer sent the vendor ID
+	doi              uint32 // that phase 1 was begun under
+	peerDPD          bool   // the peer sent the vendor ID
 
 	// Of the negotiation; cleared when it ends.
 	sai               []byte // SAi_b as the initiator sent it
@@ -64,8 +65,9 @@ type phase1 struct {
 
 	exchanges map[uint32]*exchange
 	order     []*exchange // by age
-	seen      memory
-	suspect   bool // an exchange of ours went unanswered
+	seen      memory      // message IDs that the peer began exchanges with
+	own       memory      // those that we have used: what bears one is ours, sent back by somebody (RFC 6407 section 7.1.4)
+	suspect   bool        // an exchange of ours went unanswered
 
 	dpdSeq, dpdAcked uint32 // the last R-U-THERE number sent, the last one answered
 	dpdPeer          uint32 // the highest of the peer's
@@ -232,6 +234,7 @@ func (e *Endpoint) initiate(now time.Time, g *gateway, remote netip.Addr) {
 	}
 	e.ours[p.ck.i] = true
 	e.byCookie[p.ck] = p
+	p.doi = isakmp.DOIGDOI
 	p.sai = offered(g.c.Proposals).Append(nil)
 	msg := isakmp.AppendPayload(p.header(isakmp.PayloadSA, isakmp.ExchangeMain, 0, 0), isakmp.PayloadVID, p.sai)
 	msg = isakmp.AppendPayload(msg, isakmp.NoPayload, isakmp.VendorDPD[:])
@@ -343,7 +346,7 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 	if !ok {
 		e.tally(dropProposal)
 		e.notice(now, g, "IKE_NO_PROPOSAL_CHOSEN", "gateway %s, %v: none of the offered transforms is configured", g.c.Name, d.remote)
-		e.refuseProposal(d)
+		e.refuseProposal(d, m.sa.DOI)
 		return
 	}
 	if !e.admit(d.remote.Addr()) {
@@ -362,7 +365,7 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 	e.byStart[key] = p
 	e.half.add(p)
 	p.sai = append([]byte(nil), m.body...)
-	p.suite, p.life, p.peerDPD = o.suite, o.life, m.dpd
+	p.suite, p.life, p.peerDPD, p.doi = o.suite, o.life, m.dpd, m.sa.DOI
 	e.accepted(p, d, answered)
 
 	// A stranger's address may be forged: the answer is never longer than what asked for it.
@@ -381,11 +384,11 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 
 // refuseProposal tells an initiator, in clear and without keeping anything, that none of its transforms will do. It is 40
 // octets, and no message 1 is shorter.
-func (e *Endpoint) refuseProposal(d datagram) {
+func (e *Endpoint) refuseProposal(d datagram, doi uint32) {
 	msg := isakmp.AppendHeader(nil, isakmp.Header{
 		InitiatorCookie: d.h.InitiatorCookie, ResponderCookie: e.cookie(), Next: isakmp.PayloadN, Exchange: isakmp.ExchangeInformational,
 	})
-	n := isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: isakmp.ProtocolISAKMP, Type: isakmp.NoProposalChosen}
+	n := isakmp.Notify{DOI: doi, Protocol: isakmp.ProtocolISAKMP, Type: isakmp.NoProposalChosen}
 	msg = finish(isakmp.AppendPayload(msg, isakmp.NoPayload, n.Append(nil)))
 	e.emit(turn.Transmit{Local: d.local, Remote: d.remote, Datagram: msg})
 }

@@ -535,7 +535,7 @@ func TestWhoAnswers(t *testing.T) {
 	w.deliver(wire{netip.MustParseAddrPort("203.0.113.9:848"), addrB, w.sent[0].b})
 	// Our own message 1 thrown back at us.
 	w.deliver(wire{addrB, addrA, w.sent[0].b})
-	if len(w.sent) != 1 || w.b.e.count["no-gateway"] != 1 || w.a.e.count["own-cookie"] != 1 {
+	if len(w.sent) != 1 || w.b.e.count["no-gateway"] != 1 || w.a.e.count["reflected"] != 1 {
 		t.Errorf("%d sent, %v %v", len(w.sent), w.a.e.count, w.b.e.count)
 	}
 }
