@@ -219,6 +219,19 @@ func (g *group) inOrder() (order []int) {
 	return order
 }
 
+// trimPulls keeps the queue of pulls about as short as what it is for. Those that end well leave their place in it, and members
+// that come one after another without a pause must not make it grow, nor every look for a deadline go through it.
+func (s *Server) trimPulls() {
+	dead := func(p *pull) bool { return s.pulls[p.exchange] != p }
+	for len(s.pullQueue) > 0 && dead(s.pullQueue[0]) {
+		s.pullQueue[0] = nil
+		s.pullQueue = s.pullQueue[1:]
+	}
+	if len(s.pullQueue) > 2*len(s.pulls)+maxPullsPerSA {
+		s.pullQueue = slices.DeleteFunc(s.pullQueue, dead)
+	}
+}
+
 // expirePulls gives up exchanges whose third message did not come.
 func (s *Server) expirePulls(now time.Time) {
 	for len(s.pullQueue) > 0 {

@@ -186,6 +186,7 @@ func (s *Server) emit(o turn.Output) { s.post = append(s.post, o) }
 // end closes a turn: every record that it changed, then what it has to say. Nothing that a record must precede can slip past
 // it, since nothing else writes to out.
 func (s *Server) end() {
+	s.trimPulls()
 	for _, g := range slices.SortedFunc(maps.Keys(s.dirty), byName) {
 		if !g.forgotten {
 			s.records[g.key()] = g.record()
