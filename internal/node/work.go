@@ -42,6 +42,9 @@ func (p *pool) submit(w turn.Work) {
 // close drops what has not begun and waits for the rest.
 func (p *pool) close() {
 	p.mu.Lock()
+	for _, w := range p.queue {
+		wipe(w.Op)
+	}
 	p.closed, p.queue = true, nil
 	p.mu.Unlock()
 	p.ready.Broadcast()
@@ -59,9 +62,11 @@ func (p *pool) run() {
 			return
 		}
 		w := p.queue[0]
+		p.queue[0] = turn.Work{}
 		p.queue = p.queue[1:]
 		p.mu.Unlock()
 		value, err := compute(w.Op)
+		wipe(w.Op)
 		p.result(turn.Result{ID: w.ID, Value: value, Err: err})
 	}
 }
@@ -91,4 +96,18 @@ func compute(op turn.Op) (any, error) {
 		return turn.RSAKeyPair{Public: public, Private: private}, nil
 	}
 	return nil, fmt.Errorf("node: no way to compute %T", op)
+}
+
+// wipe destroys the secrets of an operation, which are its worker's own copies. A push has its keys in the clear until it is
+// signed.
+func wipe(op turn.Op) {
+	switch op := op.(type) {
+	case turn.DHPublic:
+		op.Exponent.Zero()
+	case turn.DHShared:
+		op.Exponent.Zero()
+	case turn.RSASign:
+		op.Private.Zero()
+		clear(op.Message)
+	}
 }

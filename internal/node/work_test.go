@@ -62,3 +62,35 @@ func TestPoolEndsWithWorkWaiting(t *testing.T) {
 		p.close() // the bubble fails if a worker is left
 	})
 }
+
+// The worker's copies of secrets do not outlive the work, done or not.
+func TestPoolWipesSecrets(t *testing.T) {
+	secret := func() sa.Secret { return bytes.Repeat([]byte{7}, 32) }
+	var kept []sa.Secret
+	ops := func() []turn.Op {
+		s := []sa.Secret{secret(), secret(), secret(), secret()}
+		kept = append(kept, s...)
+		return []turn.Op{
+			turn.DHPublic{Group: 14, Exponent: s[0]},
+			turn.DHShared{Group: 14, Exponent: s[1], Peer: []byte{5}},
+			turn.RSASign{Private: s[2], Hash: sa.SHA256, Message: s[3]},
+		}
+	}
+	results := make(chan turn.Result, 3)
+	p := newPool(1, func(r turn.Result) { results <- r })
+	for _, op := range ops() {
+		p.submit(turn.Work{Op: op})
+		<-results
+	}
+	p.close()
+	p = newPool(0, nil)
+	for _, op := range ops() {
+		p.submit(turn.Work{Op: op})
+	}
+	p.close()
+	for i, s := range kept {
+		if !s.Equal(make(sa.Secret, 32)) {
+			t.Errorf("secret %d is still there", i)
+		}
+	}
+}
