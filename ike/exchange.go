@@ -333,9 +333,10 @@ func (e *Endpoint) begin(now time.Time, c Begin) {
 // tooLong reports whether a chain is too long for one datagram with header, HASH and padding.
 func tooLong(chain []byte) bool { return isakmp.HeaderLen+64+len(chain)+16 > isakmp.MaxMessage }
 
-// transmit sends message x.number.
+// transmit sends message x.number, and destroys what may be keys in the clear.
 func (e *Endpoint) transmit(now time.Time, x *exchange, first isakmp.PayloadType, chain []byte) {
 	x.lastOut, x.iv = x.p.protect(x.typ, x.id, x.iv, first, chain, x.nonces(x.number)...)
+	clear(chain)
 	e.send(x.p, x.lastOut)
 }
 

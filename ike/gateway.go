@@ -280,9 +280,9 @@ func (e *Endpoint) deleteSAs(now time.Time, g *gateway, remote netip.Addr) {
 		switch p.state {
 		case closing:
 		case up:
-			e.shut(now, p, "deleted")
+			e.shut(now, p, DeletedByUs)
 		default:
-			e.fail(p, "deleted")
+			e.fail(p, DeletedByUs)
 		}
 	}
 	if !slices.ContainsFunc(g.sas, func(p *phase1) bool { return p.state != closing }) {

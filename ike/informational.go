@@ -2,8 +2,10 @@ package ike
 
 import (
 	"bytes"
+	"crypto/aes"
 	"crypto/subtle"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"gvpn/isakmp"
@@ -94,7 +96,7 @@ func (e *Endpoint) informed(now time.Time, p *phase1, first isakmp.PayloadType, 
 	for _, o := range doomed {
 		if o.state == up || o.state == closing {
 			e.tally(tallyDeleted)
-			e.gone(o, "deleted by the peer")
+			e.gone(o, DeletedByPeer)
 		}
 	}
 }
@@ -171,7 +173,10 @@ func (e *Endpoint) messageID(p *phase1) uint32 {
 // protect builds a datagram under an SA: HDR*, HASH(n), chain. nonces are Ni_b and Nr_b as far as HASH(n) covers them.
 func (p *phase1) protect(x isakmp.ExchangeType, id uint32, iv [16]byte, first isakmp.PayloadType, chain []byte, nonces ...[]byte) ([]byte, [16]byte) {
 	msg := p.header(isakmp.PayloadHASH, x, isakmp.FlagEncryption, id)
-	msg = isakmp.AppendPayload(msg, first, p.hash(x, id, chain, nonces))
+	hash := p.hash(x, id, chain, nonces)
+	// Room for all of it: what append leaves behind when it moves would stay in the clear.
+	msg = slices.Grow(msg, isakmp.GenericLen+len(hash)+len(chain)+aes.BlockSize)
+	msg = isakmp.AppendPayload(msg, first, hash)
 	return p.keys.seal(append(msg, chain...), iv)
 }
 

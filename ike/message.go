@@ -10,6 +10,12 @@ import (
 // SAID names a phase-1 SA at this endpoint. It is never zero and never used again.
 type SAID uint64
 
+// Reasons of a Down that upper engines act on; all others are for people.
+const (
+	DeletedByUs   = "deleted"             // a Delete command or a gateway that is gone
+	DeletedByPeer = "deleted by the peer" // the peer's Informational Delete
+)
+
 // The commands. They are turn.Outputs too, since the engines above emit them and package engine hands them to Do.
 type (
 	// Connect asks for a phase-1 SA with an address of a gateway. If one is up, Up is emitted again; if a negotiation of
@@ -21,7 +27,7 @@ type (
 	}
 
 	// Begin starts an exchange (32 or 240..255) under an SA: Payloads is the chain that follows HASH in message 1, First the
-	// type of its first payload. Token comes back in every Message and in Failed.
+	// type of its first payload; it is the endpoint's, which clears it. Token comes back in every Message and in Failed.
 	//
 	// Message 1 and later ones are sent Tries times; after the last, the endpoint waits once more before Failed. With Every
 	// zero the waits are those of Options.Retransmit and Tries is at most their number (0: all of them). With Every set, it
@@ -37,7 +43,7 @@ type (
 	}
 
 	// Reply sends the next message of an exchange whose last message was the peer's. Last says that no answer is expected:
-	// the exchange is over, but for repeating this message when the peer repeats its own.
+	// the exchange is over, but for repeating this message when the peer repeats its own. Payloads is as Begin's.
 	Reply struct {
 		SA       SAID
 		MsgID    uint32

@@ -363,6 +363,9 @@ func (c *conversation) step(d *datadriven.TestData) string {
 		c.m.HandleUp(c.now, ike.Up{SA: ike.SAID(atoi(c.t, value(d, "sa", "1"))), Gateway: value(d, "gateway", "G"), Local: c.local, Remote: c.remote, Initiator: true})
 	case "failed":
 		f := ike.Failed{Gateway: value(d, "gateway", "G"), Remote: netip.MustParseAddr(value(d, "remote", "10.0.0.1")), Reason: "no answer"}
+		if d.HasArg("by-us") {
+			f.Reason = ike.DeletedByUs
+		}
 		if d.HasArg("pull") {
 			f.SA, f.Token = c.sa, c.token
 		}
@@ -370,10 +373,10 @@ func (c *conversation) step(d *datadriven.TestData) string {
 	case "down":
 		reason := "lifetime"
 		if d.HasArg("by-peer") {
-			reason = deletedByPeer
+			reason = ike.DeletedByPeer
 		}
 		if d.HasArg("by-us") {
-			reason = deletedByUs
+			reason = ike.DeletedByUs
 		}
 		c.m.HandleDown(c.now, ike.Down{SA: ike.SAID(atoi(c.t, value(d, "sa", "1"))), Gateway: value(d, "gateway", "G"), Reason: reason})
 	case "pull2", "pull4":

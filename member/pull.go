@@ -40,7 +40,9 @@ func (m *Member) pull(now time.Time, v *vpn, msg ike.Message) {
 			m.refuse(now, v, msg, fmt.Errorf("member: keys before the policy"))
 			return
 		}
-		if err := gdoi.ParsePull4(msg.First, msg.Payloads, a.policy); err != nil {
+		err := gdoi.ParsePull4(msg.First, msg.Payloads, a.policy)
+		clear(msg.Payloads) // keys in the clear, and ours
+		if err != nil {
 			m.refuse(now, v, msg, err)
 			return
 		}

@@ -11,11 +11,11 @@ import (
 	"gvpn/turn"
 )
 
-// deletedByPeer is the Reason of an ike.Down that the server's Delete caused.
-const deletedByPeer = "deleted by the peer"
+// ike.DeletedByPeer is the Reason of an ike.Down that the server's Delete caused.
+const ike.DeletedByPeer = "deleted by the peer"
 
-// deletedByUs is the Reason of an ike.Down that a commit here or an operator's clear caused.
-const deletedByUs = "deleted"
+// ike.DeletedByUs is the Reason of an ike.Down or ike.Failed that a commit here or an operator's clear caused.
+const ike.DeletedByUs = "deleted"
 
 // attempt is one registration under way: the servers in configured order (M1, V6), and the one that is being asked.
 type attempt struct {
@@ -117,6 +117,8 @@ func (m *Member) HandleFailed(now time.Time, f ike.Failed) {
 		case f.Token != 0 && f.Token == a.token && f.SA == a.sa:
 			v.stats.PullTimeout++
 			m.stale(now, v, "no answer to the pull: "+f.Reason)
+		case f.Token == 0 && a.sa == 0 && f.Gateway == a.gateway && f.Remote == a.server() && f.Reason == ike.DeletedByUs:
+			m.restart(now, v)
 		case f.Token == 0 && a.sa == 0 && f.Gateway == a.gateway && f.Remote == a.server():
 			m.fail(now, v, "phase 1: "+f.Reason)
 		}
@@ -127,7 +129,7 @@ func (m *Member) HandleFailed(now time.Time, f ike.Failed) {
 // under, our registration is gone too (T7), and we register again. At the end of its lifetime either side deletes it, and
 // that says nothing.
 func (m *Member) HandleDown(now time.Time, d ike.Down) {
-	wish := d.Reason == deletedByPeer
+	wish := d.Reason == ike.DeletedByPeer
 	if life := m.lifetime(d.Gateway); life > 0 && now.Sub(m.phase1[d.SA]) > life-endOfLife {
 		wish = false
 	}
@@ -135,10 +137,8 @@ func (m *Member) HandleDown(now time.Time, d ike.Down) {
 	for _, v := range m.sorted() {
 		if a := v.attempt; a != nil && a.sa == d.SA {
 			v.stats.PullAborted++
-			if d.Reason == deletedByUs { // the server has done nothing wrong: no other one is asked for it
-				a.clear()
-				v.attempt = nil
-				m.soon(now, v)
+			if d.Reason == ike.DeletedByUs {
+				m.restart(now, v)
 			} else {
 				m.stale(now, v, "phase-1 SA down: "+d.Reason)
 			}
@@ -197,6 +197,14 @@ func (m *Member) fail(now time.Time, v *vpn, reason string) {
 	v.attempt = nil
 	v.backoff = min(max(2*v.backoff, m.options.BackoffMin), m.options.BackoffMax)
 	v.registerAt = now.Add(v.backoff + m.jitter(v.backoff/4))
+}
+
+// restart registers anew a moment from now, where what the attempt stood on was deleted here: the server has done nothing
+// wrong, so that no other one is asked for it.
+func (m *Member) restart(now time.Time, v *vpn) {
+	v.attempt.clear()
+	v.attempt = nil
+	m.soon(now, v)
 }
 
 // soon brings the next registration forward to a moment from now, unless one is under way. Until that has begun nothing puts
