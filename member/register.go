@@ -11,12 +11,6 @@ import (
 	"gvpn/turn"
 )
 
-// ike.DeletedByPeer is the Reason of an ike.Down that the server's Delete caused.
-const ike.DeletedByPeer = "deleted by the peer"
-
-// ike.DeletedByUs is the Reason of an ike.Down or ike.Failed that a commit here or an operator's clear caused.
-const ike.DeletedByUs = "deleted"
-
 // attempt is one registration under way: the servers in configured order (M1, V6), and the one that is being asked.
 type attempt struct {
 	gateway string
