@@ -123,11 +123,29 @@ func TestBeginRefused(t *testing.T) {
 		}
 	}
 	for range 65 {
+		ok.Payloads = chainOf('i', 1)
 		w.a.e.Do(w.now, ok)
 	}
 	w.a.want("failed sa 1 token 1: too many exchanges under the IKE SA")
 	if n := len(w.a.e.sas[1].order); n != 64 {
 		t.Errorf("%d exchanges", n)
+	}
+}
+
+// A message that is sent leaves none of its keys in the clear, neither with the engine that made it nor with us.
+func TestSentPayloadsAreCleared(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.up()
+	first, second := chainOf('i', 1), chainOf('r', 1)
+	w.a.e.Do(w.now, Begin{SA: a.id, Exchange: isakmp.ExchangePull, First: isakmp.PayloadNONCE, Payloads: first})
+	w.settle()
+	w.b.e.Do(w.now, Reply{SA: b.id, MsgID: a.order[0].id, First: isakmp.PayloadNONCE, Payloads: second})
+	w.settle()
+	if a.order[0].number != 2 {
+		t.Fatalf("message %d, want 2", a.order[0].number)
+	}
+	if !zero(first) || !zero(second) {
+		t.Errorf("left in the clear: %x and %x", first, second)
 	}
 }
 

@@ -241,3 +241,27 @@ func TestLongLifetimes(t *testing.T) {
 		t.Errorf("jitter of less than nothing is %v", d)
 	}
 }
+
+// Keys are in the data plane and with the VPN, and nowhere else.
+func TestPulledKeysAreCleared(t *testing.T) {
+	c := registered(t)
+	c.m.Do(c.now, ClearIPsec{})
+	var b strings.Builder
+	c.drain(&b)
+	c.m.HandleUp(c.now, ike.Up{SA: 1, Gateway: "G", Local: c.local, Remote: c.remote, Initiator: true})
+	c.drain(&b)
+	p := &gdoi.Policy{KEK: c.kek("K1").Clone(), TEKs: []sa.TEK{c.tek("T2/3600/A")}}
+	msg := c.message()
+	msg.Number, msg.First, msg.Payloads = 2, 10, gdoi.AppendPull2(nil, make([]byte, 32), p, c.now)
+	c.m.HandleMessage(c.now, msg)
+	msg.Number, msg.First, msg.Payloads = 4, gdoi.Pull4First(p), gdoi.AppendPull4(nil, p)
+	c.m.HandleMessage(c.now, msg)
+	if s := c.m.State().VPNs[0]; len(s.TEKs) != 1 {
+		t.Fatalf("%d TEKs, want 1", len(s.TEKs))
+	}
+	for _, o := range msg.Payloads {
+		if o != 0 {
+			t.Fatal("message 4 is still in the clear")
+		}
+	}
+}
