@@ -33,7 +33,7 @@ type Options struct {
 	ClosingTimeout time.Duration
 
 	MaxHalfOpen        int // negotiations that peers began, all together (1024)
-	MaxHalfOpenPerPeer int // the same, for one address (8)
+	MaxHalfOpenPerPeer int // of those, one address's that are past message 3 (8)
 	MaxSAsPerPeer      int // SAs with one address of a gateway; the oldest goes (8)
 	MaxExchanges       int // unfinished exchanges of each side under one SA (64)
 }

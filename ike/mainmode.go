@@ -582,6 +582,10 @@ func (e *Endpoint) message3(p *phase1, d datagram) {
 	if !ok {
 		return
 	}
+	if e.half.proven(p.remote.Addr()) >= e.o.MaxHalfOpenPerPeer {
+		e.tally(dropHalfOpen)
+		return
+	}
 	p.ni, p.nr = nonce, e.draw(nonceLen)
 	e.half.prove(p)
 	e.accepted(p, d, compute)
