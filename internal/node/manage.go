@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"time"
 
@@ -93,28 +94,39 @@ func (n *Node) openConfiguration(o Options) (err error) {
 	if n.db.Number() > 0 || o.Config == nil {
 		return n.db.Applied(n.engine.Applied())
 	}
-	t, errs := parse(o.File, o.Config)
+	var t config.Tree
+	var errs config.Errors
+	set := isSet(o.Config)
+	if set {
+		t, errs = t.LoadSet(nil, o.File, o.Config)
+	} else {
+		t, errs = t.LoadCurly(nil, config.Override, o.File, o.Config)
+	}
 	if err := errs.Err(); err != nil {
 		return err
 	}
 	n.db.Candidate().Update(t)
-	if _, err := n.db.Commit(commit.Options{User: "root", Client: "file", Comment: o.File}); err != nil {
+	_, err = n.db.Commit(commit.Options{User: "root", Client: "file", Comment: o.File})
+	if errors.As(err, &errs) {
+		errs.Locate(o.File, o.Config, set)
+		if errs[0].Line > 0 {
+			return errs
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", o.File, err)
 	}
 	return nil
 }
 
-// parse reads a configuration file in set form, if its first statement begins as a set line does, or in curly form.
-func parse(file string, text []byte) (config.Tree, config.Errors) {
+// isSet reports whether a configuration file is in set form: its first statement begins as a set line does.
+func isSet(text []byte) bool {
 	for line := range bytes.Lines(text) {
 		words := bytes.Fields(line)
 		if len(words) == 0 || words[0][0] == '#' {
 			continue
 		}
-		if string(words[0]) == "set" {
-			return config.Tree{}.LoadSet(nil, file, text)
-		}
-		break
+		return string(words[0]) == "set"
 	}
-	return config.Tree{}.LoadCurly(nil, config.Override, file, text)
+	return false
 }

@@ -158,7 +158,7 @@ func TestBadConfigurationFileStartsNothing(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"syntax":    {"system {\n    host-nam ks;\n}\n", "test.conf:2:5:"},
 		"range":     {"set security group-vpn server group G group-id 0\n", "test.conf:1:"},
-		"reference": {"set security group-vpn server group G ipsec-sa S proposal nowhere\n", "proposal"},
+		"reference": {"set security group-vpn server group G ipsec-sa S proposal nowhere\n", "test.conf:1:50:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
