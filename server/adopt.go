@@ -280,13 +280,20 @@ func (s *Server) adoptTEKs(now time.Time, g *group, u *sa.Update) (fresh []sa.TE
 	return fresh
 }
 
-// tekPolicy is what a push with these TEKs says; nil if there are none.
+// tekPolicy is what members are told of these TEKs of the group; nil if there are none. The activation delay is for members that
+// have an older TEK to go on with: without one in the group it is left out, since a member that obeys it would send nothing.
 func (g *group) tekPolicy(teks []sa.TEK) *gdoi.Policy {
 	if len(teks) == 0 {
 		return nil
 	}
-	delay := g.activationDelay()
-	return &gdoi.Policy{TEKs: teks, ActivationDelay: delay, DeactivationDelay: 2 * delay}
+	p := &gdoi.Policy{TEKs: teks, DeactivationDelay: 2 * g.activationDelay()}
+	for i := range teks {
+		if slices.ContainsFunc(g.teks, func(o sa.TEK) bool { return o.Name == teks[i].Name && o.SPI != teks[i].SPI }) {
+			p.ActivationDelay = g.activationDelay()
+			break
+		}
+	}
+	return p
 }
 
 // errUnknown is what Do answers for a group that is not there.

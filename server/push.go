@@ -455,9 +455,8 @@ func (s *Server) pushTEKs(now time.Time, g *group, kek *sa.KEK, seq uint32, teks
 	for i := range teks {
 		g.told[teks[i].SPI] = true
 	}
-	if kek != nil && len(teks) > 0 {
-		delay := g.activationDelay()
-		s.send(now, g, kek, seq, gdoi.Push{Policy: &gdoi.Policy{TEKs: teks, ActivationDelay: delay, DeactivationDelay: 2 * delay}})
+	if p := g.tekPolicy(teks); kek != nil && p != nil {
+		s.send(now, g, kek, seq, gdoi.Push{Policy: p})
 	}
 	s.dirty[g] = true
 }

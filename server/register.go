@@ -9,6 +9,7 @@ import (
 	"gvpn/gdoi"
 	"gvpn/ike"
 	"gvpn/isakmp"
+	"gvpn/sa"
 	"gvpn/turn"
 )
 
@@ -192,13 +193,17 @@ func (s *Server) register(now time.Time, m ike.Message) {
 // policy is what a member is given: the KEK and every live TEK, older before newer. It shares the group's keys; whoever gets
 // it encodes it at once.
 func (g *group) policy(now time.Time) *gdoi.Policy {
-	delay := g.activationDelay()
-	p := &gdoi.Policy{KEK: g.kek, ActivationDelay: delay, DeactivationDelay: 2 * delay}
+	var live []sa.TEK
 	for _, i := range g.inOrder() {
 		if g.teks[i].Hard.Sub(now) >= time.Second { // the wire's unit
-			p.TEKs = append(p.TEKs, g.teks[i])
+			live = append(live, g.teks[i])
 		}
 	}
+	p := g.tekPolicy(live)
+	if p == nil {
+		p = &gdoi.Policy{}
+	}
+	p.KEK = g.kek
 	return p
 }
 

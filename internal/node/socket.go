@@ -19,6 +19,9 @@ import (
 // cut to something that parses.
 const maxDatagram = 65507
 
+// receiveBuffer is what the kernel is asked to hold for the loop: the registrations of a few thousand members at once.
+const receiveBuffer = 4 << 20
+
 // rebindEvery is how often a socket that could not be bound is tried again.
 const rebindEvery = 5 * time.Second
 
@@ -117,6 +120,7 @@ func listen(at netip.AddrPort) (*net.UDPConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node: listen on UDP %s: %w", at, err)
 	}
+	_ = conn.SetReadBuffer(receiveBuffer) // less is no fault, only less patient with a burst
 	if at.Addr().IsUnspecified() {
 		raw, err := conn.SyscallConn()
 		if err == nil {
