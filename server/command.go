@@ -96,9 +96,7 @@ func (s *Server) clear(now time.Time, g *group, atOnce bool) {
 	root := g.conf.Role == step.RootServer
 	sub := g.conf.Role == step.SubServer
 	if atOnce || sub || g.carrier() == nil {
-		for _, m := range g.sorted() {
-			s.emit(ike.Delete{Gateway: m.gateway, Remote: m.remote.Addr()})
-		}
+		s.endMemberSAs(g)
 	}
 	if atOnce || sub {
 		s.unregister(g, func(*member) bool { return true })
@@ -126,4 +124,11 @@ func (s *Server) clear(now time.Time, g *group, atOnce bool) {
 // newPlan forgets what members were told in the last plan.
 func (g *group) newPlan() {
 	g.deleted, g.told, g.toldAll = make(map[string][]uint32), make(map[uint32]bool), false
+}
+
+// endMemberSAs ends the IKE SAs of g's registered members, which makes them register again.
+func (s *Server) endMemberSAs(g *group) {
+	for _, m := range g.sorted() {
+		s.emit(ike.Delete{Gateway: m.gateway, Remote: m.remote.Addr()})
+	}
 }
