@@ -17,7 +17,7 @@ func (c *Cluster) Prepare(p *step.Plan) error {
 	var errs []error
 	for _, ch := range p.Groups {
 		if g := ch.New; g != nil && g.Role != step.Standalone && size(g) > maxPayload {
-			errs = append(errs, fmt.Errorf("cluster: group %s: its %d ipsec-sas with their match-policies do not fit one cluster message: not supported in a server-cluster", g.Name, len(g.SAs)))
+			errs = append(errs, &step.Refusal{Group: g.Name, Reason: fmt.Sprintf("its %d ipsec-sas with their match-policies do not fit one cluster message: not supported in a server-cluster", len(g.SAs))})
 		}
 	}
 	return errors.Join(errs...)

@@ -1,6 +1,10 @@
 package commit
 
-import "gvpn/commit/step"
+import (
+	"errors"
+
+	"gvpn/commit/step"
+)
 
 // Applier carries plans out: the engines of a node, behind its loop.
 type Applier interface {
@@ -15,16 +19,11 @@ type Appliers []Applier
 
 // Prepare implements Applier. It asks every applier and returns the errors of all that refuse.
 func (a Appliers) Prepare(p *step.Plan) error {
-	var errs prepareErrors
+	var errs []error
 	for _, x := range a {
-		if err := x.Prepare(p); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, x.Prepare(p))
 	}
-	if errs == nil {
-		return nil
-	}
-	return errs
+	return errors.Join(errs...)
 }
 
 // Apply implements Applier.

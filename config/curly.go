@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
@@ -50,6 +51,7 @@ func (t Tree) LoadCurly(base Path, action Action, file string, src []byte) (Tree
 	if err != nil {
 		return t, asErrors(err)
 	}
+	src = bytes.TrimPrefix(src, byteOrderMark)
 	s := Root()
 	if len(steps) > 0 {
 		s = steps[len(steps)-1].s

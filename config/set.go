@@ -266,6 +266,9 @@ func isCommand(w []byte) bool {
 	return false
 }
 
+// byteOrderMark is what some editors put before the first statement of a file in UTF-8.
+var byteOrderMark = []byte("\ufeff")
+
 // LoadSet carries out lines of set, delete, activate, deactivate and annotate, from base on. Lines that are empty or
 // begin with # are skipped. If any line is wrong t comes back unchanged, with an error for every wrong line (at most
 // 100); a statement that is not there to delete is a warning. file names the source in errors.
@@ -274,6 +277,7 @@ func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
 	if err != nil {
 		return t, asErrors(err)
 	}
+	src = bytes.TrimPrefix(src, byteOrderMark)
 	e := t.edit()
 	var errs Errors
 	l := lexer{src: src, line: 1, lines: true}

@@ -111,7 +111,7 @@ func CheckVPN(v step.VPN) error {
 	switch v.DFBit {
 	case "", "clear", "set", "copy":
 	default:
-		return fmt.Errorf("dataplane: vpn %q: df-bit %q is not clear, set or copy", v.Name, v.DFBit)
+		return &step.Refusal{VPN: v.Name, Statement: []string{"df-bit"}, Reason: fmt.Sprintf("%q is not clear, set or copy", v.DFBit)}
 	}
 	for _, kind := range []struct {
 		name  string
@@ -120,12 +120,14 @@ func CheckVPN(v step.VPN) error {
 		for _, r := range kind.rules {
 			if _, known := applications[r.Application]; !known {
 				names := slices.Sorted(maps.Keys(applications))[1:]
-				return fmt.Errorf("dataplane: vpn %q: %s rule %q: application %q is not supported; these are: %s",
-					v.Name, kind.name, r.Name, r.Application, strings.Join(names, ", "))
+				return &step.Refusal{
+					VPN: v.Name, Statement: []string{kind.name, "rule", r.Name, "application"},
+					Reason: fmt.Sprintf("%q is not supported; these are: %s", r.Application, strings.Join(names, ", ")),
+				}
 			}
 			for _, p := range []netip.Prefix{r.Source, r.Destination} {
 				if p.IsValid() && !p.Addr().Is4() {
-					return fmt.Errorf("dataplane: vpn %q: %s rule %q: prefix %v is not IPv4", v.Name, kind.name, r.Name, p)
+					return &step.Refusal{VPN: v.Name, Statement: []string{kind.name, "rule", r.Name}, Reason: fmt.Sprintf("prefix %v is not IPv4", p)}
 				}
 			}
 		}

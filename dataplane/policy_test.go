@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -203,11 +204,13 @@ func TestCheckVPN(t *testing.T) {
 		bad  step.VPN
 		want string
 	}{
-		{step.VPN{Name: "v", DFBit: "maybe"}, `df-bit "maybe"`},
-		{step.VPN{Name: "v", Exclude: []step.Rule{{Name: "r", Application: "my-app"}}}, `exclude rule "r": application "my-app" is not supported; these are: any, junos-bgp, `},
-		{step.VPN{Name: "v", FailOpen: []step.Rule{{Name: "r", Source: netip.MustParsePrefix("2001:db8::/32")}}}, `fail-open rule "r": prefix 2001:db8::/32 is not IPv4`},
+		{step.VPN{Name: "v", DFBit: "maybe"}, `vpn v: df-bit: "maybe" is not`},
+		{step.VPN{Name: "v", Exclude: []step.Rule{{Name: "r", Application: "my-app"}}}, `vpn v: exclude rule r application: "my-app" is not supported; these are: any, junos-bgp, `},
+		{step.VPN{Name: "v", FailOpen: []step.Rule{{Name: "r", Source: netip.MustParsePrefix("2001:db8::/32")}}}, `vpn v: fail-open rule r: prefix 2001:db8::/32 is not IPv4`},
 	} {
-		if err := CheckVPN(c.bad); err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "dataplane: ") {
+		err := CheckVPN(c.bad)
+		var refused *step.Refusal // a commit finds the statement by it
+		if err == nil || !strings.Contains(err.Error(), c.want) || !errors.As(err, &refused) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
 	}

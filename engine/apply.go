@@ -1,7 +1,7 @@
 package engine
 
 import (
-	"fmt"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -13,20 +13,13 @@ import (
 
 // Prepare reports whether every engine could carry out p. It changes nothing.
 func (e *Engine) Prepare(p *step.Plan) error {
+	var errs []error
 	for _, c := range p.Gateways {
-		if c.New == nil {
-			continue
-		}
-		if err := ike.Supports(*c.New); err != nil {
-			return fmt.Errorf("engine: gateway %s: %w", c.New.Name, err)
+		if c.New != nil {
+			errs = append(errs, ike.Supports(*c.New))
 		}
 	}
-	for _, prepare := range []func(*step.Plan) error{e.server.Prepare, e.cluster.Prepare, e.member.Prepare} {
-		if err := prepare(p); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(append(errs, e.server.Prepare(p), e.cluster.Prepare(p), e.member.Prepare(p))...)
 }
 
 // Apply carries out a plan, in one turn: what is new or changed is taken over, the effects follow one by one, what is gone

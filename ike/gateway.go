@@ -27,41 +27,42 @@ type gateway struct {
 
 // Supports names what of a gateway this package cannot do, nil if nothing.
 func Supports(g step.Gateway) error {
-	no := func(format string, args ...any) error {
-		return fmt.Errorf("ike: gateway %s: "+format, append([]any{g.Name}, args...)...)
+	no := func(statement, format string, args ...any) error {
+		return &step.Refusal{Gateway: g.Name, Side: g.Side, Statement: strings.Fields(statement), Reason: fmt.Sprintf(format, args...)}
 	}
 	switch {
 	case g.Mode != "" && g.Mode != "main":
-		return no("mode %s is not supported (main is)", g.Mode)
+		return no("ike-policy", "mode %s of the policy is not supported (main is)", g.Mode)
 	case g.Dynamic.Kind != step.None:
-		return no("dynamic is not supported")
+		return no("dynamic", "not supported")
 	case len(g.Remote) == 0:
-		return no("no address")
+		return no("", "no address")
 	case len(g.PSK) == 0:
-		return no("no pre-shared key")
+		return no("ike-policy", "the policy has no pre-shared key")
 	case len(g.Proposals) == 0:
-		return no("no proposal")
+		return no("ike-policy", "the policy has no proposal")
 	}
 	for _, p := range g.Proposals {
 		if _, err := groupOf(p.DHGroup); err != nil {
-			return no("proposal %s: %w", p.Name, err)
+			return no("ike-policy", "proposal %s: %v", p.Name, err)
 		}
 		if p.Hash != sa.SHA256 && p.Hash != sa.SHA384 {
-			return no("proposal %s: authentication-algorithm %v is not supported", p.Name, p.Hash)
+			return no("ike-policy", "proposal %s: authentication-algorithm %v is not supported", p.Name, p.Hash)
 		}
 		if p.KeyBits != 128 && p.KeyBits != 192 && p.KeyBits != 256 {
-			return no("proposal %s: AES-CBC with %d bits is not supported", p.Name, p.KeyBits)
+			return no("ike-policy", "proposal %s: AES-CBC with %d bits is not supported", p.Name, p.KeyBits)
 		}
 	}
 	for _, a := range g.Remote {
 		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || g.Local.IsValid() && a.Unmap().Is4() != g.Local.Unmap().Is4() {
-			return no("address %v with local-address %v is not supported", a, g.Local)
+			return no("", "address %v with local-address %v is not supported", a, g.Local)
 		}
 	}
-	for _, id := range []step.Identity{g.LocalID, g.RemoteID} {
-		if _, err := identity(id, netip.IPv4Unspecified()); err != nil {
-			return no("%w", err)
-		}
+	if _, err := identity(g.LocalID, netip.IPv4Unspecified()); err != nil {
+		return no("local-identity", "%v", err)
+	}
+	if _, err := identity(g.RemoteID, netip.IPv4Unspecified()); err != nil {
+		return no("remote-identity", "%v", err)
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (s *Server) Prepare(p *step.Plan) error {
 	var errs []error
 	for _, c := range p.Gateways {
 		if g := c.New; g != nil && g.Side == step.Server && g.Dynamic.Kind != step.None {
-			errs = append(errs, fmt.Errorf("server: gateway %s: dynamic: not yet supported", g.Name))
+			errs = append(errs, &step.Refusal{Gateway: g.Name, Statement: []string{"dynamic"}, Reason: "not yet supported"})
 		}
 	}
 	for _, c := range p.Groups {
@@ -81,15 +81,15 @@ func (s *Server) Prepare(p *step.Plan) error {
 }
 
 func check(g *step.Group) (errs []error) {
-	fault := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("server: group %s: %s", g.Name, fmt.Sprintf(format, args...)))
+	fault := func(statement []string, format string, args ...any) {
+		errs = append(errs, &step.Refusal{Group: g.Name, Statement: statement, Reason: fmt.Sprintf(format, args...)})
 	}
 	if g.AntiReplayWindow != 0 {
-		fault("anti-replay-time-window: not yet supported")
+		fault([]string{"anti-replay-time-window"}, "not yet supported")
 	}
 	c := g.Communication
 	if c != nil && c.Certificate != "" {
-		fault("server-member-communication certificate %s: not yet supported: the server makes its own RSA key", c.Certificate)
+		fault([]string{"server-member-communication", "certificate"}, "not yet supported: the server makes its own RSA key")
 	}
 	if c == nil && len(g.SAs) == 0 {
 		return errs
@@ -99,7 +99,7 @@ func check(g *step.Group) (errs []error) {
 	update := sa.Update{Group: g.Name, GroupID: g.ID, ActivationDelay: g.ActivationDelay}
 	for i, x := range g.SAs {
 		if x.KeyBits != 128 && x.KeyBits != 192 && x.KeyBits != 256 {
-			fault("ipsec-sa %s: AES key of %d bits: not supported", x.Name, x.KeyBits)
+			fault([]string{"ipsec-sa", x.Name}, "AES with a key of %d bits is not supported", x.KeyBits)
 			return errs
 		}
 		for j := range maxPerName {
@@ -112,11 +112,11 @@ func check(g *step.Group) (errs []error) {
 	}
 	if len(g.SAs) > 0 {
 		if err := policy.Check(); err != nil {
-			fault("its ipsec-sas do not fit a GDOI message: %v", err)
+			fault(nil, "its ipsec-sas do not fit a GDOI message: %v", err)
 		}
 	}
 	if err := update.Check(); err != nil {
-		fault("its ipsec-sas do not fit a record: %v", err)
+		fault(nil, "its ipsec-sas do not fit a record: %v", err)
 	}
 	return errs
 }

@@ -121,7 +121,7 @@ func (n *Node) openConfiguration(o Options) (err error) {
 
 // isSet reports whether a configuration file is in set form: its first statement begins as a set line does.
 func isSet(text []byte) bool {
-	for line := range bytes.Lines(text) {
+	for line := range bytes.Lines(bytes.TrimPrefix(text, []byte("\ufeff"))) {
 		words := bytes.Fields(line)
 		if len(words) == 0 || words[0][0] == '#' {
 			continue

@@ -3,7 +3,6 @@ package node
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -159,22 +158,21 @@ func Open(o Options) (_ *Node, err error) {
 func (n *Node) Prepare(p *step.Plan) error {
 	err := errClosing
 	n.call(func(time.Time) { err = n.engine.Prepare(p) })
-	if err != nil {
-		return err
-	}
+	errs := []error{err}
 	for _, c := range p.VPNs {
 		if c.New != nil {
-			if err := dataplane.CheckVPN(*c.New); err != nil {
-				return err
-			}
+			errs = append(errs, dataplane.CheckVPN(*c.New))
 		}
 	}
 	for _, c := range p.Gateways {
-		if c.New != nil && c.New.Instance != "" && c.New.Instance != "default" {
-			return fmt.Errorf("node: gateway %s: routing-instance %s is not yet supported, only the default one is", c.New.Name, c.New.Instance)
+		if g := c.New; g != nil && g.Instance != "" && g.Instance != "default" {
+			errs = append(errs, &step.Refusal{
+				Gateway: g.Name, Side: g.Side, Statement: []string{"routing-instance"},
+				Reason: "instance " + g.Instance + " is not yet supported, only the default one is",
+			})
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 var errClosing = errors.New("node: closing")

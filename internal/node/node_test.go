@@ -156,9 +156,11 @@ func TestDisplaySetLoadsBack(t *testing.T) {
 
 func TestBadConfigurationFileStartsNothing(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"syntax":    {"system {\n    host-nam ks;\n}\n", "test.conf:2:5:"},
-		"range":     {"set security group-vpn server group G group-id 0\n", "test.conf:1:"},
-		"reference": {"set security group-vpn server group G ipsec-sa S proposal nowhere\n", "test.conf:1:50:"},
+		"syntax":          {"system {\n    host-nam ks;\n}\n", "test.conf:2:5:"},
+		"range":           {"set security group-vpn server group G group-id 0\n", "test.conf:1:"},
+		"reference":       {"set security group-vpn server group G ipsec-sa S proposal nowhere\n", "test.conf:1:50:"},
+		"unsupported":     {serverText + "set security group-vpn server group G anti-replay-time-window 100\n", "test.conf:22:"},
+		"byte order mark": {"\ufeffset system host-name a b\n", "test.conf:1:"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -462,6 +464,16 @@ func TestServicesFollowTheConfiguration(t *testing.T) {
 	answer, err := pb.NewGNMIClient(client).Capabilities(ctx, &pb.CapabilityRequest{})
 	if err != nil || len(answer.GetSupportedModels()) == 0 {
 		t.Errorf("gNMI Capabilities: %v, error %v", answer, err)
+	}
+
+	// To all addresses, and back to one, on the same port: open at once.
+	for _, commands := range []string{"delete system services netconf ssh listen-address", "set system services netconf ssh listen-address 127.0.0.1"} {
+		run(t, n, "configure; "+commands+"; commit")
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", netconfAt))
+		if err != nil {
+			t.Fatalf("after %q: %v", commands, err)
+		}
+		_ = c.Close()
 	}
 
 	run(t, n, "configure; delete system services; commit")

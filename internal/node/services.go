@@ -38,8 +38,9 @@ type services struct {
 
 // door is one listener with its server.
 type door struct {
-	address string
-	close   func() error
+	address  string
+	listener net.Listener
+	close    func() error // of its server, with every session
 }
 
 func newServices(n *Node) *services {
@@ -109,6 +110,7 @@ func (s *services) set(name, address string, open func(net.Listener) func() erro
 			return
 		}
 		delete(s.doors, name)
+		_ = d.listener.Close() // now: the new door may be on the same port
 		// Its sessions may be waiting for the mutex that this commit holds: closed beside it.
 		s.wg.Go(func() { _ = d.close() })
 	}
@@ -128,7 +130,7 @@ func (s *services) set(name, address string, open func(net.Listener) func() erro
 		return
 	}
 	s.node.log.Info("listening", "service", name, "address", ln.Addr().String())
-	s.doors[name] = &door{address: address, close: open(ln)}
+	s.doors[name] = &door{address: address, listener: ln, close: open(ln)}
 }
 
 func (s *services) openNETCONF(ln net.Listener) func() error {
@@ -150,7 +152,7 @@ func (s *services) openGNMI(ln net.Listener) func() error {
 
 func (s *services) serve(name string, f func() error) {
 	s.wg.Go(func() {
-		if err := f(); err != nil {
+		if err := f(); err != nil && !errors.Is(err, net.ErrClosed) {
 			s.node.log.Error("a service has failed", "service", name, "error", err.Error())
 		}
 	})
