@@ -251,7 +251,8 @@ func (c *Cluster) way(name string) ike.SAID {
 	return 0
 }
 
-// HandleUp takes note of an IKE SA, and begins what waited for one.
+// HandleUp takes note of an IKE SA, and begins what waited for one. A sub-server whose root opens one asks anew, since a root
+// does so after a restart, when it knows of no sub-server.
 func (c *Cluster) HandleUp(now time.Time, u ike.Up) {
 	gw := c.gateways[u.Gateway]
 	if gw == nil {
@@ -260,8 +261,13 @@ func (c *Cluster) HandleUp(now time.Time, u ike.Up) {
 	gw.up = slices.DeleteFunc(gw.up, func(o ike.Up) bool { return o.SA == u.SA })
 	gw.up = append(gw.up, u)
 	for _, g := range c.sorted() {
-		if r := g.root(); r != nil && r.gateway == u.Gateway && g.init.state == connecting {
-			c.ask(now, g)
+		if r := g.root(); r != nil && r.gateway == u.Gateway {
+			switch {
+			case g.init.state == connecting:
+				c.ask(now, g)
+			case r.active && !u.Initiator:
+				c.start(now, g)
+			}
 		}
 		for _, p := range g.all() {
 			if p.gateway == u.Gateway && p.pending != nil && p.token == 0 {

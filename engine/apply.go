@@ -88,10 +88,29 @@ func (e *Engine) Apply(now time.Time, p *step.Plan) {
 	}
 	e.drain(now)
 
+	if p.Commit != 0 && p.Commit <= e.applied {
+		e.greetPeers(now)
+	}
 	if p.Commit > e.applied {
 		e.applied = p.Commit
 		e.out = append(e.out, turn.Persist{Key: commitKey, Value: strconv.AppendUint(nil, p.Commit, 10)})
 	}
+}
+
+// greetPeers opens an IKE SA to every sub-server after a restart of their root (D5). Until they ask it again it knows none of
+// them, and what it makes reaches nobody; by themselves they would find out by DPD only, after 50 s by default.
+func (e *Engine) greetPeers(now time.Time) {
+	for _, g := range inOrder(e.groups) {
+		if g.Role != step.RootServer {
+			continue
+		}
+		for _, name := range g.Peers {
+			for _, remote := range e.gateways[name].Remote {
+				e.ike.Do(now, ike.Connect{Gateway: name, Remote: remote})
+			}
+		}
+	}
+	e.drain(now)
 }
 
 // apply carries out one effect: package ike's part of it here, the rest where it belongs. old holds the changed groups as
