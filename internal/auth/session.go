@@ -180,6 +180,10 @@ func (s *Server) session(ctx context.Context, conn *ssh.ServerConn, id Identity,
 			}
 			if ok = handler != nil; ok {
 				started = true
+				if r.WantReply { // before the program runs: a short one would close the channel before its request is answered
+					_ = r.Reply(true, nil)
+					r.WantReply = false
+				}
 				running.Go(func() {
 					status := handler(ctx, session)
 					_, _ = channel.SendRequest("exit-status", false, ssh.Marshal(exitStatus{Status: uint32(status)}))
