@@ -111,10 +111,10 @@ func TestQuotedValuesComeBack(t *testing.T) {
 func TestAbbreviationsAreSpeltOut(t *testing.T) {
 	s := newTestShell(t, true)
 	for short, want := range map[string]string{
-		"set sec gr s ik ga X addr 10.0.0.1":            "security group-vpn server ike gateway X address 10.0.0.1",
-		"set sys log us bob cl sup":                     "system login user bob class super-user",
-		"set sec group s gro G server-m com un":         "security group-vpn server group G server-member-communication communication-type unicast",
-		"set sec group m ike pol P prop [a b] mode mai": "security group-vpn member ike policy P proposals [ a b ] mode main",
+		"set sec gr s ik ga X addr 10.0.0.1":                 "security group-vpn server ike gateway X address 10.0.0.1",
+		"set sys log us bob cl super-user":                   "system login user bob class super-user",
+		"set sec group s gro G server-m com un":              "security group-vpn server group G server-member-communication communication-type unicast",
+		"set sec group m ike pol P proposals [a b] mode mai": "security group-vpn member ike policy P proposals [ a b ] mode main",
 	} {
 		p, err := newParser(s, short, false)
 		if err != nil {

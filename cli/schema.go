@@ -115,6 +115,10 @@ func (w *walk) step() error {
 		case c.NoKeyword() && c.Kind() == config.Leaf:
 			bare = c
 			rows = append(rows, placeholder(c))
+		case c.NoKeyword():
+			bare = c
+			rows = append(rows, w.entryNames(c, nil, 0)...)
+			rows = append(rows, valueRows(w.shell, c.Keys()[0])...)
 		default:
 			rows = append(rows, schemaRow(c))
 		}
@@ -131,9 +135,12 @@ func (w *walk) step() error {
 	var c *config.Schema
 	switch {
 	case i >= 0:
-		c = w.schema.Child(rows[i].name)
-		w.next++
-		w.take(t, c.Name())
+		if c = w.byWord(rows[i].name); c != nil {
+			w.next++
+			w.take(t, c.Word())
+		} else {
+			c = bare // an entry whose key is a word of an enumeration
+		}
 	case bare != nil:
 		c = bare
 	default:
@@ -155,6 +162,16 @@ func (w *walk) step() error {
 	return nil
 }
 
+// byWord returns the statement that is typed with that word here, or nil.
+func (w *walk) byWord(word string) *config.Schema {
+	for _, c := range w.schema.Children() {
+		if c.Word() == word && !c.IsKey() && !c.NoKeyword() {
+			return c
+		}
+	}
+	return nil
+}
+
 // entry reads the keys of a list entry.
 func (w *walk) entry(c *config.Schema) error {
 	if w.verb == verbShow {
@@ -168,10 +185,10 @@ func (w *walk) entry(c *config.Schema) error {
 	for i, k := range c.Keys() {
 		if !k.NoKeyword() {
 			t, _ := w.peek()
-			if _, err := w.keyword("syntax error, expecting <"+k.Name()+">", schemaRow(k)); err != nil {
+			if _, err := w.keyword("syntax error, expecting <"+k.Word()+">", schemaRow(k)); err != nil {
 				return err
 			}
-			w.take(t, k.Name())
+			w.take(t, k.Word())
 		}
 		rows := append(w.entryNames(c, keys, i), valueRows(w.shell, k)...)
 		v, t, err := w.word(k, rows)
@@ -293,7 +310,7 @@ func (w *walk) word(c *config.Schema, rows []row) (string, token, error) {
 }
 
 func schemaRow(c *config.Schema) row {
-	r := row{name: c.Name(), help: help(c), marker: ' '}
+	r := row{name: c.Word(), help: help(c), marker: ' '}
 	switch c.Kind() {
 	case config.Container, config.Presence, config.List:
 		r.marker = '>'
@@ -322,6 +339,9 @@ func valueRows(s *Shell, c *config.Schema) []row {
 	var rows []row
 	for _, e := range c.Enums() {
 		rows = append(rows, row{name: e.Name, help: e.Description, marker: ' '})
+	}
+	for _, v := range c.Suggested() {
+		rows = append(rows, row{name: v, marker: ' '})
 	}
 	if target := c.Target(); target != nil && target.Parent() != nil {
 		for _, name := range entriesOf(s.tree().Root(), target) {

@@ -64,7 +64,7 @@ func (t Tree) LoadCurly(base Path, action Action, file string, src []byte) (Tree
 		e.remove(steps)
 	}
 	c := curly{e: e, lex: lexer{src: src, line: 1}, r: reader{keep: e.text}, file: file, action: action}
-	c.block(s, steps, false)
+	c.block(s, steps, nil, false)
 	if c.errs.Err() != nil {
 		return t, c.errs
 	}
@@ -108,8 +108,9 @@ func (c *curly) fail(err *Error, steps []step, off, line int) {
 }
 
 // block reads statements of s, which steps name, up to the closing brace or the end of the text. Its depth is that of
-// the schema, since a brace is followed only behind a container or entry.
-func (c *curly) block(s *Schema, steps []step, braced bool) {
+// the schema, since a brace is followed only behind a container, an entry, or the name of a list whose entries share it;
+// that is group then.
+func (c *curly) block(s *Schema, steps []step, group *Schema, braced bool) {
 	var remarks []string // that stand before the next statement
 	for {
 		t, err := c.token()
@@ -143,7 +144,7 @@ func (c *curly) block(s *Schema, steps []step, braced bool) {
 		case tokSemi: // an empty statement
 		default:
 			c.pending, c.has = t, true
-			c.statement(s, steps, strings.Join(remarks, "\n"))
+			c.statement(s, steps, group, strings.Join(remarks, "\n"))
 			remarks = nil
 		}
 	}
@@ -171,8 +172,8 @@ func (t *tags) read(w token) bool {
 	return true
 }
 
-// statement reads one statement: tags, words, and a semicolon or a block.
-func (c *curly) statement(s *Schema, steps []step, remark string) {
+// statement reads one statement: tags, words, and a semicolon or a block. In a group it lacks the name of its list.
+func (c *curly) statement(s *Schema, steps []step, group *Schema, remark string) {
 	var tag tags
 	words := c.words[:0]
 	var end token
@@ -190,6 +191,9 @@ func (c *curly) statement(s *Schema, steps []step, remark string) {
 			continue // in the middle of a statement: nothing that it could be shown before
 		}
 		if t.kind == tokWord || t.kind == tokFrom || t.kind == tokTo {
+			if group != nil && len(words) == 0 {
+				words = append(words, token{text: []byte(group.word), off: t.off, line: t.line, kind: tokWord})
+			}
 			words = append(words, t)
 			continue
 		}
@@ -198,6 +202,7 @@ func (c *curly) statement(s *Schema, steps []step, remark string) {
 	}
 	c.words = words
 	c.r.del = tag.delete || end.kind != tokSemi && end.kind != tokOpen
+	c.r.brace, c.r.group = group == nil && end.kind == tokOpen, nil
 	c.r.out = slices.Clone(steps)
 	in, open, bad := c.r.read(s, words)
 	if bad == nil && len(words) == 0 {
@@ -222,7 +227,31 @@ func (c *curly) statement(s *Schema, steps []step, remark string) {
 		return
 	}
 	out := c.r.out
+	if list := c.r.group; list != nil {
+		c.entries(tag, out, list)
+		return
+	}
 	c.carryOut(tag, out, len(steps), remark, in, end.kind == tokOpen)
+}
+
+// entries reads a block of entries of list.
+func (c *curly) entries(tag tags, steps []step, list *Schema) {
+	whole := append(slices.Clone(steps), step{s: list, all: true})
+	switch {
+	case tag.inactive || tag.active:
+		c.fail(&Error{Tag: "invalid-value", Element: list.name, Message: "a tag can stand before each entry, not before all"}, steps, c.words[0].off, c.words[0].line)
+		c.skip(token{kind: tokOpen})
+		return
+	case tag.delete:
+		if !c.e.remove(whole) {
+			c.fail(notFound(whole), whole, c.words[0].off, c.words[0].line)
+		}
+		c.skip(token{kind: tokOpen})
+		return
+	case tag.replace && c.action == Replace:
+		c.e.remove(whole)
+	}
+	c.block(list.parent, steps, list, true)
 }
 
 // behind returns the place just after a word.
@@ -254,7 +283,7 @@ func (c *curly) carryOut(tag tags, out []step, base int, remark string, in *Sche
 	}
 	c.e.put(out)
 	if block {
-		c.block(in, out, true)
+		c.block(in, out, nil, true)
 	}
 	h := head
 	if h[base].s.kind == LeafList || h[base].s.kind == Leaf {
@@ -339,7 +368,10 @@ func AppendCurlyStatement(dst []byte, n Node, level int) []byte {
 	return p.dst
 }
 
-type curlyPrinter struct{ dst []byte }
+type curlyPrinter struct {
+	dst    []byte
+	within string // the container whose name goes before that of the next statement, on one line
+}
 
 func (p *curlyPrinter) indent(level int) {
 	for range level {
@@ -360,18 +392,52 @@ func (p *curlyPrinter) kids(s *Schema, n *node, level int) {
 			p.node(c, k.node, k.val, k.flags, level)
 			continue
 		}
+		at := level
+		if c.grouped {
+			p.indent(level)
+			p.dst = append(append(p.dst, c.word...), " {\n"...)
+			at++
+		}
 		l := k.node.list
 		l.byLabel.all(func(_ uint64, key string) bool {
 			sl, _ := l.byName.get(key)
-			p.node(c, sl.node, key, 0, level)
+			p.statement(c, sl.node, key, 0, at, c.grouped)
 			return true
 		})
+		if c.grouped {
+			p.indent(level)
+			p.dst = append(p.dst, "}\n"...)
+		}
 	}
 }
 
 const secretMark = " ## SECRET-DATA"
 
 func (p *curlyPrinter) node(s *Schema, n *node, val string, f flags, level int) {
+	if s.joined && len(n.kids) > 0 && n.flags&inactive == 0 && n.comment == "" && allInner(s, n) {
+		for i := range n.kids {
+			k := &n.kids[i]
+			p.within = s.word
+			p.node(s.children[k.id], k.node, k.val, k.flags, level)
+		}
+		return
+	}
+	p.statement(s, n, val, f, level, false)
+}
+
+// allInner reports whether all that is in n are containers without marks, which would read as marks of n.
+func allInner(s *Schema, n *node) bool {
+	for i := range n.kids {
+		k := &n.kids[i]
+		if !s.children[k.id].isContainer() || k.node.comment != "" || k.node.flags&inactive != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// statement appends a statement; an entry that is one of a group lacks the name of its list.
+func (p *curlyPrinter) statement(s *Schema, n *node, val string, f flags, level int, grouped bool) {
 	if n != nil {
 		if s.isInner() {
 			f = n.flags
@@ -389,10 +455,17 @@ func (p *curlyPrinter) node(s *Schema, n *node, val string, f flags, level int) 
 		p.end(secret)
 		return
 	}
-	if s.kind == List {
+	switch {
+	case s.kind == List && grouped:
+		p.dst = appendKeys(p.dst, s, val)
+	case s.kind == List:
 		p.dst = appendEntry(p.dst, s, val)
-	} else {
-		p.dst = append(p.dst, s.name...)
+	default:
+		if p.within != "" {
+			p.dst = append(append(p.dst, p.within...), ' ')
+			p.within = ""
+		}
+		p.dst = append(p.dst, s.word...)
 	}
 	switch {
 	case n == nil || len(n.kids) == 0:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -12,13 +13,15 @@ import (
 
 // must is a compiled must statement. Its expression is the part of XPath 1.0 (with the functions that YANG adds) that
 // can be evaluated in time that follows what it is about: it may read the context node's own subtree, leaves on the way
-// up, and the entry that a leafref names. What else XPath can say is refused when the schema is made.
+// up, the entry that a leafref names, and entries that an absolute path looks up by their keys. What else XPath can say is
+// refused when the schema is made.
 type must struct {
 	text, message string
 	warning       bool
 	test          func(cur Node) value
 	up            int       // how many levels above its node it reads
-	follows       []*Schema // lists whose entries it reads through a leafref
+	follows       []*Schema // lists whose entries it reads through a leafref, or looks up
+	looked        []*Schema // those of them that it looks up
 }
 
 // compileMusts compiles every must at and below s.
@@ -29,6 +32,11 @@ func compileMusts(s *Schema) error {
 		}
 		if m.message == "" {
 			return fmt.Errorf("config: must %q of %s has no error-message", m.text, s.Path())
+		}
+		for _, list := range m.looked {
+			if !slices.Contains(list.watchers, s) {
+				list.watchers = append(list.watchers, s)
+			}
 		}
 	}
 	for _, c := range s.children {
@@ -235,6 +243,7 @@ type mustParser struct {
 	in  string // what is not cut into tokens yet
 	tok string // the current token, "" at the end
 	cur *Schema
+	key bool // in the predicate of a lookup: paths begin at current()
 	// depth bounds nesting. The texts are our own; a slip should be an error, not a stack overflow.
 	depth int
 }
@@ -359,7 +368,7 @@ func (p *mustParser) operand() (expr, error) {
 }
 
 func (p *mustParser) function() (expr, error) {
-	name := p.tok
+	name, looked := p.tok, len(p.looked)
 	if err := p.cut(); err != nil {
 		return expr{}, err
 	}
@@ -387,6 +396,10 @@ func (p *mustParser) function() (expr, error) {
 	f := functions[name]
 	if f.build == nil {
 		return expr{}, fmt.Errorf("function %s() is not supported", name)
+	}
+	if name == "not" && len(p.looked) > looked {
+		// Only what changes and what goes is followed back to those that look it up, not what comes.
+		return expr{}, errors.New("not() of a lookup is not supported")
 	}
 	if len(args) != f.args {
 		return expr{}, fmt.Errorf("function %s() has %d arguments, not %d", name, f.args, len(args))
@@ -429,6 +442,20 @@ var functions = map[string]function{
 	"starts-with": {2, plainFunction(func(c Node, a []expr) value {
 		return truth(strings.HasPrefix(a[0].eval(c).string(), a[1].eval(c).string()))
 	})},
+	"concat": {2, plainFunction(func(c Node, a []expr) value {
+		return value{kind: isText, text: a[0].eval(c).string() + a[1].eval(c).string()}
+	})},
+	"substring-before": {2, plainFunction(func(c Node, a []expr) value {
+		before, _, found := strings.Cut(a[0].eval(c).string(), a[1].eval(c).string())
+		if !found {
+			before = ""
+		}
+		return value{kind: isText, text: before}
+	})},
+	"substring-after": {2, plainFunction(func(c Node, a []expr) value {
+		_, after, _ := strings.Cut(a[0].eval(c).string(), a[1].eval(c).string())
+		return value{kind: isText, text: after}
+	})},
 	// re-match is YANG's (RFC 7950 section 10.2.1): the pattern is anchored at both ends.
 	"re-match": {2, func(a []expr, literal string) (func(Node) value, error) {
 		if literal == "" || literal[0] != '\'' && literal[0] != '"' {
@@ -444,6 +471,12 @@ var functions = map[string]function{
 
 // location parses a path. The steps are checked against the schema, so at run time they cannot miss.
 func (p *mustParser) location() (expr, error) {
+	if p.key && p.tok != "current" {
+		return expr{}, fmt.Errorf("%q in a predicate, where paths begin with current()", p.tok)
+	}
+	if p.tok == "/" {
+		return p.lookup()
+	}
 	e := expr{at: p.cur, eval: func(c Node) value { return value{nodes: []Node{c}} }}
 	height, sideways := 0, false
 	for first := true; ; first = false {
@@ -511,6 +544,91 @@ func (p *mustParser) location() (expr, error) {
 			return e, err
 		}
 	}
+}
+
+// lookup parses an absolute path of which every list has its one key given: /a/b[k = ...]/c[l = ...].
+func (p *mustParser) lookup() (expr, error) {
+	if p.cur.isInner() {
+		return expr{}, errors.New("only the must of a leaf can look an entry up")
+	}
+	at := p.cur
+	for at.parent != nil {
+		at = at.parent
+	}
+	steps := []func(n, cur Node) Node{}
+	for first := true; p.tok == "/"; first = false {
+		if err := p.cut(); err != nil {
+			return expr{}, err
+		}
+		name := p.tok
+		if err := p.cut(); err != nil {
+			return expr{}, err
+		}
+		if first {
+			if localName(name) != at.name {
+				return expr{}, fmt.Errorf("absolute path begins at %q, not at %s", name, at.name)
+			}
+			continue
+		}
+		c := at.byName[localName(name)]
+		if c == nil || !c.isInner() {
+			return expr{}, fmt.Errorf("no container or list %q below %q", name, at.Path())
+		}
+		at = c
+		if c.kind != List {
+			steps = append(steps, func(n, _ Node) Node { return n.Child(c.name) })
+			continue
+		}
+		key, err := p.predicate(c)
+		if err != nil {
+			return expr{}, err
+		}
+		steps = append(steps, func(n, cur Node) Node { return n.Entry(c.name, key.eval(cur).string()) })
+		p.follows = append(p.follows, c)
+		p.looked = append(p.looked, c)
+	}
+	if at.kind != List {
+		return expr{}, errors.New("absolute path that does not end in a list is not supported")
+	}
+	return expr{at: at, beyond: true, eval: func(cur Node) value {
+		n := cur
+		for n.up != nil {
+			n = *n.up
+		}
+		for _, step := range steps {
+			if n = step(n, cur); n.s == nil {
+				return value{}
+			}
+		}
+		return value{nodes: []Node{n}}
+	}}, nil
+}
+
+// predicate parses [k = ...], where k is the one key of list.
+func (p *mustParser) predicate(list *Schema) (key expr, err error) {
+	if len(list.keys) != 1 {
+		return key, fmt.Errorf("lookup in %s, which has not one key", list.Path())
+	}
+	if p.tok != "[" {
+		return key, fmt.Errorf("path reads every entry of %s (look one up by its key instead)", list.Path())
+	}
+	if err := p.cut(); err != nil {
+		return key, err
+	}
+	if localName(p.tok) != list.keys[0].name {
+		return key, fmt.Errorf("lookup in %s by %q, not by its key", list.Path(), p.tok)
+	}
+	if err := errors.Join(p.cut(), p.want("=")); err != nil {
+		return key, err
+	}
+	inside := p.key
+	p.key = true
+	key, err = p.sum()
+	p.key = inside
+	if err != nil {
+		return key, err
+	}
+	return key, p.want("]")
 }
 
 func isNameStart(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }

@@ -41,15 +41,26 @@ func (p Path) appendWords(dst []byte) []byte {
 		if i > 0 {
 			dst = append(dst, ' ')
 		}
-		dst = append(dst, e.Name...)
 		if s != nil {
 			s = s.Child(e.Name)
 		}
+		bare := false
+		switch {
+		case s == nil:
+			dst = append(dst, e.Name...)
+		case s.kind == List && s.noKeyword && len(e.Keys) > 0:
+			bare = true
+		default:
+			dst = append(dst, s.word...)
+		}
 		for j, k := range e.Keys {
 			if s != nil && s.kind == List && j < len(s.keys) && !s.keys[j].noKeyword {
-				dst = append(append(dst, ' '), s.keys[j].name...)
+				dst = append(append(dst, ' '), s.keys[j].word...)
 			}
-			dst = appendWord(append(dst, ' '), k)
+			if !bare || j > 0 {
+				dst = append(dst, ' ')
+			}
+			dst = appendWord(dst, k)
 		}
 	}
 	return dst

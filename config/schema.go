@@ -49,7 +49,7 @@ func (k Kind) String() string {
 
 // Schema is one node of the schema. Schema nodes are made once, never change, and are compared by identity.
 type Schema struct {
-	name, module, namespace, desc, units string
+	name, word, module, namespace, desc, units string
 
 	kind     Kind
 	parent   *Schema
@@ -57,6 +57,7 @@ type Schema struct {
 	depth    int    // 0 for configuration
 	children []*Schema
 	byName   map[string]*Schema
+	byWord   map[string]*Schema
 	keys     []*Schema
 	isKey    bool
 	cases    []caseRef // the choices that this node is a case of, outermost first
@@ -65,14 +66,18 @@ type Schema struct {
 	def    string
 	hasDef bool
 
-	oneLiner, oneLinerPlus, noKeyword, secret, deprecated, mandatory bool
+	oneLiner, oneLinerPlus, noKeyword, grouped, joined, secret, deprecated, mandatory bool
 
-	// referrers are the leaves that refer to entries of this list; readFromBelow says that a must further down than at a
+	// referrers are the leaves that refer to entries of this list, watchers the nodes with a must that looks entries of it
+	// up by their keys; readFromBelow says that a must further down than at a
 	// leaf of this node reads leaves of this node, so that a change of them concerns all that is below.
 	referrers     []*Schema
+	watchers      []*Schema
 	readFromBelow bool
 
-	bare *Schema // the child leaf that is typed without keyword, if any
+	suggested []string // values that completion offers
+
+	bare *Schema // the child leaf or list that is typed without keyword, if any
 
 	min, max                                   int // max 0: no limit
 	musts                                      []*must
@@ -85,6 +90,9 @@ type caseRef struct{ choice, which int }
 
 // Name returns the node's name.
 func (s *Schema) Name() string { return s.name }
+
+// Word returns what the node is called in set and curly text: its name, but for a few lists and keys.
+func (s *Schema) Word() string { return s.word }
 
 // Module returns the name of the YANG module that defines the node.
 func (s *Schema) Module() string { return s.module }
@@ -137,6 +145,9 @@ func (s *Schema) Enums() []Enum {
 	return s.typ.resolved().enums
 }
 
+// Suggested returns values that are worth offering for a leaf that takes others too.
+func (s *Schema) Suggested() []string { return s.suggested }
+
 // Target returns the key leaf that a leafref points at, or nil.
 func (s *Schema) Target() *Schema {
 	if s.typ == nil {
@@ -160,7 +171,7 @@ func (s *Schema) Units() string { return s.units }
 // OneLiner reports whether the node is shown on one line, plus whether only while it has at most one child.
 func (s *Schema) OneLiner() (always, plus bool) { return s.oneLiner, s.oneLinerPlus }
 
-// NoKeyword reports whether the leaf is typed and shown as its value alone.
+// NoKeyword reports whether the leaf is typed and shown as its value alone, or the list's entries as their keys alone.
 func (s *Schema) NoKeyword() bool { return s.noKeyword }
 
 // Secret reports whether the leaf is shown obfuscated.
@@ -227,7 +238,10 @@ func Modules() []Module {
 }
 
 // augmentOrder is the order in which hierarchies of different modules are shown, as Junos has it.
-var augmentOrder = []string{"gvpn-conf-root", "gvpn-conf-system", "gvpn-conf-security", "gvpn-extensions"}
+var augmentOrder = []string{
+	"gvpn-conf-root", "gvpn-conf-system", "gvpn-conf-services", "gvpn-conf-security", "gvpn-conf-interfaces",
+	"gvpn-conf-policy-options", "gvpn-conf-firewall", "gvpn-conf-routing-instances", "gvpn-conf-applications", "gvpn-extensions",
+}
 
 type schemaBuilder struct {
 	modules *goyang.Modules
@@ -274,7 +288,7 @@ func loadSchema() (*Schema, error) {
 
 // node makes the schema node of e and everything below it.
 func (b *schemaBuilder) node(e *goyang.Entry, parent *Schema, id int, cases []caseRef) (*Schema, error) {
-	s := &Schema{name: e.Name, desc: e.Description, parent: parent, id: uint16(id), cases: cases}
+	s := &Schema{name: e.Name, word: e.Name, desc: e.Description, parent: parent, id: uint16(id), cases: cases}
 	if parent != nil {
 		s.depth = parent.depth + 1
 	}
@@ -314,8 +328,10 @@ func (b *schemaBuilder) node(e *goyang.Entry, parent *Schema, id int, cases []ca
 		return nil, err
 	}
 	s.byName = make(map[string]*Schema, len(s.children))
+	s.byWord = make(map[string]*Schema, len(s.children))
 	for _, c := range s.children {
 		s.byName[c.name] = c
+		s.byWord[c.word] = c
 	}
 	for _, k := range keys {
 		c := s.byName[k]
@@ -448,6 +464,14 @@ func (s *Schema) statements(e *goyang.Entry) error {
 			s.oneLinerPlus = true
 		case "nokeyword":
 			s.noKeyword = true
+		case "word":
+			s.word = st.Argument
+		case "suggest":
+			s.suggested = append(s.suggested, st.Argument)
+		case "grouped":
+			s.grouped = true
+		case "joined":
+			s.joined = true
 		case "secret":
 			s.secret = true
 		case "reference-error":

@@ -43,6 +43,9 @@ func printSchema(w io.Writer, s *Schema, level int) {
 	case LeafList:
 		name += "[]"
 	}
+	if s.word != s.name {
+		name += " " + s.word
+	}
 	fmt.Fprintf(w, "%s%s", strings.Repeat("  ", level), name)
 	switch {
 	case s.kind == Empty:
@@ -70,6 +73,8 @@ func printSchema(w io.Writer, s *Schema, level int) {
 		{s.oneLiner, " {1l}"},
 		{s.oneLinerPlus, " {1l+}"},
 		{s.noKeyword, " {nk}"},
+		{s.grouped, " {hom}"},
+		{s.joined, " {joined}"},
 		{s.secret, " {secret}"},
 		{s.deprecated, " DEPRECATED"},
 		{s.mandatory, " MANDATORY"},
@@ -177,7 +182,16 @@ func TestMustForms(t *testing.T) {
 		{group + "server-cluster", "../group-id", ""},
 		{group + "server-cluster", "../ike-gateway", "path reads every entry of security/group-vpn/server/group/ike-gateway, which is not below the node (follow a leafref instead)"},
 		{group + "ike-gateway name", "../../../ike/gateway/name = .", "path reads every entry of security/group-vpn/server/ike/gateway, which is not below the node (follow a leafref instead)"},
-		{group, "/configuration/system", `"/configuration/system" where a path is wanted (absolute paths and wildcards are not supported)`},
+		{group, "/configuration/interfaces/interface[name = 'x']", "only the must of a leaf can look an entry up"},
+		{group + "description", "/configuration/interfaces/interface[name = current()]/unit[name = 0 + 1]", ""},
+		{group + "description", "/configuration/system", "absolute path that does not end in a list is not supported"},
+		{group + "description", "/configuration/nothing", `no container or list "nothing" below ""`},
+		{group + "description", "/system/x", `absolute path begins at "system", not at configuration`},
+		{group + "description", "/configuration/interfaces/interface", "path reads every entry of interfaces/interface (look one up by its key instead)"},
+		{group + "description", "/configuration/interfaces/interface[description = 'x']", `lookup in interfaces/interface by "description", not by its key`},
+		{group + "description", "/configuration/interfaces/interface[name = ../name]", `".." in a predicate, where paths begin with current()`},
+		{group + "description", "/configuration/security/policies/policy[from-zone-name = 'x']", "lookup in security/policies/policy, which has not one key"},
+		{group + "description", "not(/configuration/interfaces/interface[name = 'x'])", "not() of a lookup is not supported"},
 		{group, "ike-gateway[name='a']", "predicates are not supported (follow a leafref instead)"},
 		{group, "*", `"*" where a path is wanted (absolute paths and wildcards are not supported)`},
 		{group, "nothing", `no "nothing" below "security/group-vpn/server/group"`},
@@ -211,6 +225,19 @@ func TestMustValues(t *testing.T) {
 		ike { gateway A { local-address 10.0.0.1; } }
 		group G { group-id 7; description "some text"; ike-gateway A; ike-gateway B; server-cluster { server-role root-server; ike-gateway A; } } } } }`)
 	n := tree.Root().At(Path{{Name: "security"}, {Name: "group-vpn"}, {Name: "server"}, {"group", []string{"G"}}})
+	group := "/gcr:configuration/gcs:security/gcs:group-vpn/gcs:server/gcs:group[gcs:name = concat('', substring-after(current(), ' t'))]"
+	for text, want := range map[string]bool{
+		group: false,
+		"/configuration/security/group-vpn/server/group[name = substring-before('G.0', '.')]/ike-gateway[name = 'B']": true,
+		"/configuration/security/group-vpn/server/group[name = substring-before('G', '.')]":                           false,
+	} {
+		m, leaf := must{text: text}, n.Child("description")
+		if err := m.compile(leaf.Schema()); err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if got := m.holds(leaf); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
 	for text, want := range map[string]bool{
 		"group-id":                                           true,
 		"anti-replay-time-window":                            false,

@@ -208,7 +208,7 @@ func (v *validator) list(n, old Node, c *Schema, full bool) {
 // touch notes that an entry changed or went.
 func (v *validator) touch(ch Change) {
 	e := ch.Old
-	if e.s == nil || len(e.s.referrers) == 0 {
+	if e.s == nil || len(e.s.referrers) == 0 && len(e.s.watchers) == 0 {
 		return // what is new has no referrers that were not looked at
 	}
 	if v.touched == nil {
@@ -296,6 +296,9 @@ func (v *validator) referrers() {
 			for _, from := range s.referrers {
 				v.refer(v.root, from, keys)
 			}
+			for _, from := range s.watchers {
+				v.refer(v.root, from, nil)
+			}
 		}
 		for _, c := range s.children {
 			walk(c)
@@ -304,7 +307,7 @@ func (v *validator) referrers() {
 	walk(Root())
 }
 
-// refer looks at the leaves from at and below n whose value is one of keys.
+// refer looks at the leaves from at and below n whose value is one of keys, or at all of them if keys is nil.
 func (v *validator) refer(n Node, from *Schema, keys map[string]bool) {
 	next := from
 	for next.parent != n.s {
@@ -314,12 +317,12 @@ func (v *validator) refer(n Node, from *Schema, keys map[string]bool) {
 	case next == from:
 		k := n.child(from, &n)
 		for _, val := range k.Values() {
-			if keys[val] {
+			if keys == nil || keys[val] {
 				v.again(n)
 				return
 			}
 		}
-	case next.kind == List && from.isKey && from.parent == next && len(next.keys) == 1:
+	case keys != nil && next.kind == List && from.isKey && from.parent == next && len(next.keys) == 1:
 		_, l := n.list(next.name)
 		if l == nil {
 			return

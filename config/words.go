@@ -225,9 +225,11 @@ func tokens(words []string) []token {
 
 // reader turns tokens into steps.
 type reader struct {
-	keep func([]byte) string // makes a string of a value; equal values may share one
-	del  bool                // words of a delete, deactivate and the like: values may be left out
-	out  []step
+	keep  func([]byte) string // makes a string of a value; equal values may share one
+	del   bool                // words of a delete, deactivate and the like: values may be left out
+	brace bool                // an opening brace follows the words
+	group *Schema             // the words ended in the name of this list, and the brace holds its entries
+	out   []step
 }
 
 // fault is what is wrong with a word: the index of the word, and the error.
@@ -250,7 +252,7 @@ func (r *reader) read(s *Schema, words []token) (end *Schema, open bool, bad *fa
 		if w.kind != tokWord {
 			return s, open, new(fault).at(i, "malformed-message", "", "syntax error, expecting <statement>", r.expect(s))
 		}
-		c := s.byName[string(w.text)]
+		c := s.byWord[string(w.text)]
 		if c != nil && c.isKey || w.quoted && s.bare != nil {
 			c = nil
 		}
@@ -308,6 +310,10 @@ func missing(c *Schema, at int) *fault {
 }
 
 func (r *reader) entry(c *Schema, words []token, at int) (int, *fault) {
+	if r.group = nil; c.grouped && r.brace && len(words) == 0 {
+		r.group = c
+		return 0, nil
+	}
 	n := 0
 	var first string
 	var keys []string
@@ -316,8 +322,8 @@ func (r *reader) entry(c *Schema, words []token, at int) (int, *fault) {
 			if n == len(words) {
 				return 0, missing(k, at+n)
 			}
-			if words[n].kind != tokWord || string(words[n].text) != k.name {
-				return 0, new(fault).at(at+n, "unknown-element", printable(string(words[n].text)), "syntax error, expecting <"+k.name+">", k.name)
+			if words[n].kind != tokWord || string(words[n].text) != k.word {
+				return 0, new(fault).at(at+n, "unknown-element", printable(string(words[n].text)), "syntax error, expecting <"+k.word+">", k.word)
 			}
 			n++
 		}
@@ -425,27 +431,37 @@ func (r *reader) expect(s *Schema) string {
 		case c == s.bare:
 			names = append(names, c.placeholder())
 		default:
-			names = append(names, c.name)
+			names = append(names, c.word)
 		}
 	}
 	slices.Sort(names)
 	return oneOf(names)
 }
 
-// appendEntry appends an entry's name and keys.
+// appendEntry appends an entry's name, if its list is typed by name, and keys.
 func appendEntry(dst []byte, s *Schema, key string) []byte {
-	dst = append(dst, s.name...)
+	if !s.noKeyword {
+		dst = append(append(dst, s.word...), ' ')
+	}
+	return appendKeys(dst, s, key)
+}
+
+// appendKeys appends an entry's keys.
+func appendKeys(dst []byte, s *Schema, key string) []byte {
 	if len(s.keys) == 1 {
 		if !s.keys[0].noKeyword {
-			dst = append(append(dst, ' '), s.keys[0].name...)
+			dst = append(append(dst, s.keys[0].word...), ' ')
 		}
-		return appendWord(append(dst, ' '), key)
+		return appendWord(dst, key)
 	}
 	for i, k := range splitKeys(s, key) {
-		if !s.keys[i].noKeyword {
-			dst = append(append(dst, ' '), s.keys[i].name...)
+		if i > 0 {
+			dst = append(dst, ' ')
 		}
-		dst = appendWord(append(dst, ' '), k)
+		if !s.keys[i].noKeyword {
+			dst = append(append(dst, s.keys[i].word...), ' ')
+		}
+		dst = appendWord(dst, k)
 	}
 	return dst
 }

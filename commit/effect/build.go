@@ -21,9 +21,10 @@ const (
 
 // view reads one configuration.
 type view struct {
-	system, server, member, bindings config.Node
+	system, server, member, bindings, services, applications config.Node
 
 	zones map[string][]step.ZonePair // by VPN; nil until asked for
+	sets  map[string]step.ServiceSet // likewise
 	errs  config.Errors
 }
 
@@ -33,7 +34,7 @@ func newView(t config.Tree) *view {
 	groupVPN := security.Child("group-vpn")
 	return &view{
 		system: root.Child("system"), server: groupVPN.Child("server"), member: groupVPN.Child("member"),
-		bindings: security.Child("ipsec-policy"),
+		bindings: security.Child("ipsec-policy"), services: root.Child("services"), applications: root.Child("applications"),
 	}
 }
 
@@ -196,6 +197,17 @@ func (v *view) vpn(name string) *step.VPN {
 		}
 	}
 	p.Zones = v.zones[name]
+	p.MatchDirection, p.ForwardPolicyMismatch = n.Get("match-direction"), n.Has("forward-policy-mismatch")
+	if n.Has("tunnel-mtu") {
+		p.TunnelMTU = int(n.Uint("tunnel-mtu"))
+	}
+	if v.sets == nil {
+		v.sets = map[string]step.ServiceSet{}
+		for e := range v.services.Entries("service-set") {
+			v.sets[e.Get("ipsec-group-vpn")] = step.ServiceSet{Name: e.Key()[0], Interface: e.Child("interface-service").Get("service-interface")}
+		}
+	}
+	p.ServiceSet = v.sets[name]
 	return p
 }
 
@@ -207,6 +219,11 @@ func (v *view) rules(n config.Node) (out []step.Rule) {
 		}
 		if a := e.Child("destination-address"); a.Has("address") {
 			r.Destination = v.prefix(a, "address")
+		}
+		if a := v.applications.Entry("application", r.Application); a.Exists() {
+			r.Defined = &step.Application{
+				Protocol: a.Get("protocol"), SourcePort: a.Get("source-port"), DestinationPort: a.Get("destination-port"),
+			}
 		}
 		out = append(out, r)
 	}

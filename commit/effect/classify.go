@@ -89,14 +89,43 @@ func (c *classifier) collect(ch diff.Change) {
 		c.touch(c.vpns, ch, 4)
 		c.direct["vpn "+p[4].Keys[0]] = true
 	case ch.Under("security", "ipsec-policy", "from-zone"):
-		for _, n := range []config.Node{ch.Old, ch.New} {
-			if len(p) > 3 {
-				n = n.Parent()
-			}
-			if vpn := n.Get("ipsec-group-vpn"); vpn != "" && !c.vpns[vpn] {
-				c.vpns[vpn] = false // touched, not deleted
+		c.touchBound(ch, 3)
+	case ch.Under("services", "service-set"):
+		c.touchBound(ch, 2)
+	case ch.Under("applications", "application"):
+		c.touchNaming(p[1].Keys[0])
+	}
+}
+
+// touchBound notes the VPNs that an entry binds before and after a change of it or in it; its path is depth long.
+func (c *classifier) touchBound(ch diff.Change, depth int) {
+	for _, n := range []config.Node{ch.Old, ch.New} {
+		for range len(ch.Path) - depth {
+			n = n.Parent()
+		}
+		c.touchVPN(n.Get("ipsec-group-vpn"))
+	}
+}
+
+// touchNaming notes the VPNs with a rule that names an application.
+func (c *classifier) touchNaming(application string) {
+	for _, v := range []*view{c.old, c.next} {
+		for e := range v.member.Child("ipsec").Entries("vpn") {
+			for _, kind := range []string{"fail-open", "exclude"} {
+				for r := range e.Child(kind).Entries("rule") {
+					if r.Get("application") == application {
+						c.touchVPN(e.Key()[0])
+					}
+				}
 			}
 		}
+	}
+}
+
+// touchVPN notes a VPN, if there is one of that name, as touched and not deleted.
+func (c *classifier) touchVPN(name string) {
+	if name != "" && !c.vpns[name] {
+		c.vpns[name] = false
 	}
 }
 
@@ -463,7 +492,8 @@ func (c *classifier) classifyVPN(o, n *step.VPN) {
 		c.hit("3.4", hit{vpn: o.Name})
 	}
 	if o.DFBit != n.DFBit || !reflect.DeepEqual(o.FailOpen, n.FailOpen) || !reflect.DeepEqual(o.Exclude, n.Exclude) ||
-		!slices.Equal(o.Zones, n.Zones) {
+		!slices.Equal(o.Zones, n.Zones) || o.MatchDirection != n.MatchDirection || o.TunnelMTU != n.TunnelMTU ||
+		o.ForwardPolicyMismatch != n.ForwardPolicyMismatch || o.ServiceSet != n.ServiceSet {
 		c.hit("3.5", hit{vpn: o.Name})
 	}
 	if len(c.hits) == before && c.direct["vpn "+o.Name] {

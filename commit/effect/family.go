@@ -8,12 +8,12 @@ import (
 
 // family says where a change of one node of the schema goes: into a row for each operation, or, with a reason, into none.
 type family struct {
-	path                string // below security, names joined by slashes; a node belongs to the longest that it starts with
+	path                string // names joined by slashes, without security; a node belongs to the longest that it starts with
 	add, modify, delete string // rows; "-" for none
 	why                 string // needed where an operation has no row
 }
 
-// families has a place for every node of group-vpn and ipsec-policy; a test counts them. Of several rows in one field, one
+// families has a place for every node of the schema; a test counts them. Of several rows in one field, one
 // applies: 1.1, or none ("-"), to gateways of members, 2.1 to those of cluster peers; the others as the note says.
 var families = []family{
 	{"group-vpn/server/traceoptions", "-", "-", "-", "what is logged, not what is done"},
@@ -62,6 +62,8 @@ var families = []family{
 	{"group-vpn/member/ike/policy", "-", "-", "3.3", "an addition acts once a gateway names it; order means nothing"},
 	{"group-vpn/member/ike/policy/", "3.3", "3.3", "3.3", ""},
 	{"group-vpn/member/ike/policy/description", "-", "-", "-", "T3"},
+	{"group-vpn/member/ike/policy/certificate", "-", "-", "-", "commit refuses certificates"},
+	{"group-vpn/member/ike/policy/proposal-set", "-", "-", "-", "commit refuses it"},
 	{"group-vpn/member/ike/gateway", "-", "-", "3.3", "an addition acts once a vpn names it; order means nothing"},
 	{"group-vpn/member/ike/gateway/", "3.3", "3.3", "3.3", ""},
 	{"group-vpn/member/ike/gateway/ike-policy", "3.1", "3.3", "3.2", "a gateway without it is not used, nor is its vpn"},
@@ -76,11 +78,35 @@ var families = []family{
 	{"group-vpn/member/ipsec/vpn/fail-open", "3.5", "3.5", "3.5", ""},
 	{"group-vpn/member/ipsec/vpn/exclude", "3.5", "3.5", "3.5", ""},
 
+	{"group-vpn/member/ipsec/vpn/match-direction", "3.5", "3.5", "3.5", ""},
+	{"group-vpn/member/ipsec/vpn/tunnel-mtu", "3.5", "3.5", "3.5", ""},
+	{"group-vpn/member/ipsec/vpn/forward-policy-mismatch", "3.5", "3.5", "3.5", ""},
+
 	{"ipsec-policy/from-zone", "3.5", "3.5", "3.5", "binding"},
+	{"services/service-set", "- 3.5", "-", "- 3.5", "one that binds no VPN is nothing; order means nothing"},
+	{"services/service-set/ipsec-group-vpn", "3.5", "3.5", "3.5", "binding"},
+	{"services/service-set/interface-service/service-interface", "3.5", "3.5", "3.5", "binding"},
+	{"services/service-set/next-hop-service", "-", "-", "-", "commit refuses it beside a group VPN"},
+	{"services/service-set/sampling-service", "-", "-", "-", "commit refuses it beside a group VPN"},
+	{"services/service-set/ipsec-vpn-rules", "-", "-", "-", "commit refuses them"},
+	{"services/service-set/ipsec-vpn-rule-sets", "-", "-", "-", "commit refuses them"},
+	{"applications/application", "-", "-", "-", "acts through the rules that name it, which V4 has change in the same commit; order means nothing"},
+	{"applications/application/", "3.5", "3.5", "3.5", ""},
+	{"applications/application/description", "-", "-", "-", "T3"},
+	{"applications/application-set", "-", "-", "-", "no rule names one"},
+
+	{"zones", "-", "-", "-", "names for ipsec-policy, which V4 has change in the same commit; nothing else of a zone has an effect"},
+	{"policies", "-", "-", "-", "they have no effect, as commit warns"},
+	{"certificates", "-", "-", "-", "the management services follow the running configuration by themselves"},
+	{"system", "-", "-", "-", "the management services follow the running configuration by themselves"},
+	{"interfaces", "-", "-", "-", "names to refer to; a service acts through the service-set, which no data plane binds"},
+	{"firewall", "-", "-", "-", "chooses packets for service sets, which no data plane binds"},
+	{"policy-options", "-", "-", "-", "prefixes for filters"},
+	{"routing-instances", "-", "-", "-", "names to refer to"},
 }
 
 // lookup finds the family of a node, nil if it has none: the longest path that it is at or below. A path that ends in a slash has
-// what is below it only. path is below security, names joined by slashes.
+// what is below it only. path is as in family.
 func lookup(path string) *family {
 	var best *family
 	for i := range families {
@@ -96,8 +122,10 @@ func lookup(path string) *family {
 // familyOf returns the rows that the change belongs to by its place alone.
 func familyOf(ch diff.Change) string {
 	var path []string
-	for _, e := range ch.Path[1:] {
-		path = append(path, e.Name)
+	for i, e := range ch.Path {
+		if i > 0 || e.Name != "security" {
+			path = append(path, e.Name)
+		}
 	}
 	f := lookup(strings.Join(path, "/"))
 	switch {

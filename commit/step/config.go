@@ -122,11 +122,22 @@ type Group struct {
 type Rule struct {
 	Name                string
 	Source, Destination netip.Prefix
-	Application         string
+	Application         string       // by name; "" and "any": every one
+	Defined             *Application // what the configuration says of it; nil for what Junos predefines
+}
+
+// Application is an application of the hierarchy applications, its values as they are written.
+type Application struct {
+	Protocol                    string // a name or a number; "": any
+	SourcePort, DestinationPort string // a number, a range or a name; "": any
 }
 
 // ZonePair binds a VPN to traffic from one zone to another (security ipsec-policy).
 type ZonePair struct{ From, To string }
+
+// ServiceSet binds a VPN to traffic of the interfaces that name the service set (services service-set, on an MX). Interface
+// is the one that the service is on.
+type ServiceSet struct{ Name, Interface string }
 
 // VPN is one member VPN (security group-vpn member ipsec vpn).
 type VPN struct {
@@ -138,4 +149,10 @@ type VPN struct {
 	DFBit             string // "clear", "set" or "copy"
 	FailOpen, Exclude []Rule
 	Zones             []ZonePair
+
+	// What only an MX has.
+	MatchDirection        string // "input", "output" or ""
+	TunnelMTU             int    // octets, 256..9192; 0 if it is not configured
+	ForwardPolicyMismatch bool
+	ServiceSet            ServiceSet // no name: none
 }
