@@ -126,6 +126,17 @@ func (s *Schema) Type() string {
 	return s.typ.name
 }
 
+// Builtin returns the YANG built-in type that a leaf's type derives from ("string", "leafref"; "empty" of a flag), or "".
+func (s *Schema) Builtin() string {
+	switch {
+	case s.kind == Empty:
+		return "empty"
+	case s.typ == nil:
+		return ""
+	}
+	return s.typ.builtin
+}
+
 // Range returns the range of a number, or the length of a string, as "(180..86400)", or "".
 func (s *Schema) Range() string {
 	if s.typ == nil {

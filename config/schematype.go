@@ -85,7 +85,7 @@ func (b *schemaBuilder) leafType(s *Schema, e *goyang.Entry) error {
 }
 
 func newType(st *goyang.Type, yt *goyang.YangType) (*typ, error) {
-	t := &typ{name: localName(yt.Name), builtin: yt.Root.Name}
+	t := &typ{name: localName(yt.Name), builtin: goyang.TypeKindToName[yt.Kind]}
 	if st != nil {
 		t.name = localName(st.Name)
 	}

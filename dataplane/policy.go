@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"gvpn/commit/step"
@@ -69,7 +70,8 @@ func compileRules(rules []step.Rule) []selector {
 	list := make([]selector, len(rules))
 	for i, r := range rules {
 		s := &list[i]
-		app, known := applications[r.Application]
+		app, err := applicationOf(r)
+		known := err == nil
 		s.protocol, s.server, s.never = app.protocol, app.port, !known
 		setPrefix(&s.src, &s.srcMask, r.Source)
 		setPrefix(&s.dst, &s.dstMask, r.Destination)
@@ -93,8 +95,45 @@ type application struct {
 	port     uint16
 }
 
-// applications are those of Junos's predefined applications that a protocol and a port can say. The configuration has no
-// hierarchy `applications` of its own.
+// protocols are the names that the protocol of a configured application may have beside a number.
+var protocols = map[string]uint8{
+	"": 0, "icmp": protoICMP, "igmp": 2, "ipip": 4, "tcp": protoTCP, "egp": 8, "udp": protoUDP, "rsvp": 46, "gre": 47, "esp": 50, "ah": 51,
+	"ospf": 89, "pim": 103, "vrrp": 112, "sctp": 132,
+}
+
+// applicationOf finds out what a rule's application is. The error says what cannot be carried out.
+func applicationOf(r step.Rule) (application, error) {
+	if r.Defined == nil {
+		app, known := applications[r.Application]
+		if !known {
+			names := slices.Sorted(maps.Keys(applications))[1:]
+			return app, fmt.Errorf("%q is not supported; these are: %s, and those under [edit applications]", r.Application, strings.Join(names, ", "))
+		}
+		return app, nil
+	}
+	var app application
+	var known bool
+	if app.protocol, known = protocols[r.Defined.Protocol]; !known {
+		n, err := strconv.ParseUint(r.Defined.Protocol, 10, 8)
+		if err != nil {
+			return app, fmt.Errorf("%q: protocol %q is not supported by name; give its number", r.Application, r.Defined.Protocol)
+		}
+		app.protocol = uint8(n)
+	}
+	if r.Defined.SourcePort != "" {
+		return app, fmt.Errorf("%q: source-port is not supported, destination-port is", r.Application)
+	}
+	if p := r.Defined.DestinationPort; p != "" {
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || n == 0 {
+			return app, fmt.Errorf("%q: destination-port %q is not supported, one number (1..65535) is", r.Application, p)
+		}
+		app.port = uint16(n)
+	}
+	return app, nil
+}
+
+// applications are those of Junos's predefined applications that a protocol and a port can say.
 var applications = map[string]application{
 	"": {}, "any": {},
 	"junos-icmp-all": {protoICMP, 0}, "junos-gre": {47, 0}, "junos-ospf": {89, 0},
@@ -106,24 +145,35 @@ var applications = map[string]application{
 }
 
 // CheckVPN reports the first part of v that a Plane cannot carry out: an application that it does not know, a prefix that is
-// not IPv4, a df-bit that is not one of the three. It is for Prepare; SetVPN takes what it is given.
+// not IPv4, a df-bit that is not one of the three, and what binds and shapes traffic on an MX. It is for Prepare; SetVPN
+// takes what it is given.
 func CheckVPN(v step.VPN) error {
 	switch v.DFBit {
 	case "", "clear", "set", "copy":
 	default:
 		return &step.Refusal{VPN: v.Name, Statement: []string{"df-bit"}, Reason: fmt.Sprintf("%q is not clear, set or copy", v.DFBit)}
 	}
+	for _, mx := range []struct {
+		has       bool
+		statement []string
+		reason    string
+	}{
+		{v.ServiceSet.Name != "", nil, "binding by service-set " + v.ServiceSet.Name + " is not supported: bind it under [edit security ipsec-policy]"},
+		{v.MatchDirection != "", []string{"match-direction"}, "not supported: the zones of [edit security ipsec-policy] say the direction"},
+		{v.TunnelMTU != 0, []string{"tunnel-mtu"}, "not supported: packets are never fragmented before encryption"},
+		{v.ForwardPolicyMismatch, []string{"forward-policy-mismatch"}, "not supported: exclude rules say what passes in clear"},
+	} {
+		if mx.has {
+			return &step.Refusal{VPN: v.Name, Statement: mx.statement, Reason: mx.reason}
+		}
+	}
 	for _, kind := range []struct {
 		name  string
 		rules []step.Rule
 	}{{"exclude", v.Exclude}, {"fail-open", v.FailOpen}} {
 		for _, r := range kind.rules {
-			if _, known := applications[r.Application]; !known {
-				names := slices.Sorted(maps.Keys(applications))[1:]
-				return &step.Refusal{
-					VPN: v.Name, Statement: []string{kind.name, "rule", r.Name, "application"},
-					Reason: fmt.Sprintf("%q is not supported; these are: %s", r.Application, strings.Join(names, ", ")),
-				}
+			if _, err := applicationOf(r); err != nil {
+				return &step.Refusal{VPN: v.Name, Statement: []string{kind.name, "rule", r.Name, "application"}, Reason: err.Error()}
 			}
 			for _, p := range []netip.Prefix{r.Source, r.Destination} {
 				if p.IsValid() && !p.Addr().Is4() {

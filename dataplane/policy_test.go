@@ -63,6 +63,9 @@ func TestPolicy(t *testing.T) {
 					if len(f) > 3 {
 						r.Application = f[3]
 					}
+					if protocol, port, configured := strings.Cut(r.Application, "/"); configured {
+						r.Defined = &step.Application{Protocol: protocol, DestinationPort: port}
+					}
 					if f[0] == "exclude" {
 						v.Exclude = append(v.Exclude, r)
 					} else {
@@ -196,6 +199,14 @@ func packetOf(f []string) (p packet) {
 }
 
 func TestCheckVPN(t *testing.T) {
+	rule := func(a step.Application) step.VPN {
+		return step.VPN{Name: "v", Exclude: []step.Rule{{Name: "r", Application: "a", Defined: &a}}}
+	}
+	for _, a := range []step.Application{{Protocol: "udp", DestinationPort: "4500"}, {Protocol: "89"}, {}} {
+		if err := CheckVPN(rule(a)); err != nil {
+			t.Error(err)
+		}
+	}
 	ok := step.VPN{Name: "v", DFBit: "copy", Exclude: []step.Rule{{Name: "r", Application: "junos-bgp"}}, FailOpen: []step.Rule{{Name: "f", Application: "any"}}}
 	if err := CheckVPN(ok); err != nil {
 		t.Error(err)
@@ -206,6 +217,13 @@ func TestCheckVPN(t *testing.T) {
 	}{
 		{step.VPN{Name: "v", DFBit: "maybe"}, `vpn v: df-bit: "maybe" is not`},
 		{step.VPN{Name: "v", Exclude: []step.Rule{{Name: "r", Application: "my-app"}}}, `vpn v: exclude rule r application: "my-app" is not supported; these are: any, junos-bgp, `},
+		{rule(step.Application{Protocol: "mpls"}), `vpn v: exclude rule r application: "a": protocol "mpls" is not supported by name`},
+		{rule(step.Application{Protocol: "tcp", SourcePort: "80"}), `"a": source-port is not supported`},
+		{rule(step.Application{Protocol: "tcp", DestinationPort: "80-90"}), `"a": destination-port "80-90" is not supported`},
+		{step.VPN{Name: "v", ServiceSet: step.ServiceSet{Name: "S"}}, "vpn v: binding by service-set S is not supported"},
+		{step.VPN{Name: "v", MatchDirection: "input"}, "vpn v: match-direction: not supported"},
+		{step.VPN{Name: "v", TunnelMTU: 1500}, "vpn v: tunnel-mtu: not supported"},
+		{step.VPN{Name: "v", ForwardPolicyMismatch: true}, "vpn v: forward-policy-mismatch: not supported"},
 		{step.VPN{Name: "v", FailOpen: []step.Rule{{Name: "r", Source: netip.MustParsePrefix("2001:db8::/32")}}}, `vpn v: fail-open rule r: prefix 2001:db8::/32 is not IPv4`},
 	} {
 		err := CheckVPN(c.bad)

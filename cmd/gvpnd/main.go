@@ -16,12 +16,14 @@ import (
 
 const usage = `usage: gvpnd -d STATE-DIR [-f FILE] [-v]
        gvpnd lab
+       gvpnd schema
 
 gvpnd runs one node: its configuration, keys and control socket (gvpnd.sock) are in
 STATE-DIR. FILE, in Junos's curly or set form, is loaded where STATE-DIR holds no
 configuration yet.
 gvpnd lab runs the example topology, nine nodes on loopback addresses: with a terminal
 it opens the shell on the root-server, without one it plays and checks a script.
+gvpnd schema prints the nodes of the configuration, a line each: path, kind, type, default.
 
 `
 
@@ -43,6 +45,12 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 			return fmt.Errorf("lab takes no arguments, found %q", args[1])
 		}
 		return runLab(ctx, stdin, stdout)
+	}
+	if len(args) > 0 && args[0] == "schema" {
+		if len(args) > 1 {
+			return fmt.Errorf("schema takes no arguments, found %q", args[1])
+		}
+		return printSchema(stdout)
 	}
 	flags := flag.NewFlagSet("gvpnd", flag.ContinueOnError)
 	flags.SetOutput(stderr)

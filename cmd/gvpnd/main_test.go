@@ -54,6 +54,7 @@ func TestCommandLine(t *testing.T) {
 		{nil, "no state directory"},
 		{[]string{"-d", "x", "y"}, `unexpected argument "y"`},
 		{[]string{"lab", "x"}, "lab takes no arguments"},
+		{[]string{"schema", "x"}, "schema takes no arguments"},
 		{[]string{"-d", t.TempDir(), "-f", "/nowhere/at/all.conf"}, "/nowhere/at/all.conf"},
 	} {
 		if err := run(t.Context(), test.args, nil, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -63,6 +64,59 @@ func TestCommandLine(t *testing.T) {
 	var help strings.Builder
 	if err := run(t.Context(), []string{"-h"}, nil, io.Discard, &help); !errors.Is(err, flag.ErrHelp) || !strings.Contains(help.String(), "gvpnd lab") {
 		t.Errorf("gvpnd -h: %v, %q", err, help.String())
+	}
+}
+
+// A line per node, with neither keys nor choices in its path; the types are YANG's.
+func TestSchema(t *testing.T) {
+	var out strings.Builder
+	if err := run(t.Context(), []string{"schema"}, nil, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	lines := map[string]bool{}
+	paths := map[string]bool{}
+	for line := range strings.Lines(out.String()) {
+		line = strings.TrimSuffix(line, "\n")
+		lines[line] = true
+		cols := strings.Split(line, "\t")
+		if len(cols) != 4 {
+			t.Fatalf("%q: %d columns", line, len(cols))
+		}
+		if paths[cols[0]] {
+			t.Errorf("%s is there twice", cols[0])
+		}
+		paths[cols[0]] = true
+		if up := cols[0][:strings.LastIndexByte(cols[0], '/')]; up != "" && !paths[up] {
+			t.Errorf("%s: nothing above it", cols[0])
+		}
+		switch cols[1] {
+		case "container", "presence", "list", "empty":
+			if cols[2] != "" && cols[1] != "empty" || cols[3] != "" {
+				t.Errorf("%q: a type or a default", line)
+			}
+		case "leaf", "leaf-list":
+			if cols[2] == "" {
+				t.Errorf("%q: no type", line)
+			}
+		default:
+			t.Errorf("%q: unknown kind", line)
+		}
+	}
+	for _, want := range []string{
+		"/configuration\tcontainer\t\t",
+		"/configuration/security/group-vpn/server/ike/gateway\tlist\t\t",
+		"/configuration/security/group-vpn/server/ike/gateway/address\tleaf\tstring\t",
+		"/configuration/security/group-vpn/server/ike/gateway/ike-policy\tleaf\tleafref\t",
+		"/configuration/security/group-vpn/server/ike/gateway/dead-peer-detection\tpresence\t\t",
+		"/configuration/security/group-vpn/server/ike/gateway/dead-peer-detection/interval\tleaf\tuint32\t10",
+		"/configuration/security/group-vpn/member/ike/gateway/server-address\tleaf-list\tstring\t",
+		"/configuration/security/group-vpn/member/ipsec/vpn/recovery-probe\tempty\tempty\t",
+		"/configuration/security/group-vpn/member/ipsec/vpn/df-bit\tleaf\tenumeration\tclear",
+		"/configuration/interfaces/interface/unit/family/inet/service/input/service-set/service-filter\tleaf\tleafref\t",
+	} {
+		if !lines[want] {
+			t.Errorf("no line %q", want)
+		}
 	}
 }
 

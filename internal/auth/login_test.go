@@ -53,6 +53,18 @@ system {
 	if errs.Err() != nil {
 		t.Fatal(errs)
 	}
+	for permissions, want := range map[string]Class{
+		"all": SuperUser, "[ configure clear view ]": SuperUser, "[ clear view ]": Operator, "view": ReadOnly, "[ configure view ]": ReadOnly,
+		"[ clear configure ]": Unauthorized, "shell": Unauthorized,
+	} {
+		own, errs := tree.LoadCurly(nil, config.Merge, "test", []byte("system { login { class own { permissions "+permissions+"; } user alice { class own; } } }"))
+		if errs.Err() != nil {
+			t.Fatal(errs)
+		}
+		if id, err := NewKeys(own).Check("alice", alice); err != nil || id.Class != want {
+			t.Errorf("permissions %s: class %s, %v, want %s", permissions, id.Class, err, want)
+		}
+	}
 	keys := NewKeys(tree)
 	for _, key := range []ssh.PublicKey{alice, second} {
 		if id, err := keys.Check("alice", key); err != nil || id != (Identity{User: "alice", Class: Operator}) {

@@ -404,7 +404,7 @@ func TestControlSocket(t *testing.T) {
 	}
 }
 
-// NETCONF and gNMI are closed until configured, then open to the users of `system login`, and closed again.
+// SSH, NETCONF and gNMI are closed until configured, then open to the users of `system login`, and closed again.
 func TestServicesFollowTheConfiguration(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -415,31 +415,42 @@ func TestServicesFollowTheConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	cert, pemText := selfSigned(t, "ops", public, private)
-	netconfAt, gnmiAt := freePort(t), freePort(t)
+	netconfAt, gnmiAt, sshAt := freePort(t), freePort(t), freePort(t)
 	n := open(t, t.TempDir(), "")
 	defer closeNode(t, n)
 	run(t, n, fmt.Sprintf(`configure;
 		set system login user ops class super-user authentication ssh-ed25519 "%s";
+		set system services ssh port %d listen-address 127.0.0.1;
 		set system services netconf ssh port %d listen-address 127.0.0.1;
 		set security certificates local web certificate "%s";
 		set system services extension-service request-response grpc ssl port %d local-certificate web listen-address 127.0.0.1;
-		commit`, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(sshPublic))), netconfAt, strings.ReplaceAll(pemText, "\n", `\n`), gnmiAt))
+		commit`, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(sshPublic))), sshAt, netconfAt, strings.ReplaceAll(pemText, "\n", `\n`), gnmiAt))
 
 	signer, err := ssh.NewSignerFromKey(private)
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := ssh.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", netconfAt), &ssh.ClientConfig{
-		User: "ops", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: patience,
-	})
-	if err != nil {
-		t.Fatal(err)
+	begin := func(port int) (*ssh.Session, func()) {
+		t.Helper()
+		conn, err := ssh.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port), &ssh.ClientConfig{
+			User: "ops", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: patience,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		session, err := conn.NewSession()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return session, func() { _ = conn.Close() }
 	}
-	defer conn.Close()
-	session, err := conn.NewSession()
-	if err != nil {
-		t.Fatal(err)
+	command, end := begin(sshAt)
+	defer end()
+	if shown, err := command.Output("show configuration system services ssh"); err != nil || !strings.Contains(string(shown), fmt.Sprintf("port %d;", sshAt)) {
+		t.Errorf("SSH shows %q, error %v", shown, err)
 	}
+	session, done := begin(netconfAt)
+	defer done()
 	out, err := session.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -477,7 +488,7 @@ func TestServicesFollowTheConfiguration(t *testing.T) {
 	}
 
 	run(t, n, "configure; delete system services; commit")
-	for _, port := range []int{netconfAt, gnmiAt} {
+	for _, port := range []int{sshAt, netconfAt, gnmiAt} {
 		until(t, func() error {
 			c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 			if err == nil {

@@ -18,7 +18,7 @@ import (
 	"gvpn/netconf"
 )
 
-// services are the node's management doors: the control socket, always; NETCONF and gNMI, only while the running
+// services are the node's management doors: the control socket, always; SSH, NETCONF and gNMI, only while the running
 // configuration asks for them.
 type services struct {
 	node    *Node
@@ -84,6 +84,12 @@ func (s *services) configure(running config.Tree) {
 	offered := running.Root().Child("system").Child("services")
 
 	var address string
+	if ssh := offered.Child("ssh"); ssh.Exists() {
+		address = net.JoinHostPort(ssh.Get("listen-address"), ssh.Get("port"))
+	}
+	s.set("ssh", address, s.openSSH)
+
+	address = ""
 	if ssh := offered.Child("netconf").Child("ssh"); ssh.Exists() {
 		address = net.JoinHostPort(ssh.Get("listen-address"), ssh.Get("port"))
 	}
@@ -131,6 +137,18 @@ func (s *services) set(name, address string, open func(net.Listener) func() erro
 	}
 	s.node.log.Info("listening", "service", name, "address", ln.Addr().String())
 	s.doors[name] = &door{address: address, listener: ln, close: open(ln)}
+}
+
+func (s *services) openSSH(ln net.Listener) func() error {
+	server := &auth.Server{
+		HostKey:    s.hostKey,
+		Keys:       s.currentKeys,
+		Shell:      cli.Handler(s.node),
+		Subsystems: map[string]auth.Handler{"netconf": s.netconf.Handler()},
+		Log:        func(text string) { s.node.log.Warn("ssh", "error", text) },
+	}
+	s.serve("ssh", func() error { return server.Serve(ln) })
+	return server.Close
 }
 
 func (s *services) openNETCONF(ln net.Listener) func() error {

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+
+	"gvpn/config"
+)
+
+// printSchema writes one line per node of the schema, in schema order: path, kind, type and default, separated by tabs. The path has
+// neither keys nor choices; what a node has none of is empty.
+func printSchema(out io.Writer) error {
+	w := bufio.NewWriter(out)
+	var walk func(s *config.Schema, path string)
+	walk = func(s *config.Schema, path string) {
+		path += "/" + s.Name()
+		kind := s.Kind().String()
+		switch s.Kind() {
+		case config.Presence:
+			kind = "presence"
+		case config.Empty:
+			kind = "empty"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", path, kind, s.Builtin(), s.Default())
+		for _, c := range s.Children() {
+			walk(c, path)
+		}
+	}
+	walk(config.Root(), "")
+	return w.Flush() // has the error of any write before
+}
