@@ -60,7 +60,7 @@ func TestValidateChange(t *testing.T) {
 		name := func() string { return rapid.SampledFrom(names).Draw(t, "name") }
 		line := func() string {
 			server := "security group-vpn server "
-			switch rapid.IntRange(0, 14).Draw(t, "line") {
+			switch rapid.IntRange(0, 20).Draw(t, "line") {
 			case 0:
 				return server + "ike proposal " + name() + " dh-group " + rapid.SampledFrom([]string{"group14", "group24"}).Draw(t, "group")
 			case 1:
@@ -89,6 +89,18 @@ func TestValidateChange(t *testing.T) {
 				return server + "group " + name() + " ipsec-sa " + name() + " proposal " + name()
 			case 13:
 				return server + "ipsec proposal " + name()
+			case 14:
+				return server + "ike gateway " + name() + " routing-instance " + name()
+			case 15:
+				return "routing-instances " + name()
+			case 16:
+				return "interfaces " + name() + " unit " + rapid.SampledFrom([]string{"0", "1"}).Draw(t, "unit")
+			case 17:
+				return "security zones security-zone " + name() + " interfaces " + name() + rapid.SampledFrom([]string{".0", ".1"}).Draw(t, "unit")
+			case 18:
+				return "applications application " + name() + " protocol udp"
+			case 19:
+				return "applications application-set " + name() + " application " + name()
 			default:
 				return server + "ike gateway " + name() + " remote-identity hostname y"
 			}
@@ -100,7 +112,7 @@ func TestValidateChange(t *testing.T) {
 				var err error
 				switch rapid.IntRange(0, 3).Draw(t, "verb") {
 				case 0:
-					cut := rapid.IntRange(4, len(words)).Draw(t, "cut")
+					cut := rapid.IntRange(min(2, len(words)), len(words)).Draw(t, "cut")
 					next, err = tree.Delete(nil, words[:cut])
 				case 1:
 					next, err = tree.Deactivate(nil, words)

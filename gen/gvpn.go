@@ -5499,9 +5499,10 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway) ΛBelong
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_LocalIdentity represents the /gvpn-conf-root/configuration/security/group-vpn/member/ike/gateway/local-identity YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_LocalIdentity struct {
-	Hostname       *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_LocalIdentity_Hostname       `path:"hostname" module:"gvpn-conf-security"`
-	Inet           *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_LocalIdentity_Inet           `path:"inet" module:"gvpn-conf-security"`
-	UserAtHostname *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_LocalIdentity_UserAtHostname `path:"user-at-hostname" module:"gvpn-conf-security"`
+	DistinguishedName YANGEmpty                                                                                     `path:"distinguished-name" module:"gvpn-conf-security"`
+	Hostname          *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_LocalIdentity_Hostname       `path:"hostname" module:"gvpn-conf-security"`
+	Inet              *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_LocalIdentity_Inet           `path:"inet" module:"gvpn-conf-security"`
+	UserAtHostname    *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_LocalIdentity_UserAtHostname `path:"user-at-hostname" module:"gvpn-conf-security"`
 }
 
 // IsYANGGoStruct ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_LocalIdentity implements the yang.GoStruct

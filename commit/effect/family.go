@@ -66,6 +66,7 @@ var families = []family{
 	{"group-vpn/member/ike/policy/proposal-set", "-", "-", "-", "commit refuses it"},
 	{"group-vpn/member/ike/gateway", "-", "-", "3.3", "an addition acts once a vpn names it; order means nothing"},
 	{"group-vpn/member/ike/gateway/", "3.3", "3.3", "3.3", ""},
+	{"group-vpn/member/ike/gateway/local-identity/distinguished-name", "-", "-", "-", "commit refuses it"},
 	{"group-vpn/member/ike/gateway/ike-policy", "3.1", "3.3", "3.2", "a gateway without it is not used, nor is its vpn"},
 	{"group-vpn/member/ike/gateway/server-address", "3.1 3.4", "3.4", "3.2 3.4", "a gateway without any is not used, nor is its vpn"},
 	{"group-vpn/member/ipsec/vpn", "3.1", "3.6", "3.2", "a change is one of order"},

@@ -31,7 +31,7 @@ func nodes(visit func(path string, s *config.Schema)) {
 
 // refused are nodes that no valid configuration of a member with a group VPN has.
 var refused = []string{
-	"group-vpn/member/ike/policy/certificate", "group-vpn/member/ike/policy/proposal-set", "services/service-set/next-hop-service",
+	"group-vpn/member/ike/gateway/local-identity/distinguished-name", "group-vpn/member/ike/policy/certificate", "group-vpn/member/ike/policy/proposal-set", "services/service-set/next-hop-service",
 	"services/service-set/sampling-service", "services/service-set/ipsec-vpn-rule",
 }
 
