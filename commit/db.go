@@ -23,6 +23,8 @@ type DB struct {
 	candidate Candidate
 	kept      []Revision // what the log holds, oldest first, without texts
 	owner     string     // who holds the lock, "" for nobody
+	private   []*Candidate
+	retry     time.Time // of an automatic rollback that failed
 
 	// A checkpoint is due when the deltas since the last are as long as it is, or many.
 	checkpoint, deltas int // octets
@@ -31,29 +33,18 @@ type DB struct {
 // checkpointEvery bounds how many revisions are read to rebuild one.
 const checkpointEvery = 25
 
-// Candidate is the configuration that is being edited.
-type Candidate struct {
-	tree    config.Tree
-	running *config.Tree
-}
-
-// Tree returns the candidate as it stands.
-func (c *Candidate) Tree() config.Tree { return c.tree }
-
-// Update replaces the candidate by an edited one.
-func (c *Candidate) Update(t config.Tree) { c.tree = t }
-
-// Changed reports whether the candidate differs from what runs.
-func (c *Candidate) Changed() bool { return !config.Equal(c.tree.Root(), c.running.Root()) }
-
-// Discard makes the candidate what runs.
-func (c *Candidate) Discard() { c.tree = *c.running }
-
 // Options says whose commit it is.
 type Options struct {
 	User    string
-	Client  string // "cli", "netconf", "gnmi", "file"
+	Client  string // "cli", "netconf", "gnmi", "file"; "other" for the node itself
 	Comment string
+
+	// Owner is who commits as far as Lock goes: a commit by anybody else than the lock's owner is refused.
+	Owner string
+	// Candidate is what is committed; nil: the shared one.
+	Candidate *Candidate
+	// Confirm, if not 0, has the commit taken back automatically after this time unless it is confirmed.
+	Confirm time.Duration
 }
 
 // Result is what a commit or a check found.
@@ -67,7 +58,7 @@ type Result struct {
 // Open reads the log and rebuilds what runs. now gives the time of a commit. Nothing is applied: see Applied.
 func Open(log Log, applier Applier, now func() time.Time) (*DB, error) {
 	d := &DB{log: log, applier: applier, now: now}
-	d.candidate.running = &d.running
+	d.candidate.db = d
 	var err error
 	if d.kept, err = log.Revisions(); err != nil {
 		return nil, fmt.Errorf("commit: read the history: %w", err)
@@ -133,9 +124,6 @@ func (d *DB) Number() uint64 {
 	return d.kept[len(d.kept)-1].Number
 }
 
-// Candidate returns the shared candidate. It is valid as long as d.
-func (d *DB) Candidate() *Candidate { return &d.candidate }
-
 // History returns what rollback reaches, newest first, at most HistorySize; the first is the running one. Text is nil.
 func (d *DB) History() []Revision {
 	h := slices.Clone(d.kept[max(0, len(d.kept)-HistorySize):])
@@ -156,28 +144,6 @@ func (d *DB) Rollback(n int) (config.Tree, error) {
 	}
 	return config.Tree{}, fmt.Errorf("commit: rollback %d: there is no such configuration", n)
 }
-
-// ErrLocked is wrapped by the errors of whoever wants what another has locked.
-var ErrLocked = errors.New("configuration database locked by")
-
-// Lock gives the candidate to one owner. It fails if another has it.
-func (d *DB) Lock(owner string) error {
-	if d.owner != "" && d.owner != owner {
-		return fmt.Errorf("%w: %s", ErrLocked, d.owner)
-	}
-	d.owner = owner
-	return nil
-}
-
-// Unlock gives the candidate back if owner has it.
-func (d *DB) Unlock(owner string) {
-	if d.owner == owner {
-		d.owner = ""
-	}
-}
-
-// Locked returns who holds the lock, "" for nobody.
-func (d *DB) Locked() string { return d.owner }
 
 // Check says what a commit of t would do, and asks the appliers whether they could; it changes nothing. Its error is a
 // config.Errors with every reason that there is: all that is wrong with t, or, if t is valid, all that cannot be carried out. The
@@ -214,9 +180,37 @@ func (d *DB) check(t config.Tree) (r Result, effective config.Tree, err error) {
 // The revision is durable before anything is applied. If the log fails, nothing is applied and the candidate is as it was; a
 // revision that reached the disk all the same is replaced by the next commit, and counts if the node dies before that.
 //
-// Commit does not ask who calls, and whether another holds the lock: the front ends do.
+// A private copy is merged with what runs first, see Merge; that fails while the shared candidate has edits. An error that wraps
+// ErrLocked means that another than o.Owner holds the lock.
 func (d *DB) Commit(o Options) (Result, error) {
-	next := d.candidate.tree
+	c := o.Candidate
+	if c == nil {
+		c = &d.candidate
+	}
+	failed := Result{Number: d.Number()}
+	if err := d.Free(o.Owner); err != nil {
+		return failed, err
+	}
+	if c.Private() {
+		switch {
+		case o.Confirm != 0:
+			return failed, errors.New("commit: commit confirmed is not allowed for a private candidate")
+		case d.candidate.Changed():
+			return failed, ErrSharedModified
+		}
+		if err := d.Merge(c); err != nil {
+			return failed, err
+		}
+	}
+	r, err := d.commit(c.tree, o)
+	if err == nil {
+		c.Discard()
+	}
+	return r, err
+}
+
+// commit makes next the running configuration. A shared candidate without edits follows it.
+func (d *DB) commit(next config.Tree, o Options) (Result, error) {
 	r, effective, err := d.check(next)
 	if err != nil {
 		return r, err
@@ -224,16 +218,22 @@ func (d *DB) Commit(o Options) (Result, error) {
 	revision := Revision{
 		Number: r.Plan.Commit, Time: d.now(), User: o.User, Client: o.Client, Comment: o.Comment,
 	}
+	if o.Confirm != 0 {
+		d.confirmed(&revision, o.Confirm)
+	}
 	d.write(&revision, next)
 	if err := d.log.Append(revision); err != nil {
 		return r, refusal("operation-failed", fmt.Errorf("commit: record revision %d: %w", revision.Number, err))
 	}
 	d.measure(revision, revision.Text)
 	revision.Text = nil
+	follows := !d.candidate.Changed()
 	d.kept = append(d.kept, revision)
 	d.kept = slices.DeleteFunc(d.kept, func(k Revision) bool { return k.Number < revision.Oldest })
 	d.running, d.effective = next, effective
-	d.candidate.Discard()
+	if follows {
+		d.candidate.Discard()
+	}
 	r.Number = revision.Number
 	d.applier.Apply(r.Plan)
 	return r, nil
@@ -258,7 +258,7 @@ func (d *DB) write(r *Revision, next config.Tree) {
 		r.Oldest = d.kept[0].Number
 	}
 	for _, k := range d.kept {
-		if k.Checkpoint && k.Number+HistorySize <= r.Number+1 {
+		if k.Checkpoint && needed(k, *r) {
 			r.Oldest = k.Number
 		}
 	}

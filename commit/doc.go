@@ -13,6 +13,14 @@
 // A revision is kept as the set and delete lines that make it from the one before, with a checkpoint of the whole text
 // now and then; older configurations are rebuilt from the Log when asked for, and not held in memory.
 //
+// A commit may be one that must be confirmed: its revision says when it is taken back and to which one, so what is pending
+// survives a restart, and is pending as long as that revision is the newest (confirm.go). The owner of a DB calls
+// HandleTimeout at its Deadline.
+//
+// There is one shared candidate, and a private copy for each session that wants one, which is merged with what others
+// committed meanwhile when it is committed itself (merge.go). Commit enforces the lock; who edits the shared candidate asks
+// Free first.
+//
 // The package is not safe for concurrent use: a node holds one mutex around all management. It knows no engine, no
 // socket, no file and no clock: appliers, log and clock are given to Open.
 package commit

@@ -24,8 +24,11 @@ func (l *MemoryLog) Append(r Revision) error {
 		return err
 	}
 	r.Text = append([]byte(nil), r.Text...)
-	if n := len(l.revisions); n > 0 && l.revisions[n-1].Number == r.Number {
-		l.revisions = l.revisions[:n-1]
+	for i, old := range l.revisions {
+		if old.Number == r.Number && i+2 >= len(l.revisions) {
+			l.revisions = l.revisions[:i]
+			break
+		}
 	}
 	if n := len(l.revisions); n > 0 && l.revisions[n-1].Number+1 != r.Number {
 		return fmt.Errorf("commit: memory log: append of revision %d after %d", r.Number, l.revisions[n-1].Number)

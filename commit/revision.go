@@ -10,8 +10,14 @@ type Revision struct {
 	Number  uint64 // 1 is the first commit; 0 stands for the empty configuration before it
 	Time    time.Time
 	User    string // who committed
-	Client  string // "cli", "netconf", "gnmi", "file"
+	Client  string // "cli", "netconf", "gnmi", "file"; "other": the node itself
 	Comment string // commit comment, one line
+
+	// Of a confirmed commit: Within is how long it waits for its confirmation, Deadline when it is taken back, and Return the
+	// number of the revision that it is taken back to. Deadline is zero once it is confirmed.
+	Within   time.Duration
+	Deadline time.Time
+	Return   uint64
 
 	// Checkpoint says what Text is: set lines of the whole configuration, or set and delete lines that make this
 	// configuration from the one before.
@@ -26,8 +32,9 @@ type Revision struct {
 // Log keeps revisions where a crash cannot reach them. Package internal/store has the one for disks; MemoryLog is the
 // fake.
 type Log interface {
-	// Append records r. It is durable when Append returns nil. After an error r may or may not be there; a later Append
-	// with the same Number takes its place.
+	// Append records r: its Number is that of the last revision, which it replaces, or the next. It is durable when Append
+	// returns nil. After an error r may or may not be there; a later Append with the same Number, or the one before, takes
+	// its place.
 	Append(r Revision) error
 	// Revisions returns what is kept, by rising Number without gaps, the first a checkpoint; Text is nil.
 	Revisions() ([]Revision, error)

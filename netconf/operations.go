@@ -200,7 +200,7 @@ func (x *session) commit(op *element) ([]byte, error) {
 	err := x.server.backend.Manage(func(db *commit.DB) error {
 		err := x.mayEdit(db)
 		if err == nil {
-			result, err = db.Commit(commit.Options{User: x.identity.User, Client: "netconf"})
+			result, err = db.Commit(commit.Options{User: x.identity.User, Client: "netconf", Owner: x.owner()})
 		}
 		return err
 	})

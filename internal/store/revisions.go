@@ -21,13 +21,18 @@ const chunkSize = 64 << 10
 
 // header is what a revision has beside its text, in JSON.
 type header struct {
-	Time       time.Time `json:"time"`
-	User       string    `json:"user,omitempty"`
-	Client     string    `json:"client,omitempty"`
-	Comment    string    `json:"comment,omitempty"`
-	Checkpoint bool      `json:"checkpoint,omitempty"`
-	Oldest     uint64    `json:"oldest"`
-	Length     int       `json:"length"` // of the text: an end that is missing is noticed
+	Time    time.Time `json:"time"`
+	User    string    `json:"user,omitempty"`
+	Client  string    `json:"client,omitempty"`
+	Comment string    `json:"comment,omitempty"`
+
+	Within   time.Duration `json:"within,omitzero"` // nanoseconds
+	Deadline time.Time     `json:"deadline,omitzero"`
+	Return   uint64        `json:"return,omitempty"`
+
+	Checkpoint bool   `json:"checkpoint,omitempty"`
+	Oldest     uint64 `json:"oldest"`
+	Length     int    `json:"length"` // of the text: an end that is missing is noticed
 }
 
 // Append implements commit.Log. Revisions before r.Oldest are forgotten in the same transaction.
@@ -37,15 +42,17 @@ func (s *Store) Append(r commit.Revision) error {
 		if last, _ := revisions.Cursor().Last(); last != nil {
 			if n, err := parseNumber(last); err != nil {
 				return err
-			} else if n != r.Number && n+1 != r.Number {
+			} else if n != r.Number && n+1 != r.Number && n != r.Number+1 {
 				return fmt.Errorf("the last one is %d", n)
 			}
 		}
-		if err := forget(revisions, texts, r.Number, r.Number); err != nil { // an Append whose outcome the caller did not learn
+		// Also an Append whose outcome the caller did not learn.
+		if err := forget(revisions, texts, r.Number, r.Number+1); err != nil {
 			return err
 		}
 		h, err := json.Marshal(header{
 			Time: r.Time, User: r.User, Client: r.Client, Comment: r.Comment,
+			Within: r.Within, Deadline: r.Deadline, Return: r.Return,
 			Checkpoint: r.Checkpoint, Oldest: r.Oldest, Length: len(r.Text),
 		})
 		if err != nil {
@@ -106,6 +113,7 @@ func (s *Store) Revisions() ([]commit.Revision, error) {
 			}
 			out = append(out, commit.Revision{
 				Number: n, Time: h.Time, User: h.User, Client: h.Client, Comment: h.Comment,
+				Within: h.Within, Deadline: h.Deadline, Return: h.Return,
 				Checkpoint: h.Checkpoint, Oldest: h.Oldest,
 			})
 			return nil

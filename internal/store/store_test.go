@@ -193,6 +193,7 @@ func TestRevisions(t *testing.T) {
 	long := strings.Repeat("set security group-vpn server group G\n", 10_000) // several chunks
 	want := []commit.Revision{revision(1, long), revision(2, ""), revision(3, long[:chunkSize])}
 	want[1].Text = nil
+	want[2].Within, want[2].Deadline, want[2].Return = 10*time.Minute, time.Date(2025, 1, 2, 3, 14, 3, 0, time.UTC), 1
 	appendAll(t, s, want...)
 	_ = s.Close()
 	s = open(t, dir)
@@ -216,6 +217,12 @@ func TestAppendReplacesTheLast(t *testing.T) {
 	text, err := s.Text(1)
 	if err != nil || string(text) != "short" {
 		t.Errorf("text %q, %v", text, err)
+	}
+	// One that was never acknowledged goes when the one before it is recorded again.
+	appendAll(t, s, revision(2, "lost"), revision(1, "again"))
+	got, err := read(s)
+	if err != nil || len(got) != 1 || string(got[0].Text) != "again" {
+		t.Errorf("kept %v, %v; want revision 1 alone", got, err)
 	}
 }
 
