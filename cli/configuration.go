@@ -43,51 +43,8 @@ func configurationCommands() []*command {
 		{name: "status", help: "Show users currently editing configuration", parse: noArguments(action{run: status})},
 		{name: "top", help: "Exit to top level of configuration", parse: parseTop},
 		{name: "up", help: "Exit one level of configuration", parse: parseUp},
+		{name: "update", help: "Update private database", needs: auth.Configure, available: (*Shell).isPrivate, parse: noArguments(action{run: updatePrivate})},
 	}
-}
-
-// configure enters configuration mode.
-func configure(r *run) error {
-	changed := false
-	err := r.backend.Manage(func(db *commit.DB) error {
-		changed = db.Candidate().Changed()
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	entry := r.backend.Editors().enter(r.cfg.Identity.User, r.cfg.Now())
-	r.editing = &editing{entry: entry}
-	if err := r.printf("Entering configuration mode\n"); err != nil {
-		return err
-	}
-	r.backend.Editors().write(r.w, entry, r.cfg.Now())
-	if changed {
-		return r.printf("The configuration has been changed but not committed\n")
-	}
-	return nil
-}
-
-// quit leaves configuration mode, unless there are changes and the user would rather stay.
-func quit(r *run) error {
-	changed := false
-	err := r.backend.Manage(func(db *commit.DB) error {
-		changed = db.Candidate().Changed()
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if changed && r.term != nil {
-		if err := r.printf("The configuration has been changed but not committed\n"); err != nil {
-			return err
-		}
-		if !r.ask("Exit with uncommitted changes?", true, true) {
-			return nil
-		}
-	}
-	r.leave()
-	return r.printf("Exiting configuration mode\n")
 }
 
 func parseExit(p *parser) (action, error) {
@@ -124,13 +81,13 @@ func parseEdit(p *parser, v verb, f func(config.Tree, config.Path, []string) (co
 func change(r *run, st statement, f func(config.Tree, config.Path, []string) (config.Tree, error)) error {
 	var warning *config.Error
 	err := r.backend.Manage(func(db *commit.DB) error {
-		c := db.Candidate()
+		c := r.candidate(db)
 		t, err := f(c.Tree(), r.here(), st.words)
 		if errors.As(err, &warning) && warning.Warning {
 			return nil
 		}
 		if err == nil {
-			err = update(db, t)
+			err = r.update(db, t)
 		}
 		return err
 	})
@@ -139,23 +96,6 @@ func change(r *run, st statement, f func(config.Tree, config.Path, []string) (co
 	}
 	if warning != nil {
 		return r.printf("warning: %s\n", warning.Message)
-	}
-	return nil
-}
-
-// update replaces the candidate, which a lock of another session (NETCONF's) forbids.
-func update(db *commit.DB, t config.Tree) error {
-	err := unlocked(db)
-	if err == nil {
-		db.Candidate().Update(t)
-	}
-	return err
-}
-
-// unlocked is an error while somebody has the configuration locked. The shell takes no lock itself: its candidate is shared.
-func unlocked(db *commit.DB) error {
-	if owner := db.Locked(); owner != "" {
-		return fmt.Errorf("%w:\n  %s", commit.ErrLocked, owner)
 	}
 	return nil
 }
@@ -270,7 +210,7 @@ func parseShow(p *parser) (action, error) {
 			}
 			var t config.Tree
 			err := r.backend.Manage(func(db *commit.DB) error {
-				t = db.Candidate().Tree()
+				t = r.candidate(db).Tree()
 				return nil
 			})
 			if err != nil {
@@ -371,7 +311,7 @@ func compare(r *run, st statement) error {
 	}
 	var old, next config.Tree
 	err := r.backend.Manage(func(db *commit.DB) (err error) {
-		next = db.Candidate().Tree()
+		next = r.candidate(db).Tree()
 		old, err = db.Rollback(r.pipe.against)
 		return err
 	})
@@ -393,7 +333,7 @@ func checkEffects(r *run) error {
 	}
 	var result commit.Result
 	err := r.backend.Manage(func(db *commit.DB) (err error) {
-		result, err = db.Check(db.Candidate().Tree())
+		result, err = db.CheckCandidate(r.candidate(db))
 		return err
 	})
 	if err := r.checked(result, err); err != nil {
@@ -405,6 +345,11 @@ func checkEffects(r *run) error {
 // checked writes what a check or a commit found, and returns its error in Junos's words.
 func (r *run) checked(result commit.Result, err error) error {
 	configErrors(r.w, result.Warnings)
+	var conflict *commit.ConflictError
+	if errors.As(err, &conflict) {
+		configErrors(r.w, conflict.Conflicts)
+		return errors.New("private edits conflict with later commits; they now stand over those, and the next commit makes them count")
+	}
 	var wrong config.Errors
 	if !errors.As(err, &wrong) {
 		return err
@@ -430,7 +375,7 @@ func parseRollback(p *parser) (action, error) {
 		err := r.backend.Manage(func(db *commit.DB) error {
 			t, err := db.Rollback(n)
 			if err == nil {
-				err = update(db, t)
+				err = r.replace(db, t)
 			}
 			return err
 		})
@@ -446,7 +391,7 @@ func rollbackRows(s *Shell) []row {
 	var rows []row
 	_ = s.backend.Manage(func(db *commit.DB) error { // a node that is closing offers none
 		for i, v := range db.History() {
-			rows = append(rows, row{name: fmt.Sprint(i), help: fmt.Sprintf("%s by %s via %s", stamp(v), v.User, v.Client), marker: ' ', value: true})
+			rows = append(rows, row{name: fmt.Sprint(i), help: committed(v), marker: ' ', value: true})
 		}
 		return nil
 	})
@@ -525,7 +470,7 @@ func load(r *run, kind, name string, relative bool) error {
 	}
 	var errs config.Errors
 	err = r.backend.Manage(func(db *commit.DB) error {
-		t := db.Candidate().Tree()
+		t := r.candidate(db).Tree()
 		if kind == "set" {
 			t, errs = t.LoadSet(base, name, text)
 		} else {
@@ -534,7 +479,7 @@ func load(r *run, kind, name string, relative bool) error {
 		if errs.Err() != nil {
 			return nil
 		}
-		return update(db, t)
+		return r.update(db, t)
 	})
 	if err != nil {
 		return err
@@ -546,75 +491,6 @@ func load(r *run, kind, name string, relative bool) error {
 	}
 	configErrors(r.w, warnings)
 	return r.printf("load complete\n")
-}
-
-// commitOptions are what may follow commit.
-type commitOptions struct {
-	check, quit bool
-	comment     string
-}
-
-func parseCommit(p *parser) (action, error) {
-	var o commitOptions
-	left := []row{
-		{name: "and-quit", help: "Quit configuration mode if commit succeeds"},
-		{name: "check", help: "Check correctness of syntax; do not apply changes"},
-		{name: "comment", help: "Message to write to commit log"},
-	}
-	for {
-		p.mayEnd()
-		if p.atEnd() {
-			break
-		}
-		i, err := p.keyword(notExpected, left...)
-		if err != nil {
-			return action{}, err
-		}
-		switch left[i].name {
-		case "and-quit":
-			o.quit = true
-		case "check":
-			o.check = true
-		case "comment":
-			t, err := p.value(row{name: "<comment>", help: "Message to write to commit log"})
-			if err != nil {
-				return action{}, err
-			}
-			o.comment = t.text
-		}
-		chosen := left[i].name
-		left = slices.DeleteFunc(slices.Clone(left), func(r row) bool {
-			return r.name == chosen || chosen == "check" || o.check || r.name == "check"
-		})
-	}
-	return action{effects: o.check, run: func(r *run) error { return doCommit(r, o) }}, nil
-}
-
-func doCommit(r *run, o commitOptions) error {
-	var result commit.Result
-	err := r.backend.Manage(func(db *commit.DB) (err error) {
-		if o.check {
-			result, err = db.Check(db.Candidate().Tree())
-			return err
-		}
-		if err = unlocked(db); err == nil {
-			result, err = db.Commit(commit.Options{User: r.cfg.Identity.User, Client: client, Comment: o.comment})
-		}
-		return err
-	})
-	if err := r.checked(result, err); err != nil {
-		return err
-	}
-	if o.check {
-		if err := r.printf("configuration check succeeds\n"); err != nil || !r.pipe.effects {
-			return err
-		}
-		return effects(r, result.Plan)
-	}
-	if err := r.printf("commit complete\n"); err != nil || !o.quit {
-		return err
-	}
-	return quit(r)
 }
 
 // missingMandatory is what Junos adds where a statement that must be there is not.

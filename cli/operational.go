@@ -31,7 +31,7 @@ func operationalCommands() []*command {
 	}, operTree("request"))
 	return []*command{
 		{name: "clear", help: "Clear information in the system", needs: auth.Clear, sub: clear},
-		{name: "configure", help: "Manipulate software configuration information", needs: auth.Configure, parse: noArguments(action{run: configure})},
+		{name: "configure", help: "Manipulate software configuration information", needs: auth.Configure, parse: parseConfigure},
 		{name: "exit", help: "Exit the management session", parse: noArguments(action{run: leaveShell})},
 		{name: "help", help: "Show what may be entered", parse: noArguments(action{run: helpCommand})},
 		{name: "quit", help: "Exit the management session", parse: noArguments(action{run: leaveShell})},
@@ -286,23 +286,6 @@ func parseShowConfiguration(p *parser) (action, error) {
 }
 
 func stamp(v commit.Revision) string { return v.Time.Format("2006-01-02 15:04:05 MST") }
-
-func showCommits(r *run) error {
-	var history []commit.Revision
-	err := r.backend.Manage(func(db *commit.DB) error {
-		history = db.History()
-		return nil
-	})
-	for i, v := range history {
-		if err == nil {
-			err = r.printf("%-3d %s by %s via %s\n", i, stamp(v), v.User, v.Client)
-		}
-		if err == nil && v.Comment != "" {
-			err = r.printf("    %s\n", v.Comment)
-		}
-	}
-	return err
-}
 
 func leaveShell(r *run) error {
 	r.done = true

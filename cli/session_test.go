@@ -95,12 +95,13 @@ func (f files) Open(name string) (io.ReadCloser, error) {
 }
 
 // The files in testdata are conversations with one node each. "exec" is `gvpn -c`, "script" is lines from a pipe, "type" is keys on
-// a terminal, shown as the screen at the end; what follows a line of -- is what comes from standard input. "file" gives the
+// a terminal, shown as the screen at the end; "on" is lines of a session that stays until it is "gone"; what follows a line of -- is what comes from standard input. "file" gives the
 // client a file, "user" another class, "did" shows what the engines were given, "node" sets up the node.
 func TestSessions(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		n := newNode(t)
 		client := files{}
+		held := map[string]*Shell{}
 		user := auth.Identity{User: "admin", Class: auth.SuperUser}
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			text, in, _ := strings.Cut(d.Input+"\n", "\n--\n")
@@ -133,6 +134,28 @@ func TestSessions(t *testing.T) {
 				out.Reset()
 				out.WriteString(shown)
 				return status(s)
+			case "on":
+				name := d.CmdArgs[0].Key
+				if held[name] == nil {
+					c.Identity.User = name
+					held[name] = New(c)
+				}
+				s := held[name]
+				s.out, s.cfg.Err = &out, &out
+				for line := range strings.Lines(text) {
+					for _, command := range splitCommands(strings.TrimSuffix(line, "\n")) {
+						if s.one(t.Context(), command) != nil {
+							return status(1)
+						}
+					}
+				}
+				return status(0)
+			case "prompt":
+				banner, prompt := held[d.CmdArgs[0].Key].prompt()
+				return banner + prompt + "\n"
+			case "gone":
+				held[d.CmdArgs[0].Key].leave()
+				delete(held, d.CmdArgs[0].Key)
 			case "file":
 				client[d.CmdArgs[0].Key] = d.Input + "\n"
 			case "nofiles":

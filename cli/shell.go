@@ -29,9 +29,11 @@ type Shell struct {
 
 // editing is configuration mode.
 type editing struct {
-	path  config.Path
-	back  []config.Path // where `exit` returns to: the places at which `edit` was issued
-	entry *editor
+	path    config.Path
+	back    []config.Path // where `exit` returns to: the places at which `edit` was issued
+	entry   *editor
+	private *commit.Candidate // of `configure private`, else nil
+	owner   string            // of the database's lock, in `configure exclusive`
 }
 
 // run is one command on its way: what it writes to, and how.
@@ -170,9 +172,10 @@ func (s *Shell) perform(ctx context.Context, a action, pipe pipeline, name strin
 	return err
 }
 
-// leave takes the session from the list of editors, however it ends.
+// leave takes the session from the list of editors, and frees its lock or its private copy, however it ends.
 func (s *Shell) leave() {
 	if s.editing != nil {
+		s.release()
 		s.backend.Editors().leave(s.editing.entry)
 		s.editing = nil
 	}
@@ -183,7 +186,7 @@ func (s *Shell) tree() config.Tree {
 	var t config.Tree
 	_ = s.backend.Manage(func(db *commit.DB) error { // a node that is closing offers no names
 		if s.editing != nil {
-			t = db.Candidate().Tree()
+			t = s.candidate(db).Tree()
 		} else {
 			t = db.Running()
 		}
@@ -220,7 +223,7 @@ func (s *Shell) prompt() (banner, prompt string) {
 	if s.editing == nil {
 		return "", at + "> "
 	}
-	return "\n" + s.editing.path.Edit() + "\n", at + "# "
+	return "\n" + s.pending() + s.editing.path.Edit() + "\n", at + "# "
 }
 
 // errorf words an error of a session without terminal.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -37,6 +38,8 @@ type terminal struct {
 	size    *auth.Terminal
 	history history
 	plain   bool // no completion: the line is no command
+
+	mu sync.Mutex // guards the pointer Terminal against tell, which another goroutine calls
 }
 
 func newTerminal(s *Shell) *terminal {
@@ -49,12 +52,23 @@ func newTerminal(s *Shell) *terminal {
 // renew makes the line editor anew. After Ctrl-C and Ctrl-D x/term's Terminal returns io.EOF for ever, since it takes both for
 // the end; the history is ours and stays.
 func (t *terminal) renew() {
-	t.Terminal = term.NewTerminal(struct {
+	next := term.NewTerminal(struct {
 		io.Reader
 		io.Writer
 	}{t.keys, t.out}, "")
-	t.Terminal.History = &t.history
-	t.Terminal.AutoCompleteCallback = t.key
+	next.History = &t.history
+	next.AutoCompleteCallback = t.key
+	t.mu.Lock()
+	t.Terminal = next
+	t.mu.Unlock()
+}
+
+// tell writes a line above the one that is being typed. It may be called from any goroutine.
+func (t *terminal) tell(text string) {
+	t.mu.Lock()
+	now := t.Terminal
+	t.mu.Unlock()
+	_, _ = fmt.Fprintf(now, "\n%s\n", text)
 }
 
 // read reads one line. Its error is errInterrupted after Ctrl-C, io.EOF after Ctrl-D on an empty line, and errGone.
@@ -259,7 +273,14 @@ func (s *Shell) Interactive(ctx context.Context) int {
 	s.term.SetBracketedPasteMode(true)
 	defer func() { s.term.SetBracketedPasteMode(false) }()
 	status := 0
+	var at Backend // whose news this terminal gets
+	stop := func() {}
+	defer func() { stop() }()
 	for !s.done && ctx.Err() == nil {
+		if s.backend != at {
+			stop()
+			at, stop = s.backend, s.backend.Editors().Listen(s.term.tell)
+		}
 		banner, prompt := s.prompt()
 		_, _ = io.WriteString(s.term, banner)
 		line, err := s.term.command(prompt)
