@@ -28,7 +28,40 @@ func (n *Node) Manage(f func(db *commit.DB) error) error {
 	if n.db.Number() != before && n.services != nil {
 		n.services.configure(n.db.Running())
 	}
+	n.armRollback()
 	return err
+}
+
+// rollbackEvery is how often the time of a pending rollback is looked at. A timer alone is not enough: it stands still while
+// the machine sleeps, and does not follow a clock that is set.
+const rollbackEvery = time.Second
+
+// armRollback sets the timer for what package commit has to do at a time: the rollback of a commit that was not confirmed. Called
+// with manage held.
+func (n *Node) armRollback() {
+	if n.rollback != nil {
+		n.rollback.Stop()
+		n.rollback = nil
+	}
+	if deadline, ok := n.db.Deadline(); ok {
+		n.rollback = time.AfterFunc(min(max(deadline.Sub(n.now()), 0), rollbackEvery), n.handleDeadline)
+	}
+}
+
+// handleDeadline runs on the timer's goroutine.
+func (n *Node) handleDeadline() {
+	var news []string
+	err := n.Manage(func(db *commit.DB) (err error) {
+		news, err = db.HandleTimeout()
+		return err
+	})
+	if err != nil && !errors.Is(err, errClosing) {
+		n.log.Error("will try again", "error", err.Error())
+	}
+	for _, text := range news {
+		n.log.Warn(text)
+		n.editors.Broadcast(text)
+	}
 }
 
 // State implements cli.Backend.
@@ -92,7 +125,19 @@ func (n *Node) openConfiguration(o Options) (err error) {
 		return err
 	}
 	if n.db.Number() > 0 || o.Config == nil {
-		return n.db.Applied(n.engine.Applied())
+		if err := n.db.Applied(n.engine.Applied()); err != nil {
+			return err
+		}
+		// A confirmed commit whose time ran out while the node was down is taken back before anybody can manage the node. What
+		// fails now is tried again when the first Manage arms the timer.
+		news, err := n.db.HandleTimeout()
+		for _, text := range news {
+			n.log.Warn(text)
+		}
+		if err != nil {
+			n.log.Error("will try again", "error", err.Error())
+		}
+		return nil
 	}
 	var t config.Tree
 	var errs config.Errors

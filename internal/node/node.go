@@ -64,6 +64,7 @@ type Node struct {
 
 	manage   sync.Mutex // guards db, and with it everything of package commit
 	db       *commit.DB
+	rollback *time.Timer // of db's deadline; guarded by manage
 	editors  cli.Editors
 	services *services
 
@@ -265,6 +266,11 @@ func (n *Node) Close() error {
 		}
 		close(n.closing)
 		<-n.loopDone
+		n.manage.Lock() // a rollback that is under way ends; no other begins
+		if n.rollback != nil {
+			n.rollback.Stop()
+		}
+		n.manage.Unlock()
 		n.work.close()
 		close(n.outStop)
 		<-n.out.done
