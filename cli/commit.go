@@ -13,7 +13,8 @@ import (
 type commitOptions struct {
 	check, quit bool
 	comment     string
-	confirm     int // minutes, 0: not confirmed
+	confirm     int       // minutes, 0: not confirmed
+	at          time.Time // zero: now
 }
 
 // The minutes of a confirmed commit (junos-facts.md 5.6; the upper bound is from memory).
@@ -26,6 +27,7 @@ func parseCommit(p *parser) (action, error) {
 	var o commitOptions
 	left := []row{
 		{name: "and-quit", help: "Quit configuration mode if commit succeeds"},
+		{name: "at", help: "Time at which to activate configuration changes"},
 		{name: "check", help: "Check correctness of syntax; do not apply changes"},
 		{name: "comment", help: "Message to write to commit log"},
 		{name: "confirmed", help: "Automatically rollback if not confirmed"},
@@ -44,6 +46,10 @@ func parseCommit(p *parser) (action, error) {
 		switch chosen {
 		case "and-quit":
 			o.quit = true
+		case "at":
+			if o.at, err = p.commitTime(); err != nil {
+				return action{}, err
+			}
 		case "check":
 			o.check = true
 		case "comment":
@@ -60,8 +66,12 @@ func parseCommit(p *parser) (action, error) {
 			return action{}, p.fail(p.tokens[p.next-1], "commit synchronize is not supported: a node has one routing engine; a server cluster's members are configured each by itself")
 		}
 		left = slices.DeleteFunc(slices.Clone(left), func(r row) bool {
-			return r.name == chosen || chosen == "check" || r.name == "check" || r.name == "synchronize"
+			return r.name == chosen || chosen == "check" || r.name == "check" || r.name == "synchronize" ||
+				chosen == "at" && r.name == "confirmed" || chosen == "confirmed" && r.name == "at"
 		})
+	}
+	if !o.at.IsZero() {
+		return action{run: func(r *run) error { return commitAt(r, o) }}, nil
 	}
 	return action{effects: o.check, run: func(r *run) error { return doCommit(r, o) }}, nil
 }
@@ -130,10 +140,17 @@ func (s *Shell) pending() string {
 // showCommits lists what rollback reaches, as Junos does.
 func showCommits(r *run) error {
 	var history []commit.Revision
+	var waits *commit.Scheduled
 	err := r.backend.Manage(func(db *commit.DB) error {
-		history = db.History()
+		history, waits = db.History(), db.Scheduled()
 		return nil
 	})
+	if err == nil && waits != nil {
+		err = r.printf("commit requested by %s via %s at %s\n", waits.User, waits.Client, waits.At.Format("2006-01-02 15:04:05 MST"))
+		if err == nil && waits.Comment != "" {
+			err = r.printf("    %s\n", waits.Comment)
+		}
+	}
 	for i, v := range history {
 		if err == nil {
 			err = r.printf("%-3d %s\n", i, committed(v))

@@ -361,43 +361,6 @@ func (r *run) checked(result commit.Result, err error) error {
 // effects writes what a plan does to keys and members.
 func effects(r *run, plan *step.Plan) error { return r.printf("%s", effect.AppendText(nil, plan)) }
 
-func parseRollback(p *parser) (action, error) {
-	n := 0
-	p.mayEnd()
-	if !p.atEnd() {
-		p.offer(rollbackRows(p.shell)...)
-		var err error
-		if n, err = p.number("Number of the prior configuration", 0, maxRollback); err != nil {
-			return action{}, err
-		}
-	}
-	return action{run: func(r *run) error {
-		err := r.backend.Manage(func(db *commit.DB) error {
-			t, err := db.Rollback(n)
-			if err == nil {
-				err = r.replace(db, t)
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		return r.printf("load complete\n")
-	}}, p.end()
-}
-
-// rollbackRows are the configurations that there are.
-func rollbackRows(s *Shell) []row {
-	var rows []row
-	_ = s.backend.Manage(func(db *commit.DB) error { // a node that is closing offers none
-		for i, v := range db.History() {
-			rows = append(rows, row{name: fmt.Sprint(i), help: committed(v), marker: ' ', value: true})
-		}
-		return nil
-	})
-	return rows
-}
-
 // parseRun reads an operational command.
 func parseRun(p *parser) (action, error) {
 	commands := slices.DeleteFunc(slices.Clone(operationalCommands()), func(c *command) bool {

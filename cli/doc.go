@@ -14,6 +14,7 @@
 //   - `match`, `except` and `find` ignore case; `last` without a number keeps 10 lines.
 //   - A load in which anything is wrong changes nothing; Junos loads the rest.
 //   - `request security group-vpn server rekey`, `request lab node`, `| display effects`.
+//   - `commit at` keeps the shared candidate locked until its time or `clear system commit`; `commit at reboot` is refused.
 //   - A private commit that conflicts with later ones is refused once, with the list of places; the next one wins.
 //   - Without a terminal, edits in `configure private` and `configure exclusive` are discarded on exit without a question.
 //   - Without a terminal, the line and the caret follow the one-line message of a syntax error.

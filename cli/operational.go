@@ -21,13 +21,21 @@ func operationalCommands() []*command {
 		{name: "configuration", help: "Show current configuration", parse: parseShowConfiguration},
 		{name: "system", help: "Show system information", sub: []*command{
 			{name: "commit", help: "Show pending commit requests (if any) and commit history", parse: noArguments(action{run: showCommits})},
+			{name: "configuration", help: "Show configuration files", sub: []*command{
+				{name: "rescue", help: "Show rescue configuration", parse: parseShowRescue},
+			}},
 		}},
 	}, operTree("show"))
-	clear := operTree("clear")
+	clear := join([]*command{
+		{name: "system", help: "Clear system information", sub: []*command{
+			{name: "commit", help: "Clear pending commit", needs: auth.Configure, parse: noArguments(action{run: clearCommit})},
+		}},
+	}, operTree("clear"))
 	request := join([]*command{
 		{name: "lab", help: "Nodes of the lab", available: func(s *Shell) bool { return s.backend.Lab() != nil }, sub: []*command{
 			{name: "node", help: "Move to another node", parse: parseLabNode},
 		}},
+		{name: "system", help: "Perform system-level operations", sub: rescueCommands()},
 	}, operTree("request"))
 	return []*command{
 		{name: "clear", help: "Clear information in the system", needs: auth.Clear, sub: clear},

@@ -109,13 +109,18 @@ func (d *DB) Unlock(owner string) {
 	}
 }
 
-// Locked returns who holds the lock, "" for nobody.
-func (d *DB) Locked() string { return d.owner }
+// Locked returns who holds the lock, "" for nobody. A commit that waits for its time holds it too.
+func (d *DB) Locked() string {
+	if s := d.scheduled; s != nil {
+		return fmt.Sprintf("commit at %s of %s", s.At.Format("2006-01-02 15:04:05 MST"), s.User)
+	}
+	return d.owner
+}
 
 // Free is an error that wraps ErrLocked if somebody other than owner holds the lock.
 func (d *DB) Free(owner string) error {
-	if d.owner != "" && d.owner != owner {
-		return fmt.Errorf("%w: %s", ErrLocked, d.owner)
+	if holder := d.Locked(); holder != "" && holder != owner {
+		return fmt.Errorf("%w: %s", ErrLocked, holder)
 	}
 	return nil
 }

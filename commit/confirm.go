@@ -60,22 +60,27 @@ const NotConfirmed = "Commit was not confirmed; automatic rollback complete."
 func (d *DB) takeBack() error {
 	newest := d.kept[len(d.kept)-1]
 	next, err := d.rebuild(newest.Return, nil)
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = d.commit(next, Options{
+			User: "root", Client: "other", Comment: fmt.Sprintf("commit %d was not confirmed; rolled back to commit %d", newest.Number, newest.Return),
+		})
 	}
-	_, err = d.commit(next, Options{
-		User: "root", Client: "other", Comment: fmt.Sprintf("commit %d was not confirmed; rolled back to commit %d", newest.Number, newest.Return),
-	})
-	return err
+	if err != nil {
+		return fmt.Errorf("commit: automatic rollback of a commit that was not confirmed: %w", err)
+	}
+	return nil
 }
 
-// retryEvery is how long a rollback that the log refused waits for its next try. Ours: short beside the minutes of a
-// confirmed commit.
+// retryEvery is how long a rollback, or a commit at a time, that the log refused waits for its next try. Ours: short beside the
+// minutes of a confirmed commit.
 const retryEvery = 10 * time.Second
 
 // Deadline returns when HandleTimeout has something to do; ok is false if it has not.
 func (d *DB) Deadline() (deadline time.Time, ok bool) {
 	deadline, ok = d.Pending()
+	if d.scheduled != nil {
+		deadline, ok = d.scheduled.At, true // never while a rollback is pending: see CommitAt
+	}
 	if deadline.Before(d.retry) {
 		deadline = d.retry
 	}
@@ -90,12 +95,16 @@ func (d *DB) HandleTimeout() (news []string, err error) {
 	if !ok || now.Before(deadline) {
 		return nil, nil
 	}
-	if err := d.takeBack(); err != nil {
-		d.retry = now.Add(retryEvery)
-		return nil, fmt.Errorf("commit: automatic rollback of a commit that was not confirmed: %w", err)
+	if d.scheduled != nil {
+		news, err = d.executeScheduled()
+	} else if err = d.takeBack(); err == nil {
+		news = []string{NotConfirmed}
 	}
 	d.retry = time.Time{}
-	return []string{NotConfirmed}, nil
+	if err != nil {
+		d.retry = now.Add(retryEvery)
+	}
+	return news, err
 }
 
 // needed reports whether the checkpoint k may be the oldest that is kept when r is recorded: rollback reaches no further back,

@@ -24,7 +24,8 @@ type DB struct {
 	kept      []Revision // what the log holds, oldest first, without texts
 	owner     string     // who holds the lock, "" for nobody
 	private   []*Candidate
-	retry     time.Time // of an automatic rollback that failed
+	scheduled *Scheduled
+	retry     time.Time // of a rollback or a scheduled commit that failed
 
 	// A checkpoint is due when the deltas since the last are as long as it is, or many.
 	checkpoint, deltas int // octets
@@ -71,7 +72,7 @@ func Open(log Log, applier Applier, now func() time.Time) (*DB, error) {
 	}
 	d.effective = d.running.Effective()
 	d.candidate.Discard()
-	return d, nil
+	return d, d.restoreScheduled()
 }
 
 // rebuild makes a revision's configuration from the checkpoint before it; 0 is the empty one. read, if not nil, is told of every

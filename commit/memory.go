@@ -1,13 +1,17 @@
 package commit
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // MemoryLog is a Log that a test can make fail. The zero value is empty and ready.
 type MemoryLog struct {
 	revisions []Revision
+	kept      map[string][]byte
 
-	// Fail, if set, is asked at every step: "append" before a revision is recorded, "appended" when it has been,
-	// "revisions" and "text" before something is read. Its error is the call's.
+	// Fail, if set, is asked at every step: "append" before a revision is recorded, "appended" when it has been, "keep" and
+	// "have kept" before and after something else is, "revisions", "text" and "kept" before something is read. Its error is the call's.
 	Fail func(step string) error
 }
 
@@ -63,4 +67,24 @@ func (l *MemoryLog) Text(number uint64) ([]byte, error) {
 		}
 	}
 	return nil, fmt.Errorf("commit: memory log: no revision %d", number)
+}
+
+// Keep implements Log.
+func (l *MemoryLog) Keep(name string, value []byte) error {
+	if err := l.fail("keep"); err != nil {
+		return err
+	}
+	if l.kept == nil {
+		l.kept = map[string][]byte{}
+	}
+	l.kept[name] = bytes.Clone(value)
+	return l.fail("have kept")
+}
+
+// Kept implements Log.
+func (l *MemoryLog) Kept(name string) ([]byte, error) {
+	if err := l.fail("kept"); err != nil {
+		return nil, err
+	}
+	return bytes.Clone(l.kept[name]), nil
 }

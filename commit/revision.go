@@ -40,4 +40,10 @@ type Log interface {
 	Revisions() ([]Revision, error)
 	// Text returns the Text of a revision that Revisions lists.
 	Text(number uint64) ([]byte, error)
+
+	// Keep keeps a value under a name in the place of the one before; nil forgets it. It is durable when Keep returns nil;
+	// after an error it may or may not be.
+	Keep(name string, value []byte) error
+	// Kept returns the value kept under a name, nil if there is none.
+	Kept(name string) ([]byte, error)
 }

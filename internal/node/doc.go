@@ -7,7 +7,8 @@
 //   - one reader for each UDP socket (socket.go)
 //   - the writer (output.go) persists and then sends, in the engine's order, one fsync for all that is waiting
 //   - the workers (work.go) compute Diffie-Hellman and RSA, as many as there are processors
-//   - a timer (manage.go), only while a confirmed commit is pending: it takes the commit back under the management mutex
+//   - a timer (manage.go), only while a confirmed commit or a commit at a time is pending: it takes the one
+//     back, or carries the other out, under the management mutex
 //   - one acceptor for each management listener, and what each session needs (control.go, services.go)
 //
 // Management takes one mutex (manage.go): package commit is not safe for concurrent use, and only its Prepare and Apply

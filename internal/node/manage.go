@@ -36,8 +36,8 @@ func (n *Node) Manage(f func(db *commit.DB) error) error {
 // the machine sleeps, and does not follow a clock that is set.
 const rollbackEvery = time.Second
 
-// armRollback sets the timer for what package commit has to do at a time: the rollback of a commit that was not confirmed. Called
-// with manage held.
+// armRollback sets the timer for what package commit has to do at a time: the rollback of a commit that was not confirmed, or a
+// commit at a time. Called with manage held.
 func (n *Node) armRollback() {
 	if n.rollback != nil {
 		n.rollback.Stop()
@@ -128,8 +128,8 @@ func (n *Node) openConfiguration(o Options) (err error) {
 		if err := n.db.Applied(n.engine.Applied()); err != nil {
 			return err
 		}
-		// A confirmed commit whose time ran out while the node was down is taken back before anybody can manage the node. What
-		// fails now is tried again when the first Manage arms the timer.
+		// What fell due while the node was down, the rollback of a confirmed commit above all, is done before anybody can manage
+		// the node. What fails now is tried again when the first Manage arms the timer.
 		news, err := n.db.HandleTimeout()
 		for _, text := range news {
 			n.log.Warn(text)

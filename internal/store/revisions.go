@@ -174,6 +174,33 @@ func (s *Store) header(number uint64, sealed []byte) (header, error) {
 	return h, nil
 }
 
+// Keep implements commit.Log.
+func (s *Store) Keep(name string, value []byte) error {
+	return s.update("keep "+name, func(tx *bbolt.Tx) error {
+		key := keptKey(name)
+		if value == nil {
+			return tx.Bucket(bucketMeta).Delete(key)
+		}
+		return tx.Bucket(bucketMeta).Put(key, s.sealer.seal(key, value))
+	})
+}
+
+// Kept implements commit.Log.
+func (s *Store) Kept(name string) ([]byte, error) {
+	var value []byte
+	err := s.view("kept "+name, func(tx *bbolt.Tx) (err error) {
+		key := keptKey(name)
+		if sealed := tx.Bucket(bucketMeta).Get(key); sealed != nil {
+			value, err = s.sealer.open(key, sealed)
+		}
+		return err
+	})
+	return value, err
+}
+
+// keptKey is also the place to which a kept value is sealed.
+func keptKey(name string) []byte { return append([]byte("kept "), name...) }
+
 func numberKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
 func chunkKey(n uint64, chunk uint32) []byte {

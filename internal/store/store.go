@@ -26,7 +26,7 @@ const (
 )
 
 var (
-	bucketMeta      = []byte("meta")      // "layout" → sealed layout: tells a wrong key from damage
+	bucketMeta      = []byte("meta")      // "layout" → sealed layout: tells a wrong key from damage; "kept " name → sealed value
 	bucketRecords   = []byte("records")   // name → sealed value
 	bucketRevisions = []byte("revisions") // number → sealed header
 	bucketTexts     = []byte("texts")     // number, chunk → sealed chunk

@@ -226,6 +226,41 @@ func TestAppendReplacesTheLast(t *testing.T) {
 	}
 }
 
+func TestKeep(t *testing.T) {
+	dir := stateDir(t)
+	s := open(t, dir)
+	const secret = "a secret that is kept"
+	for name, value := range map[string][]byte{"a": []byte(secret), "empty": {}, "gone": []byte("x")} {
+		if err := s.Keep(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := s.Keep("gone", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = s.Close()
+	s = open(t, dir)
+	for name, want := range map[string]string{"a": secret, "empty": "", "gone": "none", "never": "none"} {
+		got, err := s.Kept(name)
+		text := string(got)
+		if got == nil {
+			text = "none"
+		}
+		if err != nil || text != want {
+			t.Errorf("%s: %q, %v; want %q", name, text, err, want)
+		}
+	}
+	file, err := os.ReadFile(filepath.Join(dir, dbFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(file, []byte(secret)) {
+		t.Error("a kept value stands in clear in the database")
+	}
+}
+
 func TestAppendForgetsWhatIsOlderThanOldest(t *testing.T) {
 	s := open(t, stateDir(t))
 	appendAll(t, s, revision(1, "one"), revision(2, "two"), revision(3, "three"))
