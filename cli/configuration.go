@@ -358,8 +358,14 @@ func (r *run) checked(result commit.Result, err error) error {
 	return errors.New("configuration check-out failed" + missingMandatory(wrong))
 }
 
-// effects writes what a plan does to keys and members.
-func effects(r *run, plan *step.Plan) error { return r.printf("%s", effect.AppendText(nil, plan)) }
+// effects writes what a plan does to keys and members, and how many of them it would touch at this moment.
+func effects(r *run, plan *step.Plan) error {
+	state, err := r.backend.State()
+	if err != nil {
+		return err
+	}
+	return r.printf("%s", effect.AppendText(nil, plan, func(e step.Effect) string { return state.Reach(e).String() }))
+}
 
 // parseRun reads an operational command.
 func parseRun(p *parser) (action, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"gvpn/commit"
 	"gvpn/commit/step"
 	"gvpn/config"
+	"gvpn/ike"
 	"gvpn/internal/auth"
 	"gvpn/member"
 	"gvpn/oper"
@@ -186,6 +188,10 @@ func TestSessions(t *testing.T) {
 					n.refuse = nil
 				case "editor":
 					n.editors.enter("bob", time.Date(2026, 11, 22, 11, 59, 16, 0, time.UTC))
+				case "registered": // two members of G
+					n.state.Groups = []step.Group{{Name: "G", Members: []string{"M1", "M2"}}}
+					n.state.Server.Groups[0].Members = []server.MemberState{{Gateway: "M1"}, {Gateway: "M2"}}
+					n.state.IKE.SAs = []ike.SAState{{Gateway: "M1", Status: ike.Established, Remote: netip.MustParseAddrPort("127.0.18.1:848")}}
 				case "close":
 					n.closing = true
 				}

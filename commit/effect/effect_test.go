@@ -180,7 +180,7 @@ func TestPlans(t *testing.T) {
 					checkCell(t, d, p, of, role)
 					covered[of+" "+role] = true
 				}
-				return string(AppendText(nil, p))
+				return string(AppendText(nil, p, nil))
 			}
 			d.Fatalf(t, "unknown command %q", d.Cmd)
 			return ""

@@ -159,7 +159,7 @@ func TestPlanProperties(t *testing.T) {
 			return p
 		}
 		if p := make(next, next); !p.Empty() || len(p.Quiet) > 0 {
-			t.Fatalf("from a configuration to itself: %s", AppendText(nil, p))
+			t.Fatalf("from a configuration to itself: %s", AppendText(nil, p, nil))
 		}
 
 		p := make(old, next)
@@ -169,7 +169,7 @@ func TestPlanProperties(t *testing.T) {
 			t.Fatal(errs)
 		}
 		if q := make(old, unshared); !reflect.DeepEqual(p, q) {
-			t.Fatalf("plan\n%s\nfrom a copy\n%s", AppendText(nil, p), AppendText(nil, q))
+			t.Fatalf("plan\n%s\nfrom a copy\n%s", AppendText(nil, p, nil), AppendText(nil, q, nil))
 		}
 
 		stepwise, fresh := newConf(), newConf()
@@ -190,7 +190,7 @@ func TestPlanProperties(t *testing.T) {
 func checkEffects(t *rapid.T, p *step.Plan, before conf, after *conf) {
 	fail := func(format string, args ...any) {
 		t.Helper()
-		t.Fatalf("%s\n%s", fmt.Sprintf(format, args...), AppendText(nil, p))
+		t.Fatalf("%s\n%s", fmt.Sprintf(format, args...), AppendText(nil, p, nil))
 	}
 	gateways, groups, vpns := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, c := range p.Gateways {

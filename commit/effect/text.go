@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -9,11 +10,16 @@ import (
 
 // AppendText appends the plan as an operator reads it: a table of group or VPN, row, what changed and the effects in the order
 // in which they come, then the rows that do nothing at once. "-" stands for effects on gateways, which belong to no one group.
-func AppendText(dst []byte, p *step.Plan) []byte {
+// reach says whom an effect touches now; nil leaves that column out.
+func AppendText(dst []byte, p *step.Plan, reach func(step.Effect) string) []byte {
 	if len(p.Effects)+len(p.Quiet) == 0 {
 		return append(dst, "no effect on keys and members\n"...)
 	}
-	lines := [][4]string{{"group", "row", "change", "effect"}}
+	lines := [][5]string{{"group", "row", "change", "effect", "touches now"}}
+	if reach == nil {
+		lines[0][4] = ""
+		reach = func(step.Effect) string { return "" }
+	}
 	var last step.Effect
 	for i, e := range slices.Concat(p.Effects, p.Quiet) {
 		name, row, change := e.Group, e.Row, because(e.Row)
@@ -29,21 +35,26 @@ func AppendText(dst []byte, p *step.Plan) []byte {
 				row, change = "", ""
 			}
 		}
-		lines = append(lines, [4]string{name, row, change, effectText(e)})
+		touched := ""
+		if e.Kind != "" {
+			touched = reach(e)
+		}
+		lines = append(lines, [5]string{name, row, change, effectText(e), touched})
 		last = e
 	}
-	var width [3]int
+	var width [4]int
 	for _, l := range lines {
 		for c := range width {
 			width[c] = max(width[c], len(l[c]))
 		}
 	}
 	for _, l := range lines {
+		var line []byte
 		for c, w := range width {
-			dst = append(dst, l[c]...)
-			dst = append(dst, strings.Repeat(" ", w-len(l[c])+2)...)
+			line = append(line, l[c]...)
+			line = append(line, strings.Repeat(" ", w-len(l[c])+2)...)
 		}
-		dst = append(append(dst, l[3]...), '\n')
+		dst = append(append(dst, bytes.TrimRight(append(line, l[4]...), " ")...), '\n')
 	}
 	return dst
 }
