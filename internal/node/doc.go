@@ -9,6 +9,7 @@
 //   - the workers (work.go) compute Diffie-Hellman and RSA, as many as there are processors
 //   - a timer (manage.go), only while a confirmed commit or a commit at a time is pending: it takes the one
 //     back, or carries the other out, under the management mutex
+//   - a timer (active.go), for a second after a commit: it writes the readable copy of the active configuration
 //   - one acceptor for each management listener, and what each session needs (control.go, services.go)
 //
 // Management takes one mutex (manage.go): package commit is not safe for concurrent use, and only its Prepare and Apply

@@ -25,8 +25,11 @@ func (n *Node) Manage(f func(db *commit.DB) error) error {
 	}
 	before := n.db.Number()
 	err := f(n.db)
-	if n.db.Number() != before && n.services != nil {
-		n.services.configure(n.db.Running())
+	if n.db.Number() != before {
+		n.active.follow(n.db)
+		if n.services != nil {
+			n.services.configure(n.db.Running())
+		}
 	}
 	n.armRollback()
 	return err

@@ -65,6 +65,7 @@ type Node struct {
 	manage   sync.Mutex // guards db, and with it everything of package commit
 	db       *commit.DB
 	rollback *time.Timer // of db's deadline; guarded by manage
+	active   activeFile
 	editors  cli.Editors
 	services *services
 
@@ -105,6 +106,10 @@ func Open(o Options) (_ *Node, err error) {
 	}
 	if n.store, err = store.Open(o.Dir); err != nil {
 		return nil, err
+	}
+	n.active = activeFile{
+		write: n.store.WriteActive, delay: activeDelay,
+		failed: func(err error) { n.log.Error("what runs is safe, but not readable as a file", "error", err.Error()) },
 	}
 	records, err := n.store.Load("")
 	if err != nil {
@@ -150,6 +155,7 @@ func Open(o Options) (_ *Node, err error) {
 		return nil, err
 	}
 	return n, n.Manage(func(db *commit.DB) error {
+		n.active.follow(db)
 		n.services.configure(db.Running())
 		return nil
 	})
@@ -271,6 +277,7 @@ func (n *Node) Close() error {
 			n.rollback.Stop()
 		}
 		n.manage.Unlock()
+		n.active.close()
 		n.work.close()
 		close(n.outStop)
 		<-n.out.done

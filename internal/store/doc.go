@@ -3,6 +3,7 @@
 //
 //	gvpn.key   32 octets, mode 0600, made at first start: the key under which everything is sealed
 //	gvpn.db    a bbolt database, mode 0600
+//	gvpn.conf  the active configuration as people read it, mode 0600: a copy, written after a commit and never read
 //
 // Everything of value is sealed with AES-256-GCM under the key file: engine records hold SAs and keys, and
 // configuration text holds pre-shared keys in Junos's $9$ form, which anybody can read. What the seal covers is bound to its
