@@ -3,6 +3,7 @@
 GO      ?= go
 FUZZTIME ?= 10s
 SOAKTIME ?= 10m
+KILLS ?= 500
 BENCHTIME ?= 1s
 
 .DEFAULT_GOAL := help
@@ -46,7 +47,8 @@ fuzz: ## run every fuzz target, FUZZTIME each (default 10s)
 		done || exit 1; \
 	done
 
-soak: ## run the simulator's random fault schedules for SOAKTIME (default 10m)
+soak: ## kill -9 a committing gvpnd KILLS times (default 500), then random fault schedules in the simulator for SOAKTIME (default 10m)
+	$(GO) test -count=1 -timeout 0 -run Kill -v ./internal/soak -args -kills $(KILLS)
 	GVPN_SOAK=$(SOAKTIME) $(GO) test -count=1 -timeout 0 -run Soak -v ./internal/sim
 
 interop: build ## real peers: strongSwan and tshark against bin/gvpnd, in network namespaces (root; Debian packages in .ci/run)

@@ -27,6 +27,7 @@ var fuzzed = []string{"isakmp", "ike", "gdoi", "cluster", "config", "netconf", "
 var sleepers = map[string]string{
 	"internal/node/node_test.go": "polls real sockets within a deadline, where nothing else tells it that a datagram has come through",
 	"internal/interop":           "waits for other daemons, which no fake clock reaches",
+	"internal/soak":              "kills a real daemon, and waits until the next one answers",
 }
 
 func TestFormatting(t *testing.T) {

@@ -14,6 +14,7 @@ var levels = map[string]int{
 	"cmd/gvpnd":        8,
 	"cmd/gvpn":         8,
 	"internal/interop": 8,
+	"internal/soak":    8,
 
 	"internal/node": 7,
 	"internal/sim":  7,

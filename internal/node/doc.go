@@ -10,6 +10,7 @@
 //   - a timer (manage.go), only while a confirmed commit or a commit at a time is pending: it takes the one
 //     back, or carries the other out, under the management mutex
 //   - a timer (active.go), for a second after a commit: it writes the readable copy of the active configuration
+//   - one for each terminal that is told of something, for as long as writing it takes (package cli, Broadcast)
 //   - one acceptor for each management listener, and what each session needs (control.go, services.go)
 //
 // Management takes one mutex (manage.go): package commit is not safe for concurrent use, and only its Prepare and Apply
