@@ -66,7 +66,13 @@ func (d *deltaPrinter) both(a, b config.Node) {
 	default:
 		d.line("activate", b)
 	}
+	if a.Protected() && !b.Protected() {
+		d.line("unprotect", b)
+	}
 	d.inner(a, b)
+	if b.Protected() && !a.Protected() {
+		d.line("protect", b)
+	}
 }
 
 func (d *deltaPrinter) list(name string, a, b config.Node) {

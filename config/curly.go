@@ -43,7 +43,8 @@ func checkRemark(text string) error {
 }
 
 // LoadCurly reads configuration text with braces, from base on. Remarks of the form /* */ belong to the statement that
-// follows, those that begin with # are skipped; inactive:, active:, replace: and delete: stand before a statement. If
+// follows, those that begin with # are skipped; inactive:, active:, protect:, unprotect:, replace: and delete: stand before a statement.
+// What t protects stays as it is, with a warning for each statement that would change it; Override and Update mind no protection. If
 // anything is wrong t comes back unchanged, with an error for every wrong statement (at most 100). file names the source
 // in errors.
 func (t Tree) LoadCurly(base Path, action Action, file string, src []byte) (Tree, Errors) {
@@ -61,7 +62,10 @@ func (t Tree) LoadCurly(base Path, action Action, file string, src []byte) (Tree
 	}
 	e := t.edit()
 	if action == Override || action == Update {
+		e.free = true
 		e.remove(steps)
+	} else {
+		e.protects(t)
 	}
 	c := curly{e: e, lex: lexer{src: src, line: 1}, r: reader{keep: e.text}, file: file, action: action}
 	c.block(s, steps, nil, false)
@@ -151,7 +155,7 @@ func (c *curly) block(s *Schema, steps []step, group *Schema, braced bool) {
 }
 
 // tags are the words with a colon that may stand before a statement.
-type tags struct{ inactive, active, replace, delete bool }
+type tags struct{ inactive, active, protect, unprotect, replace, delete bool }
 
 func (t *tags) read(w token) bool {
 	if w.kind != tokWord || w.quoted || len(w.text) == 0 || w.text[len(w.text)-1] != ':' {
@@ -162,6 +166,10 @@ func (t *tags) read(w token) bool {
 		t.inactive = true
 	case "active:":
 		t.active = true
+	case "protect:":
+		t.protect = true
+	case "unprotect:":
+		t.unprotect = true
 	case "replace:":
 		t.replace = true
 	case "delete:":
@@ -264,10 +272,22 @@ func (c *curly) behind(w token) (off, line int) {
 // carryOut applies a statement whose steps are out; those up to base are the block's.
 func (c *curly) carryOut(tag tags, out []step, base int, remark string, in *Schema, block bool) {
 	head := out[:base+1]
+	var first token
+	if len(c.words) > 0 {
+		first = c.words[0]
+	}
+	defer func() {
+		for _, err := range c.e.refusals() {
+			c.fail(err, head, first.off, first.line)
+		}
+	}()
+	if tag.unprotect {
+		c.e.mark(whole(head), 0, protected)
+	}
 	if tag.delete {
-		whole := slices.Clone(out)
-		if !c.e.remove(whole) {
-			c.fail(notFound(whole), whole, c.words[0].off, c.words[0].line)
+		gone := slices.Clone(out)
+		if !c.e.remove(gone) {
+			c.fail(notFound(gone), gone, first.off, first.line)
 		}
 		if block {
 			c.skip(token{kind: tokOpen})
@@ -275,21 +295,13 @@ func (c *curly) carryOut(tag tags, out []step, base int, remark string, in *Sche
 		return
 	}
 	if tag.replace && c.action == Replace {
-		h := slices.Clone(head)
-		if last := &h[base]; last.s.kind == Leaf || last.s.kind == LeafList {
-			last.all = true
-		}
-		c.e.empty(h)
+		c.e.empty(whole(head))
 	}
 	c.e.put(out)
 	if block {
 		c.block(in, out, nil, true)
 	}
-	h := head
-	if h[base].s.kind == LeafList || h[base].s.kind == Leaf {
-		h = slices.Clone(h)
-		h[base].all = true
-	}
+	h := whole(head)
 	switch {
 	case tag.inactive:
 		c.e.mark(h, inactive, 0)
@@ -299,6 +311,19 @@ func (c *curly) carryOut(tag tags, out []step, base int, remark string, in *Sche
 	if remark != "" {
 		c.e.remark(h, remark)
 	}
+	if tag.protect {
+		c.e.mark(h, protected, 0)
+	}
+}
+
+// whole returns the steps of what carries marks: a leaf or leaf-list whatever its values.
+func whole(head []step) []step {
+	last := len(head) - 1
+	if k := head[last].s.kind; k == LeafList || k == Leaf {
+		head = slices.Clone(head)
+		head[last] = step{s: head[last].s, all: true}
+	}
+	return head
 }
 
 // skip reads to the end of a statement that began with, or went wrong at, t: past the semicolon, or past the block. It
@@ -414,7 +439,7 @@ func (p *curlyPrinter) kids(s *Schema, n *node, level int) {
 const secretMark = " ## SECRET-DATA"
 
 func (p *curlyPrinter) node(s *Schema, n *node, val string, f flags, level int) {
-	if s.joined && len(n.kids) > 0 && n.flags&inactive == 0 && n.comment == "" && allInner(s, n) {
+	if s.joined && len(n.kids) > 0 && n.flags&(inactive|protected) == 0 && n.comment == "" && allInner(s, n) {
 		for i := range n.kids {
 			k := &n.kids[i]
 			p.within = s.word
@@ -429,7 +454,7 @@ func (p *curlyPrinter) node(s *Schema, n *node, val string, f flags, level int) 
 func allInner(s *Schema, n *node) bool {
 	for i := range n.kids {
 		k := &n.kids[i]
-		if !s.children[k.id].isContainer() || k.node.comment != "" || k.node.flags&inactive != 0 {
+		if !s.children[k.id].isContainer() || k.node.comment != "" || k.node.flags&(inactive|protected) != 0 {
 			return false
 		}
 	}
@@ -449,6 +474,9 @@ func (p *curlyPrinter) statement(s *Schema, n *node, val string, f flags, level 
 	p.indent(level)
 	if f&inactive != 0 {
 		p.dst = append(p.dst, "inactive: "...)
+	}
+	if f&protected != 0 {
+		p.dst = append(p.dst, "protect: "...)
 	}
 	if !s.isInner() {
 		secret := p.leaf(s, n, val)
@@ -542,11 +570,11 @@ func inlinable(s *Schema, n *node) bool {
 		k := &n.kids[i]
 		c := s.children[k.id]
 		switch {
-		case k.flags&inactive != 0 || c.kind == List:
+		case k.flags&marks != 0 || c.kind == List:
 			return false
 		case c.isInner():
 			// Words go on in the innermost container, so nothing can follow one; and an empty one says nothing.
-			if i != len(n.kids)-1 || k.node.flags&inactive != 0 || k.node.comment != "" || !inlinable(c, k.node) {
+			if i != len(n.kids)-1 || k.node.flags&marks != 0 || k.node.comment != "" || !inlinable(c, k.node) {
 				return false
 			}
 		case k.node != nil && k.node.comment != "":

@@ -8,7 +8,7 @@ import (
 // Same reports whether a and b are the same place with the same content, told by shared structure alone: true is
 // certain, false means that they may differ. It costs nothing.
 func Same(a, b Node) bool {
-	if a.s != b.s || a.val != b.val || a.flags&inactive != b.flags&inactive {
+	if a.s != b.s || a.val != b.val || a.flags&marks != b.flags&marks {
 		return false
 	}
 	return a.n == b.n
@@ -16,7 +16,7 @@ func Same(a, b Node) bool {
 
 // Equal reports whether a and b are of the same schema node and hold the same: keys, values, order, marks and remarks.
 func Equal(a, b Node) bool {
-	if a.s != b.s || a.val != b.val || a.Inactive() != b.Inactive() || a.Comment() != b.Comment() {
+	if a.s != b.s || a.val != b.val || a.Inactive() != b.Inactive() || a.Protected() != b.Protected() || a.Comment() != b.Comment() {
 		return false
 	}
 	if a.s == nil {
@@ -39,12 +39,12 @@ func equalNodes(s *Schema, a, b *node) bool {
 	if b == nil {
 		b = &emptyNode
 	}
-	if len(a.kids) != len(b.kids) || a.comment != b.comment || a.flags&inactive != b.flags&inactive {
+	if len(a.kids) != len(b.kids) || a.comment != b.comment || a.flags&marks != b.flags&marks {
 		return false
 	}
 	for i := range a.kids {
 		x, y := &a.kids[i], &b.kids[i]
-		if x.id != y.id || x.val != y.val || x.flags&inactive != y.flags&inactive {
+		if x.id != y.id || x.val != y.val || x.flags&marks != y.flags&marks {
 			return false
 		}
 		c := s.children[x.id]

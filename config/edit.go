@@ -12,6 +12,10 @@ type editor struct {
 	root   *node
 	intern map[string]string
 
+	before  *node // if not nil: only what is protected in it too is protected; for texts that may set the mark before they are done
+	free    bool  // nothing is protected: the edit puts something else in the place of everything
+	refused []*Error
+
 	// The path of the last put, so that the next one with the same beginning need not walk from the root. Valid until
 	// something is removed.
 	stack []frame
@@ -91,16 +95,19 @@ func (e *editor) kid(n *node, s *Schema) *kid {
 
 // dropCases removes the children of n that cannot be together with s (RFC 7950 section 7.9).
 func (e *editor) dropCases(n *node, s *Schema) {
-	n.kids = slices.DeleteFunc(n.kids, func(k kid) bool {
-		for _, a := range s.parent.children[k.id].cases {
-			for _, b := range s.cases {
-				if a.choice == b.choice && a.which != b.which {
-					return true
-				}
+	n.kids = slices.DeleteFunc(n.kids, func(k kid) bool { return rivals(s.parent.children[k.id], s) })
+}
+
+// rivals reports whether two siblings are in different cases of one choice.
+func rivals(a, b *Schema) bool {
+	for _, x := range a.cases {
+		for _, y := range b.cases {
+			if x.choice == y.choice && x.which != y.which {
+				return true
 			}
 		}
-		return false
-	})
+	}
+	return false
 }
 
 // enter returns the container or entry st below n, which must be owned; both are owned then.
@@ -155,6 +162,9 @@ func (l *list) appendLabel(o *owner, key string) uint64 {
 func (e *editor) put(steps []step) {
 	for len(steps) > 0 && steps[len(steps)-1].s.kind == Container {
 		steps = steps[:len(steps)-1]
+	}
+	if e.guards() && e.refusesPut(steps) {
+		return
 	}
 	n, i := e.root, 0
 	for ; i < len(steps) && i < len(e.stack) && e.stack[i].st == steps[i]; i++ {
@@ -233,6 +243,9 @@ func (e *editor) remove(steps []step) bool {
 		return false
 	}
 	e.stack = e.stack[:0]
+	if e.guards() && (e.refuses(steps, "deleted") || e.removeAround(steps)) {
+		return true
+	}
 	if len(steps) == 0 {
 		e.root = &node{owner: e.o}
 		return true
@@ -245,15 +258,25 @@ func (e *editor) remove(steps []step) bool {
 // leaf or leaf-list goes. It reports whether it was there.
 func (e *editor) empty(steps []step) bool {
 	if len(steps) == 0 {
-		e.stack = e.stack[:0]
-		e.root = &node{owner: e.o}
-		return true
+		return e.remove(steps)
 	}
 	last := steps[len(steps)-1]
 	if last.s.kind != List || last.all {
 		return e.remove(steps)
 	}
-	return e.change(steps, func(_ *kid, n *node) { *n = node{owner: e.o} })
+	if e.guards() && e.refuses(steps, "replaced") {
+		return true
+	}
+	return e.change(steps, 0, func(_ *kid, n *node) {
+		rest := &node{}
+		if e.guards() {
+			if kept := e.protectedIn(last.s, n); kept != nil {
+				rest = kept
+			}
+		}
+		*n = *rest
+		n.owner = e.o
+	})
 }
 
 // removeBelow removes steps, which are there, from n, which is owned.
@@ -296,7 +319,17 @@ func (e *editor) removeBelow(n *node, steps []step) {
 
 // mark sets and clears flags of what steps name, and reports whether it is there.
 func (e *editor) mark(steps []step, set, unset flags) bool {
-	return e.change(steps, func(k *kid, n *node) {
+	if e.guards() && (set|unset)&inactive != 0 && e.refusesMark(steps, set, unset) {
+		return true
+	}
+	var along flags
+	if set&inactive != 0 {
+		along |= below
+	}
+	if set&protected != 0 {
+		along |= shields
+	}
+	return e.change(steps, along, func(k *kid, n *node) {
 		if n != nil {
 			n.flags = n.flags&^unset | set
 		} else {
@@ -307,7 +340,10 @@ func (e *editor) mark(steps []step, set, unset flags) bool {
 
 // remark sets the comment of what steps name, and reports whether it is there.
 func (e *editor) remark(steps []step, text string) bool {
-	return e.change(steps, func(k *kid, n *node) {
+	if e.guards() && e.refusesRemark(steps, text) {
+		return true
+	}
+	return e.change(steps, 0, func(k *kid, n *node) {
 		if n == nil {
 			k.node = e.own(k.node)
 			n = k.node
@@ -316,15 +352,16 @@ func (e *editor) remark(steps []step, text string) bool {
 	})
 }
 
-// change calls f with the owned holder of what steps name: the node of a container or entry, else the kid.
-func (e *editor) change(steps []step, f func(*kid, *node)) bool {
+// change calls f with the owned holder of what steps name: the node of a container or entry, else the kid. The nodes on the
+// way to it get the flags along.
+func (e *editor) change(steps []step, along flags, f func(*kid, *node)) bool {
 	if _, ok := e.get(steps); !ok || len(steps) == 0 {
 		return false
 	}
 	e.stack = e.stack[:0]
 	n := e.root
 	for i, st := range steps {
-		n.flags |= below
+		n.flags |= along
 		if last := i == len(steps)-1; last && !st.s.isInner() {
 			f(e.kid(n, st.s), nil)
 			return true
@@ -350,6 +387,9 @@ const (
 func (e *editor) move(steps []step, where place, other string) bool {
 	if _, ok := e.get(steps); !ok || len(steps) == 0 {
 		return false
+	}
+	if e.guards() && e.refuses(steps, "inserted") {
+		return true
 	}
 	e.stack = e.stack[:0]
 	n := e.root

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -10,6 +11,7 @@ import (
 // all.
 func drawTree(t *rapid.T) Tree {
 	e := Tree{}.edit()
+	e.free = true // marks are drawn before what comes after them
 	budget := rapid.SampledFrom([]int{3, 10, 30, 100}).Draw(t, "size")
 	drawNode(t, e, Root(), nil, &budget)
 	return e.tree()
@@ -54,12 +56,16 @@ func drawNode(t *rapid.T, e *editor, s *Schema, steps []step, budget *int) {
 	}
 }
 
-var markOdds = []int{0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2}
+var markOdds = []int{0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4}
 
 func drawMarks(t *rapid.T, e *editor, here []step) {
 	switch rapid.SampledFrom(markOdds).Draw(t, "mark") {
 	case 1:
 		e.mark(here, inactive, 0)
+	case 3:
+		e.mark(here, protected, 0)
+	case 4:
+		e.mark(here, inactive|protected, 0)
 	case 2:
 		e.remark(here, rapid.SampledFrom([]string{"a remark", "with \"quotes\"", "two\nlines", "<&> # ;{}[] \\", "*"}).Draw(t, "remark"))
 	}
@@ -172,4 +178,19 @@ func TestRoundTrip(t *testing.T) {
 			}
 		}
 	})
+}
+
+// drawOpenTree is drawTree without anything protected.
+func drawOpenTree(t *rapid.T) Tree {
+	var open []byte
+	for line := range strings.Lines(string(AppendSet(nil, drawTree(t).Root()))) {
+		if !strings.HasPrefix(line, "protect ") {
+			open = append(open, line...)
+		}
+	}
+	tree, errs := Tree{}.LoadSet(nil, "open", open)
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	return tree
 }

@@ -10,8 +10,8 @@ import (
 // LoadJSON merges an RFC 7951 value into t at p: an object for a container or entry (for the whole configuration also
 // one with the single member configuration), an array for a list or leaf-list as a whole, a plain value for a leaf or a
 // value to add to a leaf-list, [null] for a flag. Member names may do without their module; numbers may be strings. Marks
-// are read from "@" members (RFC 7952: inactive and comment, of module gvpn-ext or without module). To put a value in
-// the place of what is there, DeletePath first.
+// are read from "@" members (RFC 7952: inactive, protect and comment, of module gvpn-ext or without module). To put a value in
+// the place of what is there, DeletePath first. What t protects stays as it is, with a warning for each value that would change it.
 //
 // If anything is wrong t comes back unchanged, with an error for every wrong member (at most 100); if src is no JSON,
 // with the first error alone. file names the source in errors.
@@ -21,6 +21,7 @@ func (t Tree) LoadJSON(p Path, file string, src []byte) (Tree, Errors) {
 		return t, asErrors(err)
 	}
 	l := jsonLoader{e: t.edit(), j: jsonReader{src: src}, file: file}
+	l.e.protects(t)
 	l.load(steps)
 	if l.errs.Err() != nil {
 		return t, l.errs
@@ -269,6 +270,7 @@ func (l *jsonLoader) load(steps []step) {
 
 // value reads the value of s, which is below steps.
 func (l *jsonLoader) value(s *Schema, steps []step, tok jsonToken) {
+	defer l.refusals(steps, tok.off)
 	switch s.kind {
 	case List:
 		l.array(s, steps, tok, func(tok jsonToken) { l.entry(s, steps, tok) })
@@ -450,6 +452,7 @@ func jsonName(name []byte) string { return localName(string(name)) }
 // mark is what an "@" member says.
 type mark struct {
 	inactive bool
+	protect  bool
 	remark   string
 }
 
@@ -534,6 +537,17 @@ func (l *jsonLoader) object(s *Schema, steps []step, tok jsonToken, made bool) {
 		if m.mark.remark != "" {
 			l.e.remark(m.steps, m.mark.remark)
 		}
+		if m.mark.protect {
+			l.e.mark(m.steps, protected, 0)
+		}
+	}
+	l.refusals(steps, tok.off)
+}
+
+// refusals notes what was not done since it is protected.
+func (l *jsonLoader) refusals(steps []step, off int) {
+	for _, err := range l.e.refusals() {
+		l.fail(err, steps, off)
 	}
 }
 
@@ -548,6 +562,7 @@ func (l *jsonLoader) marks(of []step, tok jsonToken) (m mark) {
 			if in.kind == '{' {
 				one := l.marks(of, in)
 				m.inactive = m.inactive || one.inactive
+				m.protect = m.protect || one.protect
 				if m.remark == "" {
 					m.remark = one.remark
 				}
@@ -581,6 +596,8 @@ func (l *jsonLoader) marks(of []step, tok jsonToken) (m mark) {
 		switch jsonName(name.text) {
 		case "inactive":
 			m.inactive = val.kind == 't'
+		case "protect":
+			m.protect = val.kind == 't'
 		case "comment":
 			m.remark = strings.TrimSpace(string(val.text))
 			m.remark = strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(m.remark, "/*"), "*/"))
@@ -679,13 +696,23 @@ func (p *jsonPrinter) marks(f flags, comment string) {
 	if p.lines {
 		sep = " : "
 	}
-	if f&inactive != 0 {
-		p.dst = append(append(append(append(append(p.dst, '"'), ext...), `inactive"`...), sep...), "true"...)
-		if comment != "" {
-			p.dst = append(p.dst, ',')
+	begun := false
+	for _, m := range []struct {
+		flag flags
+		name string
+	}{{inactive, `inactive"`}, {protected, `protect"`}} {
+		if f&m.flag != 0 {
+			if begun {
+				p.dst = append(p.dst, ',')
+			}
+			p.dst = append(append(append(append(append(p.dst, '"'), ext...), m.name...), sep...), "true"...)
+			begun = true
 		}
 	}
 	if comment != "" {
+		if begun {
+			p.dst = append(p.dst, ',')
+		}
 		p.dst = append(append(append(append(p.dst, '"'), ext...), `comment"`...), sep...)
 		p.dst = appendJSONString(p.dst, comment)
 	}
@@ -744,7 +771,7 @@ func (p *jsonPrinter) object(s *Schema, n *node, val, module string, level int) 
 		inside = ""
 	}
 	p.dst = append(p.dst, '{')
-	if n != nil && (n.flags&inactive != 0 || n.comment != "") {
+	if n != nil && (n.flags&marks != 0 || n.comment != "") {
 		p.member(&first, "@", "", nil, level+1)
 		p.marks(n.flags, n.comment)
 	}
@@ -771,7 +798,7 @@ func (p *jsonPrinter) object(s *Schema, n *node, val, module string, level int) 
 			if k.node != nil {
 				comment = k.node.comment
 			}
-			if k.flags&inactive != 0 || comment != "" {
+			if k.flags&marks != 0 || comment != "" {
 				p.member(&first, "@", inside, c, level+1)
 				if c.kind == LeafList {
 					p.dst = append(p.dst, '[')

@@ -82,7 +82,29 @@ func (t Tree) SetValue(p Path, value string) (Tree, error) {
 	}
 	e := t.edit()
 	e.put(steps)
+	if refused := e.refusal(); refused != nil {
+		return t, refused
+	}
 	if err := e.tooMany(steps); err != nil {
+		return t, err
+	}
+	return e.tree(), nil
+}
+
+// Protect marks what the words name as protected: it, and what is below it, cannot be changed until Unprotect takes the mark away.
+// What would change it gives a warning instead. If there is no such thing the error is a warning.
+func (t Tree) Protect(base Path, words []string) (Tree, error) {
+	e := t.edit()
+	if err := e.line(base, "protect", words); err != nil {
+		return t, err
+	}
+	return e.tree(), nil
+}
+
+// Unprotect is the inverse of Protect.
+func (t Tree) Unprotect(base Path, words []string) (Tree, error) {
+	e := t.edit()
+	if err := e.line(base, "unprotect", words); err != nil {
 		return t, err
 	}
 	return e.tree(), nil
@@ -98,6 +120,9 @@ func (t Tree) DeletePath(p Path) (Tree, error) {
 	e := t.edit()
 	if !e.remove(steps) {
 		return t, notFound(steps)
+	}
+	if refused := e.refusal(); refused != nil {
+		return t, refused
 	}
 	return e.tree(), nil
 }
@@ -122,6 +147,9 @@ func (t Tree) Insert(p Path, before bool, sibling ...string) (Tree, error) {
 	e := t.edit()
 	if !e.move(steps, where, joinKeys(sibling)) {
 		return t, notFound(steps)
+	}
+	if refused := e.refusal(); refused != nil {
+		return t, refused
 	}
 	return e.tree(), nil
 }
@@ -148,6 +176,9 @@ func (e *editor) line(base Path, verb string, words []string) error {
 	from := len(steps)
 	steps, bad := e.command(steps, verb, toks)
 	if bad == nil {
+		if refused := e.refusal(); refused != nil {
+			return refused
+		}
 		if verb == "set" {
 			return e.tooMany(steps[from:], steps[:from]...)
 		}
@@ -219,6 +250,14 @@ func (e *editor) command(steps []step, verb string, words []token) ([]step, *fau
 		if e.mark(steps, inactive, 0) {
 			return steps, nil
 		}
+	case "protect":
+		if e.mark(steps, protected, 0) {
+			return steps, nil
+		}
+	case "unprotect":
+		if e.mark(steps, 0, protected) {
+			return steps, nil
+		}
 	case "annotate":
 		if e.remark(steps, text) {
 			return steps, nil
@@ -260,7 +299,7 @@ func (e *editor) tooMany(steps []step, base ...step) error {
 // command words of set text.
 func isCommand(w []byte) bool {
 	switch string(w) {
-	case "set", "delete", "activate", "deactivate", "annotate":
+	case "set", "delete", "activate", "deactivate", "annotate", "protect", "unprotect":
 		return true
 	}
 	return false
@@ -269,7 +308,8 @@ func isCommand(w []byte) bool {
 // byteOrderMark is what some editors put before the first statement of a file in UTF-8.
 var byteOrderMark = []byte("\ufeff")
 
-// LoadSet carries out lines of set, delete, activate, deactivate and annotate, from base on. Lines that are empty or
+// LoadSet carries out lines of set, delete, activate, deactivate, annotate, protect and unprotect, from base on. A line that what
+// is protected at that point forbids is a warning and changes nothing. Lines that are empty or
 // begin with # are skipped. If any line is wrong t comes back unchanged, with an error for every wrong line (at most
 // 100); a statement that is not there to delete is a warning. file names the source in errors.
 func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
@@ -307,9 +347,11 @@ func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
 		end := l.at
 		if bad == nil && len(words) > 0 {
 			if words[0].kind != tokWord || words[0].quoted || !isCommand(words[0].text) {
-				bad = new(fault).at(0, "unknown-element", printable(string(words[0].text)), "unknown command.", "activate, annotate, deactivate, delete or set")
+				bad = new(fault).at(0, "unknown-element", printable(string(words[0].text)), "unknown command.", "activate, annotate, deactivate, delete, protect, set or unprotect")
 			} else if _, bad = e.command(append(buf[:0], steps...), string(words[0].text), words[1:]); bad != nil {
 				bad.word++
+			} else if refused := e.refusal(); refused != nil {
+				bad = &fault{0, refused}
 			}
 		}
 		if bad != nil && len(errs) < maxErrors {
@@ -344,8 +386,8 @@ func asErrors(err error) Errors {
 	return Errors{{Tag: "operation-failed", Message: err.Error()}}
 }
 
-// AppendSet appends set lines that make what is at n and below, with full paths; deactivate and annotate lines follow
-// what they concern.
+// AppendSet appends set lines that make what is at n and below, with full paths; deactivate, annotate and protect
+// lines follow what they concern.
 func AppendSet(dst []byte, n Node) []byte {
 	return appendSetLines(dst, n, n.Path())
 }
@@ -455,6 +497,9 @@ func (p *setPrinter) node(s *Schema, n *node, val string, f flags) {
 	}
 	if n != nil && n.comment != "" {
 		p.annotate(n.comment)
+	}
+	if f&protected != 0 {
+		p.line("protect") // the last: it forbids the others
 	}
 	p.path = p.path[:mark]
 }

@@ -17,7 +17,7 @@ func (sh sharer) node(s *Schema, old, made *node) *node {
 	if old == made || old == nil || made == nil {
 		return made
 	}
-	if old.comment == made.comment && old.flags&inactive == made.flags&inactive && len(old.kids) == len(made.kids) {
+	if old.comment == made.comment && old.flags&marks == made.flags&marks && len(old.kids) == len(made.kids) {
 		if equalNodes(s, old, made) {
 			return old
 		}

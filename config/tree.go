@@ -48,6 +48,11 @@ const (
 	inactive flags = 1 << iota
 	// below: something under this node may be inactive. It may be set without need, but is never missing.
 	below
+	protected
+	// shields: something under this node may be protected; with the rule of below.
+	shields
+
+	marks = inactive | protected // what an element itself carries
 )
 
 // labelGap is the distance of the labels of entries that were appended, labelStart the first label.
@@ -155,6 +160,14 @@ func (n Node) Inactive() bool {
 		return n.n.flags&inactive != 0
 	}
 	return n.flags&inactive != 0
+}
+
+// Protected reports whether the node itself is marked protected.
+func (n Node) Protected() bool {
+	if n.n != nil && n.s.isInner() {
+		return n.n.flags&protected != 0
+	}
+	return n.flags&protected != 0
 }
 
 // Comment returns the remark shown before the node, without its delimiters, or "".

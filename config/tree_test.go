@@ -80,10 +80,10 @@ func TestImmutable(t *testing.T) {
 			tree Tree
 			text string
 		}
-		tree := drawTree(t)
+		tree := drawOpenTree(t)
 		all := []kept{{tree, string(AppendSet(nil, tree.Root()))}}
 		for range rapid.IntRange(1, 8).Draw(t, "edits") {
-			other := drawTree(t)
+			other := drawOpenTree(t)
 			sp := spellings[rapid.IntRange(0, len(spellings)-1).Draw(t, "spelling")]
 			var next Tree
 			switch rapid.IntRange(0, 4).Draw(t, "edit") {
@@ -137,7 +137,7 @@ func collect(n Node, out *[]Path) {
 // TestPaths: every node of a tree is found by its path, and set words and Path words mean the same.
 func TestPaths(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		tree := drawTree(t)
+		tree := drawOpenTree(t)
 		var paths []Path
 		collect(tree.Root(), &paths)
 		for _, p := range paths {

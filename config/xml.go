@@ -50,8 +50,9 @@ const (
 // LoadXML carries out the content of an edit-config, or of a Junos load-configuration: the element configuration if base
 // is empty, else children of what base names. op is the default operation. Elements are known by their local names in
 // the namespace of their module, in Junos's, or in none; prefixes may have been declared outside of src. The attributes
-// operation, insert, key and value of NETCONF and YANG are obeyed, and Junos's inactive, active, delete, replace, insert
-// and name.
+// operation, insert, key and value of NETCONF and YANG are obeyed, and Junos's inactive, active, protect, unprotect,
+// delete, replace, insert and name. What t protects stays as it is, with a warning for each element that would change it; the
+// default operation OpReplace minds no protection.
 //
 // If anything is wrong t comes back unchanged, with an error for every wrong element (at most 100); if src is no XML,
 // with the first error alone. file names the source in errors.
@@ -69,7 +70,10 @@ func (t Tree) LoadXML(base Path, op Operation, file string, src []byte) (Tree, E
 	}
 	l := xmlLoader{e: t.edit(), x: xmlReader{src: src}, file: file}
 	if op == OpReplace {
+		l.e.free = true
 		l.e.empty(steps)
+	} else {
+		l.e.protects(t)
 	}
 	if len(steps) == 0 {
 		l.top(op)
@@ -178,11 +182,12 @@ func blank(b []byte) bool {
 
 // instructions are what the attributes of an element say.
 type instructions struct {
-	op               Operation
-	set              bool // op was given
-	inactive, active bool
-	insert           string
-	key, value, name string
+	op                 Operation
+	set                bool // op was given
+	inactive, active   bool
+	protect, unprotect bool
+	insert             string
+	key, value, name   string
 }
 
 func (l *xmlLoader) attributes(ev xmlEvent, steps []step) (in instructions, ok bool) {
@@ -216,6 +221,10 @@ func (l *xmlLoader) attributes(ev xmlEvent, steps []step) (in instructions, ok b
 			in.inactive = true
 		case a.name == "active" && a.prefix == "":
 			in.active = true
+		case a.name == "protect" && a.prefix == "":
+			in.protect = true
+		case a.name == "unprotect" && a.prefix == "":
+			in.unprotect = true
 		case a.name == "delete" && a.prefix == "":
 			in.op, in.set = OpRemove, true
 		case a.name == "replace" && a.prefix == "":
@@ -289,6 +298,10 @@ func (l *xmlLoader) element(s *Schema, steps []step, ev xmlEvent, op Operation, 
 
 // begin does what the operation says about the node as a whole, and reports whether its content is to be read.
 func (l *xmlLoader) begin(here []step, op Operation, in instructions, off int) bool {
+	if in.unprotect && len(here) > 0 {
+		l.e.mark(marked(here), 0, protected)
+	}
+	defer func() { l.refusals(here, off) }()
 	_, there := l.e.get(here)
 	if len(here) == 0 {
 		there = true
@@ -328,7 +341,7 @@ func (l *xmlLoader) begin(here []step, op Operation, in instructions, off int) b
 		}
 	case OpNone:
 		// A container without meaning of its own may be absent; what is done in it says whether it had to be there.
-		if !there && here[len(here)-1].s.kind != Container && !in.inactive && !in.active {
+		if !there && here[len(here)-1].s.kind != Container && !in.inactive && !in.active && !in.protect && !in.unprotect {
 			e := last()
 			e.Tag, e.Message = "data-missing", "statement not found"
 			l.fail(e, nil, off)
@@ -355,6 +368,17 @@ func (l *xmlLoader) finish(here []step, in instructions, remark string, op Opera
 	}
 	if remark != "" && op != OpNone {
 		l.e.remark(here, remark)
+	}
+	if in.protect {
+		l.e.mark(here, protected, 0)
+	}
+	l.refusals(here, off)
+}
+
+// refusals notes what was not done since it is protected.
+func (l *xmlLoader) refusals(here []step, off int) {
+	for _, err := range l.e.refusals() {
+		l.fail(err, here, off)
 	}
 }
 
@@ -576,13 +600,20 @@ func (l *xmlLoader) leaf(s *Schema, steps []step, ev xmlEvent, op Operation, in 
 	}
 	switch op {
 	case OpNone:
-		if in.inactive || in.active {
+		if in.unprotect {
+			l.e.mark(marked(here), 0, protected)
+		}
+		if in.inactive || in.active || in.protect {
 			l.finish(marked(here), in, "", op, ev.off)
 		}
 		return
 	case OpDelete, OpRemove, OpCreate:
 		if !l.begin(whole, op, in, ev.off) {
 			return
+		}
+	default:
+		if in.unprotect {
+			l.e.mark(marked(here), 0, protected)
 		}
 	}
 	l.e.put(here)
@@ -672,7 +703,7 @@ const (
 )
 
 // AppendXML appends n as an element: configuration for the root, an entry with its keys first, a leaf-list as an element
-// for each value. Inactive nodes carry Junos's attribute, remarks are Junos's elements.
+// for each value. Inactive and protected nodes carry Junos's attributes, remarks are Junos's elements.
 func AppendXML(dst []byte, n Node, o XMLOptions) []byte {
 	if !n.Exists() {
 		return dst
@@ -715,6 +746,9 @@ func (p *xmlPrinter) open(s *Schema, f flags, ns string) {
 	}
 	if f&inactive != 0 {
 		p.dst = append(p.dst, ` inactive="inactive"`...)
+	}
+	if f&protected != 0 {
+		p.dst = append(p.dst, ` protect="protect"`...)
 	}
 }
 

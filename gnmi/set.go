@@ -158,7 +158,10 @@ func loader(p *pb.Path, at place, val *pb.TypedValue) (edit, error) {
 	case *pb.TypedValue_JsonIetfVal:
 		return func(t config.Tree) (config.Tree, error) {
 			t, errs := t.LoadJSON(at.path, "", v.JsonIetfVal)
-			return t, errs.Err()
+			if len(errs) > 0 { // gNMI has no warnings: what is protected fails the request
+				return t, errs
+			}
+			return t, nil
 		}, nil
 	case *pb.TypedValue_StringVal:
 		scalar = v.StringVal

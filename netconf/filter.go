@@ -132,6 +132,9 @@ func appendStart(dst []byte, n config.Node, level int, around string) []byte {
 	if n.Inactive() {
 		dst = appendAttr(dst, "inactive", "inactive")
 	}
+	if n.Protected() {
+		dst = appendAttr(dst, "protect", "protect")
+	}
 	return append(dst, ">\n"...)
 }
 
@@ -183,14 +186,15 @@ func (p printer) holds(n config.Node, value string) bool {
 	return slices.Contains(n.Values(), value)
 }
 
-// attributesMatch reports whether n has the attributes that the filter asks for (RFC 6241 section 6.2.2). The one
-// attribute that configuration can have is inactive.
+// attributesMatch reports whether n has the attributes that the filter asks for (RFC 6241 section 6.2.2). The
+// attributes that configuration can have are inactive and protect.
 func attributesMatch(n config.Node, f *element) bool {
 	for _, a := range f.attrs {
 		if isDeclaration(a) {
 			continue
 		}
-		if a.Name.Local != "inactive" || a.Value != "inactive" || !n.Inactive() {
+		has := a.Name.Local == "inactive" && n.Inactive() || a.Name.Local == "protect" && n.Protected()
+		if !has || a.Value != a.Name.Local {
 			return false
 		}
 	}
