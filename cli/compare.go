@@ -9,8 +9,8 @@ import (
 )
 
 // appendCompare appends the differences between two configurations below path in the form of Junos's `show | compare`
-// (junos-facts.md section 5.5): for each level a banner, then lines with - and +, and with ! where only the order or the
-// activation of a statement changed. A new entry that does not come last, and a moved one, is shown between its neighbours.
+// (junos-facts.md section 5.5): for each level a banner, then lines with - and +, and with ! where only the order, the
+// activation or the protection of a statement changed; a statement that only moved is shown without its marks. A new entry that does not come last, and a moved one, is shown between its neighbours.
 // Nothing is appended if nothing differs.
 func appendCompare(dst []byte, old, next config.Tree, path config.Path) []byte {
 	c := comparison{dst: dst}
@@ -94,10 +94,13 @@ func (c *comparison) statement(a, b config.Node) bool {
 		c.comment('+', b.Comment())
 		c.line(' ', brief(b))
 	}
-	if a.Inactive() != b.Inactive() {
-		text := brief(b) // with "inactive: " if it is that now
-		if !b.Inactive() {
+	if a.Inactive() != b.Inactive() || a.Protected() != b.Protected() {
+		text := brief(b) // with "inactive: " and "protect: " if it is that now
+		if a.Inactive() && !b.Inactive() {
 			text = "active: " + text
+		}
+		if a.Protected() && !b.Protected() {
+			text = "unprotect: " + text
 		}
 		c.line('!', text)
 	}
@@ -164,7 +167,7 @@ func (c *comparison) list(s *config.Schema, a, b config.Node) []deeper {
 			if added {
 				c.block('+', n)
 			} else {
-				c.line('!', brief(n))
+				c.line('!', unmarked(n))
 			}
 			shown = i
 			if context && !placed(i+1) {
@@ -205,15 +208,26 @@ func (c *comparison) block(sign byte, n config.Node) {
 
 func (c *comparison) comment(sign byte, text string) {
 	if text != "" {
-		c.line(sign, "/* "+text+" */")
+		for l := range strings.SplitSeq("/* "+text+" */", "\n") {
+			c.line(sign, l)
+		}
 	}
+}
+
+// unmarked is brief without what says that the statement is inactive or protected.
+func unmarked(n config.Node) string {
+	text := strings.TrimPrefix(brief(n), "inactive: ")
+	return strings.TrimPrefix(text, "protect: ")
 }
 
 // brief is a statement on one line, what is in it left out.
 func brief(n config.Node) string {
 	first, more, _ := bytes.Cut(config.AppendCurlyStatement(nil, n, 0), []byte("\n"))
-	for bytes.HasPrefix(first, []byte("/*")) { // a remark stands on lines of its own
-		first, more, _ = bytes.Cut(more, []byte("\n"))
+	if bytes.HasPrefix(first, []byte("/*")) { // a remark stands on lines of its own
+		for !bytes.HasSuffix(first, []byte("*/")) {
+			first, more, _ = bytes.Cut(more, []byte("\n"))
+		}
+		first, _, _ = bytes.Cut(more, []byte("\n"))
 	}
 	if head, ok := strings.CutSuffix(string(first), "{"); ok {
 		return head + "{ ... }"

@@ -26,7 +26,7 @@ func configurationCommands() []*command {
 		}
 		return &command{name: name, help: help, needs: auth.Configure, parse: func(p *parser) (action, error) { return parseEdit(p, v, f) }}
 	}
-	return []*command{
+	return join([]*command{
 		edit("activate", "Remove the inactive tag from a statement", config.Tree.Activate),
 		{name: "commit", help: "Commit current set of changes", needs: auth.Configure, parse: parseCommit},
 		edit("deactivate", "Add the inactive tag to a statement", config.Tree.Deactivate),
@@ -44,7 +44,7 @@ func configurationCommands() []*command {
 		{name: "top", help: "Exit to top level of configuration", parse: parseTop},
 		{name: "up", help: "Exit one level of configuration", parse: parseUp},
 		{name: "update", help: "Update private database", needs: auth.Configure, available: (*Shell).isPrivate, parse: noArguments(action{run: updatePrivate})},
-	}
+	}, editingCommands())
 }
 
 func parseExit(p *parser) (action, error) {
@@ -179,7 +179,10 @@ func parseTop(p *parser) (action, error) {
 	path := e.path
 	e.path = nil // the words that follow are read from the top
 	a, err := p.descend(slices.DeleteFunc(slices.Clone(configurationCommands()), func(c *command) bool {
-		return !slices.Contains([]string{"activate", "deactivate", "delete", "edit", "set", "show"}, c.name)
+		return !slices.Contains([]string{
+			"activate", "annotate", "copy", "deactivate", "delete", "edit", "insert", "protect", "rename", "replace", "save", "set", "show",
+			"unprotect", "wildcard",
+		}, c.name)
 	}), expectCommand, 0)
 	e.path = path
 	if err != nil {
@@ -245,7 +248,11 @@ func show(r *run, t config.Tree, base config.Path, st statement) error {
 	for _, n := range nodes {
 		switch {
 		case r.pipe.form == formSet:
-			out = config.AppendSet(out, n)
+			o := config.SetOptions{Explicit: r.pipe.explicit}
+			if r.pipe.relative {
+				o.From = base
+			}
+			out = config.AppendSetOptions(out, n, o)
 		case list || !isInner(n):
 			out = config.AppendCurlyStatement(out, n, 0)
 		default:
@@ -392,6 +399,7 @@ func status(r *run) error {
 var loadRows = []row{
 	{name: "merge", help: "Merge contents with existing configuration"},
 	{name: "override", help: "Override existing configuration"},
+	{name: "patch", help: "Load patch file into configuration"},
 	{name: "replace", help: "Replace configuration data"},
 	{name: "set", help: "Execute set of commands on existing configuration"},
 	{name: "update", help: "Update existing configuration"},
@@ -413,20 +421,14 @@ func parseLoad(p *parser) (action, error) {
 	if strings.HasPrefix("terminal", name) && len(name) >= 4 && !file.quoted {
 		name = "terminal"
 	}
-	relative := false
-	p.mayEnd()
-	if !p.atEnd() && kind != "override" {
-		if _, err := p.keyword(notExpected, row{name: "relative", help: "Load from this level"}); err != nil {
-			return action{}, err
-		}
-		relative = true
-	}
-	return action{run: func(r *run) error { return load(r, kind, name, relative) }}, p.end()
+	relative, json, err := p.parseLoadOptions(kind)
+	return action{run: func(r *run) error { return load(r, source{kind: kind, name: name, json: json}, relative) }}, err
 }
 
 // load reads a text into the candidate: whole, or not at all.
-func load(r *run, kind, name string, relative bool) error {
-	text, err := r.readText(name)
+func load(r *run, s source, relative bool) error {
+	var err error
+	s.text, err = r.readText(s.name)
 	if errors.Is(err, errInterrupted) {
 		return r.printf("load cancelled\n")
 	}
@@ -439,12 +441,8 @@ func load(r *run, kind, name string, relative bool) error {
 	}
 	var errs config.Errors
 	err = r.backend.Manage(func(db *commit.DB) error {
-		t := r.candidate(db).Tree()
-		if kind == "set" {
-			t, errs = t.LoadSet(base, name, text)
-		} else {
-			t, errs = t.LoadCurly(base, loadActions[kind], name, text)
-		}
+		var t config.Tree
+		t, errs = s.into(r.candidate(db).Tree(), base)
 		if errs.Err() != nil {
 			return nil
 		}

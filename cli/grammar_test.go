@@ -168,7 +168,9 @@ func FuzzLine(f *testing.F) {
 	for _, s := range []string{
 		"show configuration | display set | match x", "show security group-vpn server registered-members detail 10.0.0.1", "set security group-vpn server group G ike-gateway [ a b ]",
 		"set sec gr s gr G ipsec-sa S match-policy 1 source 10.0.0.0/8 destination ", "commit comment \"x\" and-quit", "delete system", "edit security ipsec-policy from-zone a to-zone b",
-		"top show system | display json", "run clear security group-vpn server now", "load merge relative x", "show | compare rollback 3 | last 4", "request lab node X", "up 3 | count", "[]]", "\"", "|||",
+		"top show system | display json", "run clear security group-vpn server now", "load merge relative x", "show | compare rollback 3 | last 4", "request lab node X", "rename system login user a to user b",
+		"insert security group-vpn server ike gateway A before gateway B", "replace pattern a with \"b c\" upto 3", "wildcard delete system .*",
+		"annotate system \"x y\"", "protect security", "load patch x relative", "show | display set explicit relative", "up 3 | count", "[]]", "\"", "|||",
 	} {
 		f.Add(s)
 	}

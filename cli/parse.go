@@ -62,6 +62,8 @@ type parser struct {
 	offered []row
 	prefix  string // of the partial word
 	enter   bool   // the line may also end at the partial word
+
+	until []row // verbEntry: the words that end the place
 }
 
 // newParser returns a parser for a line that is to be run; with complete, for one that is typed as far as its end.

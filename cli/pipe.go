@@ -29,6 +29,9 @@ type pipeline struct {
 	// against is the rollback number that compare compares with; 0: the running configuration.
 	against int
 	effects bool
+	// explicit and relative say how set lines look.
+	explicit, relative bool
+
 	filters []func(io.Writer) io.WriteCloser // in the order in which they are typed
 }
 
@@ -107,6 +110,23 @@ func (p *parser) display(a action, out *pipeline) error {
 		return nil
 	}
 	out.form = form(slices.Index(formNames, rows[i].name))
+	if out.form != formSet {
+		return nil
+	}
+	left := []row{{name: "explicit", help: "Also lines for what holds something"}, {name: "relative", help: "Leave out the way to this level"}}
+	for len(left) > 0 {
+		p.mayEnd()
+		if p.atEnd() {
+			break
+		}
+		i, err := p.keyword(notExpected, left...)
+		if err != nil {
+			return err
+		}
+		out.explicit = out.explicit || left[i].name == "explicit"
+		out.relative = out.relative || left[i].name == "relative"
+		left = slices.Delete(left, i, i+1)
+	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ const (
 	verbDelete             // values may be left out; also activate and deactivate
 	verbShow               // as delete; a list may also be named without its keys
 	verbEdit               // ends at a container or an entry
+	verbEntry              // ends at an entry, or at a value of a leaf-list, before one of parser.until
 )
 
 // statement is a parsed path.
@@ -31,7 +32,11 @@ func (p *parser) configured(base config.Path, v verb) (statement, error) {
 	w.path = base.Clone()
 	p.splitBrackets()
 	for {
-		if v != verbSet || len(w.words) > 0 {
+		if v == verbEntry {
+			if w.ends() {
+				return w.statement, nil
+			}
+		} else if v != verbSet || len(w.words) > 0 {
 			p.mayEnd()
 		}
 		if p.atEnd() {
@@ -44,10 +49,25 @@ func (p *parser) configured(base config.Path, v verb) (statement, error) {
 			return w.statement, err
 		}
 	}
-	if len(w.words) == 0 && (v == verbSet || v == verbEdit) {
+	if v == verbEntry || len(w.words) == 0 && (v == verbSet || v == verbEdit) {
 		return w.statement, &syntaxError{at: p.endOfCommand(), text: missingArgument}
 	}
 	return w.statement, nil
+}
+
+// ends reports whether the place is an entry or a value and one of the words that end it is next.
+func (w *walk) ends() bool {
+	if len(w.path) == 0 || len(w.words) < 2 {
+		return false
+	}
+	if last := w.path[len(w.path)-1]; len(last.Keys) == 0 && (!w.leaf || schemaAt(w.path).Kind() != config.LeafList) {
+		return false
+	}
+	if w.offer(w.until...) {
+		return false
+	}
+	t, ok := w.peek()
+	return ok && !t.quoted && slices.ContainsFunc(w.until, func(r row) bool { return r.name == t.text })
 }
 
 // splitBrackets makes words of their own of the brackets that stick to others: `[a b]`. Words behind a pipe stay as they are.

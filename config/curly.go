@@ -89,6 +89,8 @@ type curly struct {
 	words   []token
 	pending token // a token that was read ahead
 	has     bool
+
+	patch *patcher // not nil: the statements are those of a patch
 }
 
 func (c *curly) token() (token, *Error) {
@@ -129,6 +131,8 @@ func (c *curly) block(s *Schema, steps []step, group *Schema, braced bool) {
 		case tokEnd:
 			if braced {
 				c.fail(&Error{Tag: "malformed-message", Message: "missing }", Expected: "}"}, steps, t.off, t.line)
+			} else if c.patch != nil {
+				c.patch.trailing(remarks)
 			}
 			return
 		case tokClose:
@@ -138,6 +142,9 @@ func (c *curly) block(s *Schema, steps []step, group *Schema, braced bool) {
 			c.fail(&Error{Tag: "malformed-message", Message: "syntax error.", Expected: "<statement>"}, steps, t.off, t.line)
 		case tokRemark:
 			text := string(t.text)
+			if c.patch != nil {
+				text = c.patch.unshift(text)
+			}
 			if err := checkText(text); err != nil {
 				c.fail(&Error{Tag: "invalid-value", Message: err.Error()}, steps, t.off, t.line)
 				continue
@@ -281,6 +288,13 @@ func (c *curly) carryOut(tag tags, out []step, base int, remark string, in *Sche
 			c.fail(err, head, first.off, first.line)
 		}
 	}()
+	if c.patch != nil && base == len(c.patch.level) {
+		if c.patch.sign == '-' {
+			c.patch.statement(head, out, block, first)
+			return
+		}
+		defer c.patch.statement(head, out, block, first)
+	}
 	if tag.unprotect {
 		c.e.mark(whole(head), 0, protected)
 	}

@@ -14,6 +14,7 @@ type editor struct {
 
 	before  *node // if not nil: only what is protected in it too is protected; for texts that may set the mark before they are done
 	free    bool  // nothing is protected: the edit puts something else in the place of everything
+	hold    bool  // a container stays when the last that was in it is removed
 	refused []*Error
 
 	// The path of the last put, so that the next one with the same beginning need not walk from the root. Valid until
@@ -292,7 +293,7 @@ func (e *editor) removeBelow(n *node, steps []step) {
 			k := &n.kids[i]
 			k.node = e.own(k.node)
 			e.removeBelow(k.node, steps[1:])
-			drop = st.s.kind == Container && len(k.node.kids) == 0
+			drop = st.s.kind == Container && len(k.node.kids) == 0 && !e.hold
 		}
 	case List, LeafList:
 		if drop = st.all; !drop {

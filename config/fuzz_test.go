@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func fuzzRead(t *testing.T, sp spelling, src []byte) {
 
 func seeds(f *testing.F, write func([]byte, Node) []byte) {
 	tree, errs := Tree{}.LoadCurly(nil, Merge, "", []byte(`/* c */ system { host-name a; login { user u { class operator; } } }
-security { zones { security-zone A; } group-vpn { server { traceoptions { file filename size; flag all; }
+protect: security { zones { security-zone A; } group-vpn { server { traceoptions { file filename size; flag all; }
 ike { policy P { proposals [ a b ]; pre-shared-key ascii-text "x"; } inactive: gateway G { dead-peer-detection always-send; local-identity inet 10.0.0.1; } }
 group "G 1" { group-id 1; ike-gateway G; } } } ipsec-policy { from-zone A to-zone A; } }`))
 	if errs.Err() != nil {
@@ -73,6 +74,61 @@ func FuzzLoadJSON(f *testing.F) {
 	seeds(f, spellings[4].write)
 	f.Add([]byte(`{"configuration":{"@":{"inactive":true},"system":{"host-name":"\ud83d\ude00"}}}`))
 	f.Fuzz(func(t *testing.T, b []byte) { fuzzRead(t, spellings[4], b) })
+}
+
+// FuzzLoadPatch: an error changes nothing and names a place in the text; what is protected stays.
+func FuzzLoadPatch(f *testing.F) {
+	f.Add([]byte("[edit system]\n-   host-name a;\n+   host-name b;\n[edit system login]\n+   user x {\n+       class operator;\n+   }\n    user v { ... }\n!   user u { ... }\n!   inactive: user v;\n"))
+	f.Add([]byte("[edit]\n-   system {\n-       host-name a;\n-   }\n-   /* old */\n+   /* new\n+   er */\n    security { ... }\n!   unprotect: security { ... }\n"))
+	f.Add([]byte("+   system {\n+   }}\n-   /*\n[edit x\n? \"\n+"))
+	tree, errs := Tree{}.LoadSet(nil, "", []byte("set system host-name a\nset system login user u class operator\nset system login user v\nset system services netconf ssh\nset security group-vpn server ike policy P proposals [ a b ]\nprotect system services\nprotect security"))
+	if errs.Err() != nil {
+		f.Fatal(errs)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		next, errs := tree.LoadPatch(nil, "patch", b)
+		if errs.Err() != nil {
+			if !Equal(tree.Root(), next.Root()) {
+				t.Fatal("changed in spite of errors")
+			}
+			for _, e := range errs {
+				if e.Message == "" || e.Line < 1 || e.Column < 1 || !utf8.ValidString(e.Error()) {
+					t.Fatalf("error without place or message: %+v", e)
+				}
+			}
+			return
+		}
+		if !strings.Contains(string(b), "unprotect:") && !Equal(tree.Root().Child("system").Child("services"), next.Root().Child("system").Child("services")) {
+			t.Fatalf("%q changed what is protected:\n%s", b, AppendSet(nil, next.Root()))
+		}
+		fuzzRead(t, spellings[0], AppendSet(nil, next.Root()))
+	})
+}
+
+func FuzzReplacePattern(f *testing.F) {
+	f.Add("^10\\.", "11.", 0)
+	f.Add("(a|b)*", "\\1$1", 2)
+	tree, errs := Tree{}.LoadSet(nil, "", []byte("set system host-name ab\nset system login user a class operator\nset system login user b\nset security ipsec-policy from-zone a to-zone b\nset security group-vpn server ike policy P proposals [ a b 10.1 ]\nset security group-vpn server ike gateway G address 10.0.0.1"))
+	if errs.Err() != nil {
+		f.Fatal(errs)
+	}
+	f.Fuzz(func(t *testing.T, pattern, with string, upto int) {
+		re, err := regexp.CompilePOSIX(pattern)
+		if err != nil || upto < 0 {
+			return
+		}
+		next, n, errs := tree.ReplacePattern(nil, re, with, upto)
+		if errs.Err() != nil || n == 0 {
+			if !Equal(tree.Root(), next.Root()) {
+				t.Fatalf("%d changes, errors %v, and another tree", n, errs)
+			}
+			return
+		}
+		if upto > 0 && n > upto {
+			t.Fatalf("%d changes, at most %d were asked for", n, upto)
+		}
+		fuzzRead(t, spellings[0], AppendSet(nil, next.Root()))
+	})
 }
 
 func FuzzReveal(f *testing.F) {

@@ -153,6 +153,10 @@ var spellings = []spelling{
 	},
 	{"json", AppendJSON, func(t Tree, b []byte) (Tree, Errors) { return t.LoadJSON(nil, "json", b) }},
 	{"json of junos", AppendJSONIndent, func(t Tree, b []byte) (Tree, Errors) { return t.LoadJSON(nil, "json", b) }},
+	{
+		"set explicit", func(b []byte, n Node) []byte { return AppendSetOptions(b, n, SetOptions{Explicit: true}) },
+		func(t Tree, b []byte) (Tree, Errors) { return t.LoadSet(nil, "set", b) },
+	},
 }
 
 // TestRoundTrip: what any spelling writes, it reads back as the same tree; so all spellings mean the same.

@@ -29,6 +29,22 @@ func (t Tree) LoadJSON(p Path, file string, src []byte) (Tree, Errors) {
 	return l.e.tree(), l.errs
 }
 
+// ReplaceJSON is LoadJSON that puts the value in the place of what is at p; it minds no protection.
+func (t Tree) ReplaceJSON(p Path, file string, src []byte) (Tree, Errors) {
+	steps, err := p.resolve()
+	if err != nil {
+		return t, asErrors(err)
+	}
+	l := jsonLoader{e: t.edit(), j: jsonReader{src: src}, file: file}
+	l.e.free = true
+	l.e.empty(steps)
+	l.load(steps)
+	if l.errs.Err() != nil {
+		return t, l.errs
+	}
+	return share(t, l.e.tree()), l.errs
+}
+
 // jsonReader cuts JSON (RFC 8259) into tokens.
 type jsonReader struct {
 	src []byte

@@ -184,6 +184,12 @@ func (e *editor) line(base Path, verb string, words []string) error {
 		}
 		return nil
 	}
+	return bad.inWords(base, words)
+}
+
+// inWords makes the error of a fault in words, which were read from base on.
+func (bad *fault) inWords(base Path, words []string) *Error {
+	toks := tokens(words)
 	bad.err.At, bad.err.Path = base.Clone(), base.Edit()
 	if bad.word >= 0 {
 		src := strings.Join(words, " ")
@@ -388,23 +394,32 @@ func asErrors(err error) Errors {
 
 // AppendSet appends set lines that make what is at n and below, with full paths; deactivate, annotate and protect
 // lines follow what they concern.
-func AppendSet(dst []byte, n Node) []byte {
-	return appendSetLines(dst, n, n.Path())
-}
+func AppendSet(dst []byte, n Node) []byte { return AppendSetOptions(dst, n, SetOptions{}) }
 
 // AppendSetRelative is AppendSet with paths from n on.
-func AppendSetRelative(dst []byte, n Node) []byte { return appendSetLines(dst, n, nil) }
+func AppendSetRelative(dst []byte, n Node) []byte {
+	return AppendSetOptions(dst, n, SetOptions{From: n.Path()})
+}
 
-func appendSetLines(dst []byte, n Node, path Path) []byte {
+// SetOptions says how set lines look.
+type SetOptions struct {
+	From     Path // paths are from here on, where n is or what it is below of
+	Explicit bool // a line of its own for a presence container and an entry that hold something, too
+}
+
+// AppendSetOptions is AppendSet with options.
+func AppendSetOptions(dst []byte, n Node, o SetOptions) []byte {
 	if !n.Exists() {
 		return dst
 	}
-	p := setPrinter{dst: dst}
-	if len(path) > 0 {
+	p := setPrinter{dst: dst, explicit: o.Explicit}
+	path := n.Path()
+	if len(o.From) < len(path) {
 		// The last element is n itself, which writes itself.
-		p.path = append(path[:len(path)-1].appendWords(p.path), ' ')
-		if len(path) == 1 {
-			p.path = p.path[:0]
+		p.path = path[:len(path)-1].appendWords(p.path)
+		p.path = append(p.path[len(path[:len(o.From)].appendWords(nil)):], ' ')
+		if p.path[0] == ' ' {
+			p.path = p.path[1:]
 		}
 		p.node(n.s, n.n, n.val, n.flags)
 		return p.dst
@@ -420,6 +435,8 @@ func appendSetLines(dst []byte, n Node, path Path) []byte {
 type setPrinter struct {
 	dst  []byte
 	path []byte // words so far, with a blank behind
+
+	explicit bool
 }
 
 func (p *setPrinter) line(verb string) {
@@ -483,9 +500,11 @@ func (p *setPrinter) node(s *Schema, n *node, val string, f flags) {
 			p.path = append(p.path, s.name...)
 		}
 		p.path = append(p.path, ' ')
-		if n == nil || len(n.kids) == 0 {
+		holds := n != nil && len(n.kids) > 0
+		if !holds || p.explicit && s.kind != Container {
 			p.line("set")
-		} else {
+		}
+		if holds {
 			p.kids(s, n)
 		}
 		if n != nil {

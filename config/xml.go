@@ -47,8 +47,8 @@ const (
 	nsJunos    = "http://xml.juniper.net/junos/*/junos"
 )
 
-// LoadXML carries out the content of an edit-config, or of a Junos load-configuration: the element configuration if base
-// is empty, else children of what base names. op is the default operation. Elements are known by their local names in
+// LoadXML carries out the content of an edit-config, or of a Junos load-configuration: the element configuration, alone or
+// in an rpc-reply, if base is empty, else children of what base names. op is the default operation. Elements are known by their local names in
 // the namespace of their module, in Junos's, or in none; prefixes may have been declared outside of src. The attributes
 // operation, insert, key and value of NETCONF and YANG are obeyed, and Junos's inactive, active, protect, unprotect,
 // delete, replace, insert and name. What t protects stays as it is, with a warning for each element that would change it; the
@@ -155,6 +155,16 @@ func (l *xmlLoader) top(op Operation) {
 				return
 			}
 		case xmlStart:
+			if ev.name == "rpc-reply" && !ev.empty && len(l.x.open) == 1 {
+				continue // what Junos shows as XML stands in one
+			}
+			if ev.name == "cli" && len(l.x.open) == 2 {
+				if err := l.x.skip(ev); err != nil {
+					l.fatal(err, nil, l.x.at)
+					return
+				}
+				continue
+			}
 			if ev.name != Root().name {
 				l.fail(&Error{Tag: "unknown-element", Element: printable(ev.name), Message: "syntax error, expecting <configuration>", Expected: "<configuration>"}, nil, ev.off)
 				if err := l.x.skip(ev); err != nil {
