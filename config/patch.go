@@ -192,8 +192,7 @@ func (p *patcher) context(at, end, line int, changes bool) {
 	switch {
 	case changes && !marked:
 		p.placed(here)
-	case changes:
-		p.place()
+	case changes: // it may stand between entries whose place is still to come
 		p.marks(head, tag)
 	case p.remark != nil:
 		p.e.remark(head, *p.remark)
