@@ -13,6 +13,17 @@
 //
 //   - `match`, `except` and `find` ignore case; `last` without a number keeps 10 lines.
 //   - A load in which anything is wrong changes nothing; Junos loads the rest.
+//   - What is protected is changed by `load override`, `load update` and `rollback`, which put something else in the place of
+//     everything. `delete` of what holds something protected says nothing about what it keeps.
+//   - `protect` and `unprotect` are about a leaf-list as a whole, as `deactivate` is.
+//   - `copy` makes an entry with the marks of the first, protection too. `rename`, `copy` and `insert` name the list on both sides:
+//     `rename gateway A to gateway B`; `rename` and `insert` are also about values of a leaf-list.
+//   - `replace pattern` leaves secrets and remarks alone; expressions there and in `wildcard delete` are POSIX extended ones and
+//     mind case. Without a terminal `wildcard delete` asks nothing, and says how many objects it deleted.
+//   - `load patch` changes nothing if anything in it does not fit. A line with ! and no mark moves an entry.
+//   - `load` takes a text that begins with < for XML. `save` overwrites a file of the process; over a socket or SSH, where only
+//     files of the client could be meant, it is refused.
+//   - `| display set explicit` has a line for each entry, too.
 //   - `request security group-vpn server rekey`, `request lab node`, `| display effects`.
 //   - `commit at` keeps the shared candidate locked until its time or `clear system commit`; `commit at reboot` is refused.
 //   - A private commit that conflicts with later ones is refused once, with the list of places; the next one wins.

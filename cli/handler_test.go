@@ -171,6 +171,10 @@ func TestOnTerminal(t *testing.T) {
 	if _, err := io.WriteString(typed, "configure\nload merge "+name+"\ncommit and-quit\n"); err != nil {
 		t.Fatal(err)
 	}
+	saved := filepath.Join(t.TempDir(), "saved.conf")
+	if _, err := io.WriteString(typed, "configure\nsave "+saved+"\nedit system\nload override terminal relative\n"); err != nil {
+		t.Fatal(err)
+	}
 	typed.Close()
 	shown, out, err := os.Pipe()
 	if err != nil {
@@ -179,9 +183,17 @@ func TestOnTerminal(t *testing.T) {
 	status := OnTerminal(t.Context(), n, id, in, out)
 	out.Close()
 	text, err := io.ReadAll(shown)
-	if want := "Entering configuration mode\nload complete\ncommit complete\nExiting configuration mode\n"; err != nil || status != 0 || string(text) != want {
+	if want := "Entering configuration mode\nload complete\ncommit complete\nExiting configuration mode\n" +
+		"Entering configuration mode\nWrote 3 lines of configuration to '" + saved + "'\nload complete\n"; err != nil || status != 0 || string(text) != want {
 		t.Errorf("on a pipe: %q, status %d, %v", text, status, err)
 	}
+	if text, err := os.ReadFile(saved); err != nil || string(text) != "system {\n    host-name local;\n}\n" {
+		t.Errorf("saved: %q, %v", text, err)
+	}
+	if info, err := os.Stat(saved); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("saved with mode %v, %v", info.Mode(), err)
+	}
+	n.db.Candidate().Discard()
 
 	master, slave := pty(t)
 	before, err := term.GetState(int(slave.Fd()))

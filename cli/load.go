@@ -20,6 +20,7 @@ type source struct {
 // into makes the text part of a configuration, from base on. Text in braces, XML, which begins with <, and JSON can be merged, and
 // can take the place of what is at base.
 func (s source) into(t config.Tree, base config.Path) (config.Tree, config.Errors) {
+	s.text = bytes.TrimPrefix(s.text, []byte("\ufeff"))
 	instead := s.kind == "override" || s.kind == "update"
 	switch {
 	case s.kind == "set":

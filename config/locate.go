@@ -118,7 +118,7 @@ func curlyStatements(src []byte, look func(stack [][]token, words []token)) {
 		}
 		switch t.kind {
 		case tokWord:
-			if len(words) == 0 && !t.quoted && isTag(string(t.text)) {
+			if len(words) == 0 && new(tags).read(t) {
 				continue
 			}
 			words = append(words, t)
@@ -143,12 +143,4 @@ func curlyStatements(src []byte, look func(stack [][]token, words []token)) {
 			words, list = nil, -1
 		}
 	}
-}
-
-func isTag(word string) bool {
-	switch word {
-	case "inactive:", "active:", "replace:", "delete:", "protect:":
-		return true
-	}
-	return false
 }

@@ -519,6 +519,26 @@ func TestSetAllOrNothing(t *testing.T) {
 	want(t, err, codes.Unimplemented, "extensions")
 }
 
+// What is protected fails a Set, whatever would change it.
+func TestSetOfWhatIsProtected(t *testing.T) {
+	w := newWorld(t)
+	c := w.dial(w.mary.cert)
+	w.set("set system host-name held", "protect system host-name", "protect system login")
+	before := w.node.running()
+	for _, r := range []*pb.SetRequest{
+		{Delete: []*pb.Path{path("/configuration/system/host-name")}},
+		{Update: []*pb.Update{{Path: path("/configuration/system"), Val: jsonVal(`{"host-name":"other"}`)}}},
+		{Update: []*pb.Update{{Path: path("/configuration/system/host-name"), Val: &pb.TypedValue{Value: &pb.TypedValue_StringVal{StringVal: "other"}}}}},
+		{Replace: []*pb.Update{{Path: path("/configuration/system/login/user[name=eve]"), Val: jsonVal(`{"name":"eve","class":"operator"}`)}}},
+	} {
+		_, err := c.Set(w.context(), r)
+		want(t, err, codes.InvalidArgument, "is protected")
+		if got := w.node.running(); got != before {
+			t.Errorf("%v has changed running:\n%s", r, got)
+		}
+	}
+}
+
 // What others have begun is neither committed nor lost.
 func TestSetWaitsForOthers(t *testing.T) {
 	w := newWorld(t)
