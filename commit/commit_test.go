@@ -351,6 +351,12 @@ func TestDelta(t *testing.T) {
 		{"entries at the end, in their order", "set security zones security-zone Z\nset security zones security-zone D\n", "same"},
 		{"deactivated", "deactivate security zones security-zone A\n", "same"},
 		{"activated", "activate security zones security-zone B\n", "same"},
+		{"protected", "protect system\n", "same"},
+		{"unprotected", "unprotect security group-vpn server ike proposal Q\n", "same"},
+		{
+			"a protected leaf changed", "unprotect system host-name\nset system host-name other\nprotect system host-name\n",
+			"delete system host-name\nset system host-name other\nprotect system host-name\n",
+		},
 		{"a flag", "set security group-vpn server traceoptions no-remote-trace\n", "same"},
 		{
 			"a leaf-list", "set security group-vpn server ike policy K proposals Q\n", "delete security group-vpn server ike policy K proposals\n" +
@@ -365,7 +371,7 @@ func TestDelta(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(t)
 			w.commit(server + "set security group-vpn server ike proposal Q dh-group group14\nset security zones security-zone A\n" +
-				"set security zones security-zone B\ndeactivate security zones security-zone B\n")
+				"set security zones security-zone B\ndeactivate security zones security-zone B\nprotect security group-vpn server ike proposal Q\n")
 			w.commit(tt.edit)
 			r := w.log.revisions[1]
 			got := string(r.Text)
@@ -485,7 +491,7 @@ func TestHistoryProperty(t *testing.T) {
 			for range rapid.IntRange(1, 6).Draw(rt, "edits") {
 				path := fmt.Sprintf(rapid.SampledFrom(places).Draw(rt, "place"), names.Draw(rt, "name"))
 				line := rapid.SampledFrom([]string{
-					"set " + path, "delete " + path, "deactivate " + path, "activate " + path,
+					"set " + path, "delete " + path, "deactivate " + path, "activate " + path, "protect " + path, "unprotect " + path,
 					"annotate " + path + ` "remark \"quoted\" and long"`,
 					"set security group-vpn server group G member-threshold 1",
 					"set security group-vpn server ike policy K proposals P", "delete security group-vpn server ike policy K description",

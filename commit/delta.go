@@ -21,9 +21,17 @@ type deltaPrinter struct{ dst []byte }
 // replace takes a out and puts b in; either may be absent.
 func (d *deltaPrinter) replace(a, b config.Node) {
 	if a.Exists() {
-		d.line("delete", a)
+		d.remove(a)
 	}
 	d.dst = config.AppendSet(d.dst, b)
+}
+
+// remove writes that n goes, protected or not.
+func (d *deltaPrinter) remove(n config.Node) {
+	if n.Protected() {
+		d.line("unprotect", n)
+	}
+	d.line("delete", n)
 }
 
 func (d *deltaPrinter) line(verb string, n config.Node) {
@@ -81,7 +89,7 @@ func (d *deltaPrinter) list(name string, a, b config.Node) {
 	for e := range config.DiffEntries(a, b, name) {
 		switch {
 		case !e.New.Exists():
-			d.line("delete", e.Old)
+			d.remove(e.Old)
 		case !e.Old.Exists():
 			came[entryKey(e.New)] = true
 			entries = append(entries, e.New)

@@ -73,7 +73,7 @@ func TestProperties(t *testing.T) {
 	lines := []string{
 		"set system host-name a", "set system host-name b", "delete system", "set security zones security-zone X",
 		"set security zones security-zone Y", "set security zones security-zone Y description d", "delete security zones security-zone X",
-		"deactivate security zones", "activate security zones", "annotate security zones \"remark\"",
+		"deactivate security zones", "activate security zones", "protect security zones", "unprotect security zones", "annotate security zones \"remark\"",
 		"set security group-vpn server ike policy P proposals A", "set security group-vpn server ike policy P proposals B",
 		"delete security group-vpn server ike policy P proposals A", "delete security group-vpn server ike policy P",
 		"set security group-vpn server ike gateway G dead-peer-detection", "set security group-vpn server ike gateway G dead-peer-detection interval 20",
@@ -118,10 +118,10 @@ func TestProperties(t *testing.T) {
 			}
 			seen[c.String()] = true
 		}
-		bare := func(t config.Tree) string { // without remarks, which are no configuration
+		bare := func(t config.Tree) string { // without remarks and protection, which are no configuration
 			var out []string
 			for line := range strings.Lines(string(config.AppendSet(nil, t.Root()))) {
-				if !strings.HasPrefix(line, "annotate") {
+				if !strings.HasPrefix(line, "annotate") && !strings.HasPrefix(line, "protect") {
 					out = append(out, line)
 				}
 			}
