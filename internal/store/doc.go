@@ -5,9 +5,11 @@
 //	gvpn.db    a bbolt database, mode 0600
 //	gvpn.conf  the active configuration as people read it, mode 0600: a copy, written after a commit and never read
 //
-// Everything of value is sealed with AES-256-GCM under the key file: engine records hold SAs and keys, and
-// configuration text holds pre-shared keys in Junos's $9$ form, which anybody can read. What the seal covers is bound to its
+// Everything of value in the database is sealed with AES-256-GCM under the key file: engine records hold SAs and keys, and
+// configuration text holds pre-shared keys in Junos's $9$ form, which anybody can undo. What the seal covers is bound to its
 // place, so a record cannot be moved to another name or number. Names of records and numbers of revisions stand in clear.
+//
+// The seal does not cover gvpn.conf: whoever reads it has the pre-shared keys of the active configuration, though no SA.
 //
 // The key file is refused if anybody but its owner can read it, and is never made anew beside a database that exists. Keep
 // it out of backups that hold the database, or the seal is worth nothing.
