@@ -10,6 +10,7 @@
 //   - a timer (manage.go), only while a confirmed commit or a commit at a time is pending: it takes the one
 //     back, or carries the other out, under the management mutex
 //   - a timer (active.go), for a second after a commit: it writes the readable copy of the active configuration
+//   - a timer for each management listener whose address could not be had (services.go): it tries again
 //   - one for each terminal that is told of something, for as long as writing it takes (package cli, Broadcast)
 //   - one acceptor for each management listener, and what each session needs (control.go, services.go)
 //
