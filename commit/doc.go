@@ -17,6 +17,9 @@
 // survives a restart, and is pending as long as that revision is the newest (confirm.go). The owner of a DB calls
 // HandleTimeout at its Deadline.
 //
+// A commit at a time (schedule.go) and the rescue configuration (rescue.go) are whole configurations, kept in the Log beside
+// the revisions. The time of the one is a Deadline, too.
+//
 // There is one shared candidate, and a private copy for each session that wants one, which is merged with what others
 // committed meanwhile when it is committed itself (merge.go). Commit enforces the lock; who edits the shared candidate asks
 // Free first.
