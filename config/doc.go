@@ -1,17 +1,18 @@
 // Package config is the configuration: a schema compiled from the YANG modules of package yang, an immutable tree that
 // it types, and the tree's spellings.
 //
-// A Tree is a value. An edit (Set, Delete, Rename, Copy, ReplacePattern and the like, LoadSet, LoadCurly, LoadXML, LoadJSON, LoadPatch) gives a new Tree that
-// shares all it did not change with the old one; the old one stays as it was, whether or not the edit succeeds. So a
-// snapshot is a copy of the Tree value, and rollback is keeping one. Lists and leaf-lists are persistent B+trees, by
-// name and by order.
+// A Tree is a value. An edit (Set, Delete, Rename, Copy, ReplacePattern and the like, LoadSet, LoadCurly, LoadXML,
+// LoadJSON, LoadPatch) gives a new Tree that shares all it did not change with the old one; the old one stays as it was,
+// whether or not the edit succeeds. So a snapshot is a copy of the Tree value, and rollback is keeping one. Lists and
+// leaf-lists are persistent B+trees, by name and by order.
 //
 // Spellings are set lines, curly text, XML (NETCONF and Junos) and JSON (RFC 7951 with the metadata of RFC 7952); each is
 // read by a Load method and written by an Append function, and each writes what the others read. Secrets are written
 // obfuscated ($9$) everywhere.
 //
-// What is marked protected stays as it is: an edit leaves out what would change it, and says so in a warning. The mark does not
-// change what a configuration means. See protect.go.
+// What is marked protected stays as it is: an edit leaves out what would change it, and says so in a warning. Only what
+// puts something else in the place of everything (Override, Update, OpReplace) minds no mark. The mark does not change
+// what a configuration means. See protect.go.
 //
 // Effective gives the tree without its inactive parts. Validate holds a tree against every constraint of the modules.
 // Bind fills a generated struct of package gen from a node. DiffEntries, Moved and Same compare trees at the cost of
