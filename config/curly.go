@@ -48,18 +48,11 @@ func checkRemark(text string) error {
 // anything is wrong t comes back unchanged, with an error for every wrong statement (at most 100). file names the source
 // in errors.
 func (t Tree) LoadCurly(base Path, action Action, file string, src []byte) (Tree, Errors) {
-	steps, err := base.resolve()
+	steps, s, err := base.resolveLevel()
 	if err != nil {
 		return t, asErrors(err)
 	}
 	src = bytes.TrimPrefix(src, byteOrderMark)
-	s := Root()
-	if len(steps) > 0 {
-		s = steps[len(steps)-1].s
-	}
-	if !s.isInner() || s.kind == List && steps[len(steps)-1].all {
-		return t, Errors{{At: base.Clone(), Path: base.Edit(), Tag: "invalid-value", Message: "nothing can be loaded below " + s.name}}
-	}
 	e := t.edit()
 	if action == Override || action == Update {
 		e.free = true

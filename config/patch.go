@@ -15,16 +15,9 @@ import (
 // If anything is wrong, and be it that something is not there that should be, t comes back unchanged, with an error for every wrong
 // line (at most 100). What is protected stays as it is, with a warning, unless the patch takes the mark away first.
 func (t Tree) LoadPatch(base Path, file string, src []byte) (Tree, Errors) {
-	steps, err := base.resolve()
+	steps, s, err := base.resolveLevel()
 	if err != nil {
 		return t, asErrors(err)
-	}
-	s := Root()
-	if len(steps) > 0 {
-		s = steps[len(steps)-1].s
-	}
-	if !s.isInner() || s.kind == List && steps[len(steps)-1].all {
-		return t, Errors{{At: base.Clone(), Path: base.Edit(), Tag: "invalid-value", Message: "nothing can be loaded below " + s.name}}
 	}
 	e := t.edit()
 	e.protects(t)

@@ -156,6 +156,22 @@ func (p Path) resolve() ([]step, error) {
 	return out, nil
 }
 
+// resolveLevel is resolve for a path under which a text is loaded: to a container, one entry of a list, or the top.
+func (p Path) resolveLevel() ([]step, *Schema, error) {
+	steps, err := p.resolve()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(steps) == 0 {
+		return steps, Root(), nil
+	}
+	last := steps[len(steps)-1]
+	if !last.s.isInner() || last.s.kind == List && last.all {
+		return nil, nil, &Error{At: p.Clone(), Path: p.Edit(), Tag: "invalid-value", Message: "nothing can be loaded below " + last.s.name}
+	}
+	return steps, last.s, nil
+}
+
 // pathOf is the inverse of resolve.
 func pathOf(steps []step) Path {
 	p := make(Path, 0, len(steps))

@@ -57,16 +57,9 @@ const (
 // If anything is wrong t comes back unchanged, with an error for every wrong element (at most 100); if src is no XML,
 // with the first error alone. file names the source in errors.
 func (t Tree) LoadXML(base Path, op Operation, file string, src []byte) (Tree, Errors) {
-	steps, err := base.resolve()
+	steps, s, err := base.resolveLevel()
 	if err != nil {
 		return t, asErrors(err)
-	}
-	s := Root()
-	if len(steps) > 0 {
-		s = steps[len(steps)-1].s
-	}
-	if !s.isInner() || s.kind == List && steps[len(steps)-1].all {
-		return t, Errors{{At: base.Clone(), Path: base.Edit(), Tag: "invalid-value", Message: "nothing can be loaded below " + s.name}}
 	}
 	l := xmlLoader{e: t.edit(), x: xmlReader{src: src}, file: file}
 	if op == OpReplace {
