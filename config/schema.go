@@ -49,7 +49,7 @@ func (k Kind) String() string {
 
 // Schema is one node of the schema. Schema nodes are made once, never change, and are compared by identity.
 type Schema struct {
-	name, word, module, namespace, desc, units string
+	name, word, module, namespace, desc string
 
 	kind     Kind
 	parent   *Schema
@@ -170,32 +170,14 @@ func (s *Schema) Target() *Schema {
 // Default returns the default value, or "".
 func (s *Schema) Default() string { return s.def }
 
-// HasDefault reports whether the leaf has a default.
-func (s *Schema) HasDefault() bool { return s.hasDef }
-
 // Description returns a short help text.
 func (s *Schema) Description() string { return s.desc }
-
-// Units returns the units of a number, or "".
-func (s *Schema) Units() string { return s.units }
-
-// OneLiner reports whether the node is shown on one line, plus whether only while it has at most one child.
-func (s *Schema) OneLiner() (always, plus bool) { return s.oneLiner, s.oneLinerPlus }
 
 // NoKeyword reports whether the leaf is typed and shown as its value alone, or the list's entries as their keys alone.
 func (s *Schema) NoKeyword() bool { return s.noKeyword }
 
 // Secret reports whether the leaf is shown obfuscated.
 func (s *Schema) Secret() bool { return s.secret }
-
-// Deprecated reports whether the model advises against the node.
-func (s *Schema) Deprecated() bool { return s.deprecated }
-
-// Mandatory reports whether the leaf must be there when its parent is.
-func (s *Schema) Mandatory() bool { return s.mandatory }
-
-// MaxElements returns how many entries or values there may be, 0 for no limit.
-func (s *Schema) MaxElements() int { return s.max }
 
 // Path returns the names from below configuration down to s, separated by slashes.
 func (s *Schema) Path() string {
@@ -465,8 +447,6 @@ func (s *Schema) statements(e *goyang.Entry) error {
 			s.mandatory = st.Argument == "true"
 		case "default":
 			s.def, s.hasDef = st.Argument, true
-		case "units":
-			s.units = st.Argument
 		case "status":
 			s.deprecated = st.Argument != "current"
 		case "oneliner":

@@ -396,11 +396,6 @@ func asErrors(err error) Errors {
 // lines follow what they concern.
 func AppendSet(dst []byte, n Node) []byte { return AppendSetOptions(dst, n, SetOptions{}) }
 
-// AppendSetRelative is AppendSet with paths from n on.
-func AppendSetRelative(dst []byte, n Node) []byte {
-	return AppendSetOptions(dst, n, SetOptions{From: n.Path()})
-}
-
 // SetOptions says how set lines look.
 type SetOptions struct {
 	From     Path // paths are from here on, where n is or what it is below of

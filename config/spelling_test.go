@@ -75,7 +75,7 @@ func TestSpellings(t *testing.T) {
 			case "set":
 				out = AppendSet(out, n)
 			case "relative":
-				out = AppendSetRelative(out, n)
+				out = AppendSetOptions(out, n, SetOptions{From: n.Path()})
 			case "curly":
 				out = AppendCurly(out, n)
 			case "statement":
