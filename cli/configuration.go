@@ -439,22 +439,9 @@ func load(r *run, s source, relative bool) error {
 	if relative {
 		base = r.here()
 	}
-	var errs config.Errors
-	err = r.backend.Manage(func(db *commit.DB) error {
-		var t config.Tree
-		t, errs = s.into(r.candidate(db).Tree(), base)
-		if errs.Err() != nil {
-			return nil
-		}
-		return r.update(db, t)
-	})
+	warnings, err := replaced(r, "load", func(t config.Tree) (config.Tree, config.Errors) { return s.into(t, base) })
 	if err != nil {
 		return err
-	}
-	wrong, warnings := errs.Split()
-	if len(wrong) > 0 {
-		configErrors(r.w, wrong)
-		return fmt.Errorf("load failed (%d errors), nothing was changed", len(wrong))
 	}
 	configErrors(r.w, warnings)
 	return r.printf("load complete\n")

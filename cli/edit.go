@@ -176,10 +176,10 @@ func parseReplace(p *parser) (action, error) {
 	}}, p.end()
 }
 
-// edited makes the candidate what f makes of it: whole, or not at all.
-func edited(r *run, what string, f func(config.Tree) (config.Tree, config.Errors)) error {
+// replaced makes the candidate what f makes of it, whole, or not at all: then it shows all that is wrong.
+func replaced(r *run, what string, f func(config.Tree) (config.Tree, config.Errors)) (warnings config.Errors, err error) {
 	var errs config.Errors
-	err := r.backend.Manage(func(db *commit.DB) error {
+	err = r.backend.Manage(func(db *commit.DB) error {
 		var t config.Tree
 		if t, errs = f(r.candidate(db).Tree()); errs.Err() != nil {
 			return nil
@@ -187,12 +187,21 @@ func edited(r *run, what string, f func(config.Tree) (config.Tree, config.Errors
 		return r.update(db, t)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	wrong, warnings := errs.Split()
 	if len(wrong) > 0 {
 		configErrors(r.w, wrong)
-		return fmt.Errorf("%s failed (%d errors), nothing was changed", what, len(wrong))
+		return nil, fmt.Errorf("%s failed (%d errors), nothing was changed", what, len(wrong))
+	}
+	return warnings, nil
+}
+
+// edited is replaced for an edit in one line: its warnings have no place in a text.
+func edited(r *run, what string, f func(config.Tree) (config.Tree, config.Errors)) error {
+	warnings, err := replaced(r, what, f)
+	if err != nil {
+		return err
 	}
 	for _, w := range warnings {
 		if err := r.printf("warning: %s\n", w.Message); err != nil {
