@@ -53,9 +53,9 @@ func runLab(ctx context.Context, stdin *os.File, stdout io.Writer) error {
 		return fmt.Errorf("make a directory for the lab's state: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	l := &lab{dir: dir, port: labPort, nodes: map[string]*node.Node{}, wan: wan{members: map[string]*site{}}}
-	if mayBind(gdoiPort) {
-		l.port = gdoiPort
+	l := &lab{dir: dir, nodes: map[string]*node.Node{}, wan: wan{members: map[string]*site{}}}
+	if l.port, err = freePort(); err != nil {
+		return err
 	}
 	defer l.close()
 	for _, name := range labNodes {
@@ -84,14 +84,27 @@ func runLab(ctx context.Context, stdin *os.File, stdout io.Writer) error {
 // operator is who the lab's shell and script act as.
 var operator = auth.Identity{User: "lab", Class: auth.SuperUser}
 
-// mayBind reports whether this process may listen on a UDP port of a loopback address.
-func mayBind(port uint16) bool {
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 1, 0, 1), Port: int(port)})
-	if err != nil {
-		return false
+// labAddresses are the nodes' local-addresses, in the order of labNodes.
+var labAddresses = []string{
+	"127.1.0.1", "127.2.0.1", "127.2.0.2", "127.2.0.3", "127.2.0.4", "127.3.0.1", "127.3.0.2", "127.3.0.3", "127.3.0.4",
+}
+
+// freePort returns the first of gdoiPort and labPort that this process may listen on at every address of the lab.
+func freePort() (port uint16, err error) {
+	var refused []error
+next:
+	for _, port := range []uint16{gdoiPort, labPort} {
+		for _, address := range labAddresses {
+			conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(address), port)))
+			if err != nil {
+				refused = append(refused, err)
+				continue next
+			}
+			_ = conn.Close()
+		}
+		return port, nil
 	}
-	_ = conn.Close()
-	return true
+	return 0, fmt.Errorf("the lab needs UDP port %d or %d on its loopback addresses (is another lab running?): %w", gdoiPort, labPort, errors.Join(refused...))
 }
 
 // start runs one node with its own state directory and its example configuration.

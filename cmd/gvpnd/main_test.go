@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -165,11 +166,36 @@ func TestExamplesAreTheLabs(t *testing.T) {
 	if len(files) != len(labNodes) {
 		t.Errorf("%d example configurations, %d nodes", len(files), len(labNodes))
 	}
-	for _, name := range labNodes {
-		if _, err := examples.Cluster.ReadFile("cluster/" + name + ".conf"); err != nil {
-			t.Error(err)
+	for i, name := range labNodes {
+		text, err := examples.Cluster.ReadFile("cluster/" + name + ".conf")
+		if err != nil || !bytes.Contains(text, []byte("local-address "+labAddresses[i]+";")) {
+			t.Errorf("%s does not listen on %s, error %v", name, labAddresses[i], err)
 		}
 	}
+}
+
+// A lab beside something that has one of its addresses takes its other port; with both taken it says which address.
+func TestLabPort(t *testing.T) {
+	occupy := func(port int) *net.UDPConn {
+		conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 3, 0, 4), Port: port})
+		if err != nil {
+			t.Skipf("port %d is not ours to take: %v", port, err)
+		}
+		return conn
+	}
+	first := occupy(gdoiPort)
+	if port, err := freePort(); err != nil || port != labPort {
+		t.Errorf("with 848 taken: port %d, error %v; want %d", port, err, labPort)
+	}
+	second := occupy(labPort)
+	if port, err := freePort(); err == nil || !strings.Contains(err.Error(), "127.3.0.4:848") {
+		t.Errorf("with both taken: port %d, error %v; want one that names 127.3.0.4:848", port, err)
+	}
+	_ = first.Close()
+	if port, err := freePort(); err != nil || port != gdoiPort {
+		t.Errorf("with %d taken: port %d, error %v; want 848", labPort, port, err)
+	}
+	_ = second.Close()
 }
 
 // RFC 791 section 3.1: a header with its checksum in place sums up to zero.
