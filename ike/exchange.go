@@ -189,16 +189,10 @@ func (x *exchange) nonces(number int) [][]byte {
 
 // handleExchange takes a datagram of exchange 32 or 240..255.
 func (e *Endpoint) handleExchange(now time.Time, d datagram) {
-	p := e.byCookie[cookies{d.h.InitiatorCookie, d.h.ResponderCookie}]
-	switch {
-	case p == nil:
-		e.tally(dropCookies)
-		return
-	case !p.from(d):
-		e.tally(dropAddress)
+	p := e.addressee(d, false)
+	if p == nil {
 		return
 	}
-	p.received(d)
 	d.hash = digest(d.b)
 	x := p.exchanges[d.h.MessageID]
 	switch {

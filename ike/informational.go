@@ -16,19 +16,10 @@ import (
 // N/D) (RFC 2409 section 5.7); what is in clear, or does not verify, changes nothing. During phase 1 a notification in
 // clear is read for the operator's sake only.
 func (e *Endpoint) handleInformational(now time.Time, d datagram) {
-	p := e.byCookie[cookies{d.h.InitiatorCookie, d.h.ResponderCookie}]
+	p := e.addressee(d, true)
 	if p == nil {
-		p = e.byCookie[cookies{i: d.h.InitiatorCookie}]
-	}
-	switch {
-	case p == nil:
-		e.tally(dropCookies)
-		return
-	case !p.from(d):
-		e.tally(dropAddress)
 		return
 	}
-	p.received(d)
 	switch {
 	case d.h.Flags&isakmp.FlagEncryption == 0:
 		e.tally(dropClear)

@@ -241,6 +241,25 @@ func (e *Endpoint) initiate(now time.Time, g *gateway, remote netip.Addr) {
 	e.ask(now, p, waitSA, finish(msg))
 }
 
+// addressee returns the phase 1 that a datagram is for, nil if there is none or it has another peer: then the datagram is
+// counted and does no more. early: it may be one that we began and whose responder's cookie we do not know yet.
+func (e *Endpoint) addressee(d datagram, early bool) *phase1 {
+	p := e.byCookie[cookies{d.h.InitiatorCookie, d.h.ResponderCookie}]
+	if p == nil && early {
+		p = e.byCookie[cookies{i: d.h.InitiatorCookie}]
+	}
+	switch {
+	case p == nil:
+		e.tally(dropCookies)
+		return nil
+	case !p.from(d):
+		e.tally(dropAddress)
+		return nil
+	}
+	p.received(d)
+	return p
+}
+
 // handleMain takes a datagram of exchange 2.
 func (e *Endpoint) handleMain(now time.Time, d datagram) {
 	switch {
@@ -257,19 +276,10 @@ func (e *Endpoint) handleMain(now time.Time, d datagram) {
 		e.message1(now, d)
 		return
 	}
-	p := e.byCookie[cookies{d.h.InitiatorCookie, d.h.ResponderCookie}]
+	p := e.addressee(d, true)
 	if p == nil {
-		p = e.byCookie[cookies{i: d.h.InitiatorCookie}]
-	}
-	switch {
-	case p == nil:
-		e.tally(dropCookies)
-		return
-	case !p.from(d):
-		e.tally(dropAddress)
 		return
 	}
-	p.received(d)
 	d.hash = digest(d.b)
 	want := isakmp.Flags(0)
 	if p.state == waitAuth {
