@@ -248,7 +248,12 @@ func (s *Shell) report(line string, err error) {
 		_, prompt := s.prompt()
 		fmt.Fprintf(w, "%s^\n%s.\n", strings.Repeat(" ", utf8.RuneCountInString(prompt)+column), strings.TrimSuffix(wrong.text, "."))
 	} else {
-		fmt.Fprintf(w, "%s%s\n%s\n%s^\n", errorPrefix, wrong.Error(), strings.ReplaceAll(line, "\t", " "), strings.Repeat(" ", column))
+		// Who reads this is often a log, and the line may hold a key that is not the log's.
+		shown := config.MaskSecrets(line)
+		if wrong.word != "" && !strings.Contains(shown, wrong.word) {
+			wrong = &syntaxError{at: wrong.at, text: wrong.text, rows: wrong.rows}
+		}
+		fmt.Fprintf(w, "%s%s\n%s\n%s^\n", errorPrefix, wrong.Error(), strings.ReplaceAll(shown, "\t", " "), strings.Repeat(" ", column))
 	}
 	if len(wrong.rows) > 0 {
 		writeRows(w, wrong.rows, false)

@@ -134,7 +134,7 @@ func (e *Error) locate(file string, src []byte, off int, line int) {
 		after = []rune(strings.Repeat("*", len(after)))
 	}
 	// Masking keeps every character's place.
-	shown := []rune(maskSecrets(string(before) + string(after)))
+	shown := []rune(MaskSecrets(string(before) + string(after)))
 	if !whole || secretBefore(src[:start]) {
 		// What is not looked at may hold the name of the secret that the rest begins with.
 		before, shown = nil, []rune("...")
@@ -170,10 +170,21 @@ var secretNames = sync.OnceValue(func() []string {
 // pemMark begins a secret that is typed without a name.
 const pemMark = "-----BEGIN"
 
-// maskSecrets puts asterisks in the place of everything behind the name of a secret leaf. In a text that is wrong nobody
-// can say where the secret ends.
-func maskSecrets(line string) string {
+// MaskSecrets puts asterisks in the place of everything behind the name of a secret leaf, or behind a word that may
+// stand for one, character by character. In a text that is wrong nobody can say where the secret ends.
+func MaskSecrets(line string) string {
 	first := len(line)
+	for at, end := 0, 0; at < len(line); at = end + 1 {
+		if end = strings.IndexAny(line[at:], " \t\r\n"); end < 0 {
+			break // nothing behind the last word
+		}
+		end += at
+		for _, name := range secretNames() {
+			if word := line[at:end]; len(word) >= 2 && strings.HasPrefix(name, word) {
+				first = min(first, end)
+			}
+		}
+	}
 	for _, name := range secretNames() {
 		if i := strings.Index(line, name); i >= 0 {
 			first = min(first, i+len(name))
