@@ -126,14 +126,18 @@ func (s *Schema) parseValue(v string) (string, error) {
 	if !s.secret {
 		return s.typ.parse(v)
 	}
-	plain := sa.Secret(v)
+	plain, message := sa.Secret(v), "a character in it is not allowed in a value"
 	if strings.HasPrefix(v, obfuscated) {
 		var err error
+		message = "invalid $9$ string"
 		if plain, err = Reveal(v); err != nil {
-			return "", &valueError{message: "invalid $9$ string", expected: "a secret, plain or as $9$ string"}
+			return "", &valueError{message: message, expected: "a secret, plain or as $9$ string"}
 		}
 	}
 	defer plain.Zero()
+	if checkText(string(plain)) != nil { // its own message would repeat a part of the secret
+		return "", &valueError{message: message, expected: "a secret, plain or as $9$ string"}
+	}
 	if _, err := s.typ.parse(string(plain)); err != nil {
 		var ve *valueError
 		if errors.As(err, &ve) && strings.Contains(ve.message, "'") {

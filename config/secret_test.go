@@ -1,11 +1,14 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"gvpn/sa"
 )
 
 // Strings that a Junos device made.
@@ -76,5 +79,29 @@ func TestSecretLeaf(t *testing.T) {
 	}
 	if _, errs := (Tree{}).LoadSet(nil, "", []byte(line+strings.Repeat("a", 255))); errs.Err() != nil {
 		t.Error(errs)
+	}
+}
+
+// A secret that cannot be a value is refused without a part of it in the message.
+func TestBadSecretIsNotRepeated(t *testing.T) {
+	words := func(v string) []string {
+		return []string{"security", "group-vpn", "server", "ike", "policy", "P", "pre-shared-key", "ascii-text", v}
+	}
+	for name, v := range map[string]string{
+		"$9$ of an octet that is no text": Obfuscate(sa.Secret("ab\xbccd")),
+		"control character":               "Zq\x01Zq",
+		"no $9$":                          "$9$!!",
+	} {
+		_, err := Tree{}.Set(nil, words(v))
+		var wrong *Error
+		if !errors.As(err, &wrong) {
+			t.Errorf("%s: %v, want an *Error", name, err)
+			continue
+		}
+		for _, part := range []string{"\xbc", `\xbc`, "Zq", `\x01`, v} {
+			if strings.Contains(wrong.Message+wrong.Element+wrong.Path, part) {
+				t.Errorf("%s: %q repeats %q", name, wrong.Message, part)
+			}
+		}
 	}
 }
