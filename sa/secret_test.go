@@ -13,7 +13,7 @@ import (
 // The octets spell a word, so that a leak shows in every spelling: text, hex, base64, decimal, Go syntax.
 var word = Secret("hunter2!")
 
-var spellings = []string{"hunter2", "68756e74", "68756E74", "aHVudGVy", "104 117", "0x68", "1101000"}
+var spellings = []string{"hunter2", "68756e74", "68756E74", "aHVudGVy", "104 117", "0x68, 0x75", "1101000 1110101"}
 
 func leaks(t *testing.T, how, out string) {
 	t.Helper()
