@@ -12,7 +12,7 @@
 //   - a timer (active.go), for a second after a commit: it writes the readable copy of the active configuration
 //   - a timer for each management listener whose address could not be had (services.go): it tries again
 //   - one for each terminal that is told of something, for as long as writing it takes (package cli, Broadcast)
-//   - one acceptor for each management listener, and what each session needs (control.go, services.go)
+//   - one acceptor for each management listener, and what each session needs (services.go)
 //
 // Management takes one mutex (manage.go): package commit is not safe for concurrent use, and only its Prepare and Apply
 // reach the loop, so a long load or validation never delays the protocol.

@@ -22,7 +22,8 @@ const maxDatagram = 65507
 // receiveBuffer is what the kernel is asked to hold for the loop: the registrations of a few thousand members at once.
 const receiveBuffer = 4 << 20
 
-// rebindEvery is how often a socket that could not be bound is tried again.
+// rebindEvery is how long at most a socket that could not be bound waits for its next try: each engine timeout before that
+// is a try too.
 const rebindEvery = 5 * time.Second
 
 type datagram struct {
