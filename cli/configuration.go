@@ -206,7 +206,7 @@ func parseTop(p *parser) (action, error) {
 func parseShow(p *parser) (action, error) {
 	st, err := p.configured(p.shell.here(), verbShow)
 	return action{
-		forms: []form{formSet, formXML, formJSON}, compares: true, effects: true,
+		forms: []form{formSet, formXML, formJSON}, compares: true, effects: true, inherits: true,
 		run: func(r *run) error {
 			if r.pipe.compare {
 				return compare(r, st)
@@ -227,6 +227,14 @@ func parseShow(p *parser) (action, error) {
 // show writes what a statement names, in the form that was asked for. What is at base and below is shown without base, but for XML
 // and JSON, which have the whole way from the top.
 func show(r *run, t config.Tree, base config.Path, st statement) error {
+	var origins config.Origins
+	if r.pipe.inherited {
+		t, origins = t.Inherited()
+		origins.Brief = r.pipe.brief
+		if r.pipe.silent {
+			origins = config.Origins{}
+		}
+	}
 	path := st.path
 	if len(path) == 0 {
 		path = base
@@ -246,18 +254,15 @@ func show(r *run, t config.Tree, base config.Path, st statement) error {
 	}
 	var out []byte
 	for _, n := range nodes {
-		switch {
-		case r.pipe.form == formSet:
-			o := config.SetOptions{Explicit: r.pipe.explicit}
-			if r.pipe.relative {
-				o.From = base
-			}
-			out = config.AppendSetOptions(out, n, o)
-		case list || !isInner(n):
-			out = config.AppendCurlyStatement(out, n, 0)
-		default:
-			out = config.AppendCurly(out, n)
+		if r.pipe.form != formSet {
+			out = config.AppendCurlyOptions(out, n, config.CurlyOptions{Statement: list || !isInner(n), Origins: origins})
+			continue
 		}
+		o := config.SetOptions{Explicit: r.pipe.explicit}
+		if r.pipe.relative {
+			o.From = base
+		}
+		out = config.AppendSetOptions(out, n, o)
 	}
 	return r.write(out)
 }

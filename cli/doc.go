@@ -23,6 +23,7 @@
 //   - `load patch` changes nothing if anything in it does not fit. A line with ! and no mark moves an entry.
 //   - `load` takes a text that begins with < for XML. `save` overwrites a file of the process; over a socket or SSH, where only
 //     files of the client could be meant, it is refused.
+//   - `| display inheritance` shows the configuration without groups and apply-groups, and also in front of `| display set`, xml and json.
 //   - `| display set explicit` has a line for each entry, too.
 //   - `request security group-vpn server rekey`, `request lab node`, `| display effects`.
 //   - `commit at` keeps the shared candidate locked until its time or `clear system commit`; `commit at reboot` is refused.

@@ -273,7 +273,7 @@ func parseShowConfiguration(p *parser) (action, error) {
 		return action{}, err
 	}
 	return action{
-		forms: []form{formSet, formXML, formJSON}, run: func(r *run) error {
+		forms: []form{formSet, formXML, formJSON}, inherits: true, run: func(r *run) error {
 			var t config.Tree
 			var history []commit.Revision
 			err := r.backend.Manage(func(db *commit.DB) error {

@@ -224,8 +224,8 @@ type action struct {
 	needs auth.Permission
 	forms []form // for `| display`; text is always possible
 	run   func(*run) error
-	// compares: `| compare` may follow; effects: `| display effects` may.
-	compares, effects bool
+	// compares: `| compare` may follow; effects: `| display effects` may; inherits: `| display inheritance` may.
+	compares, effects, inherits bool
 }
 
 // parseCommand walks the command tree and then the pipes.

@@ -31,6 +31,8 @@ type pipeline struct {
 	effects bool
 	// explicit and relative say how set lines look.
 	explicit, relative bool
+	// inherited: what groups bring is written out; then brief and silent say how that is told.
+	inherited, brief, silent bool
 
 	filters []func(io.Writer) io.WriteCloser // in the order in which they are typed
 }
@@ -92,6 +94,9 @@ func (p *parser) displays(a action, so pipeline) []row {
 	if so.compare {
 		return rows
 	}
+	if a.inherits && !so.inherited && so.form == formText {
+		rows = append(rows, row{name: "inheritance", help: "Show inherited configuration data and source group"})
+	}
 	help := []string{formSet: "Show 'set' commands that create configuration", formXML: "Show output as XML tags", formJSON: "Show output in JSON format"}
 	for _, f := range a.forms {
 		rows = append(rows, row{name: formNames[f], help: help[f]})
@@ -108,6 +113,9 @@ func (p *parser) display(a action, out *pipeline) error {
 	if rows[i].name == "effects" {
 		out.effects = true
 		return nil
+	}
+	if rows[i].name == "inheritance" {
+		return p.inheritance(out)
 	}
 	out.form = form(slices.Index(formNames, rows[i].name))
 	if out.form != formSet {
@@ -127,6 +135,21 @@ func (p *parser) display(a action, out *pipeline) error {
 		out.relative = out.relative || left[i].name == "relative"
 		left = slices.Delete(left, i, i+1)
 	}
+	return nil
+}
+
+func (p *parser) inheritance(out *pipeline) error {
+	out.inherited = true
+	p.mayEnd()
+	if p.atEnd() {
+		return nil
+	}
+	rows := []row{{name: "brief", help: "One comment for each inherited statement"}, {name: "no-comments", help: "Don't show the source group"}}
+	i, err := p.keyword(notExpected, rows...)
+	if err != nil {
+		return err
+	}
+	out.brief, out.silent = rows[i].name == "brief", rows[i].name == "no-comments"
 	return nil
 }
 

@@ -28,7 +28,7 @@ func rescueCommands() []*command {
 // parseShowRescue reads show system configuration rescue.
 func parseShowRescue(p *parser) (action, error) {
 	return action{
-		forms: []form{formSet, formXML, formJSON}, run: func(r *run) error {
+		forms: []form{formSet, formXML, formJSON}, inherits: true, run: func(r *run) error {
 			var t config.Tree
 			err := r.backend.Manage(func(db *commit.DB) (err error) {
 				t, err = db.Rescue()

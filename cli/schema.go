@@ -363,7 +363,11 @@ func valueRows(s *Shell, c *config.Schema) []row {
 	for _, v := range c.Suggested() {
 		rows = append(rows, row{name: v, marker: ' '})
 	}
-	if target := c.Target(); target != nil && target.Parent() != nil {
+	target := c.Target()
+	if groups := config.Root().Child("groups"); c.Everywhere() {
+		target = groups.Keys()[0]
+	}
+	if target != nil && target.Parent() != nil {
 		for _, name := range entriesOf(s.tree().Root(), target) {
 			rows = append(rows, row{name: config.Quote(name), marker: ' '})
 		}

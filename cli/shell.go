@@ -195,14 +195,6 @@ func (s *Shell) tree() config.Tree {
 	return t
 }
 
-func (s *Shell) running() (t config.Tree, err error) {
-	err = s.backend.Manage(func(db *commit.DB) error {
-		t = db.Running()
-		return nil
-	})
-	return t, err
-}
-
 // here is the level that the session edits.
 func (s *Shell) here() config.Path {
 	if s.editing == nil {
@@ -214,11 +206,12 @@ func (s *Shell) here() config.Path {
 // prompt is what stands before what is typed: in configuration mode an empty line and the banner come before it.
 func (s *Shell) prompt() (banner, prompt string) {
 	host := defaultHostName
-	if t, err := s.running(); err == nil {
-		if name := t.Effective().Root().Child("system").Get("host-name"); name != "" {
+	_ = s.backend.Manage(func(db *commit.DB) error { // a node that is closing has no name
+		if name := db.Effective().Root().Child("system").Get("host-name"); name != "" {
 			host = name
 		}
-	}
+		return nil
+	})
 	at := s.cfg.Identity.User + "@" + host
 	if s.editing == nil {
 		return "", at + "> "

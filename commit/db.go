@@ -19,7 +19,7 @@ type DB struct {
 	now     func() time.Time
 
 	running   config.Tree
-	effective config.Tree // running without what is inactive: what validation and plans are about
+	effective config.Effective // of running: what validation and plans are about
 	candidate Candidate
 	kept      []Revision // what the log holds, oldest first, without texts
 	owner     string     // who holds the lock, "" for nobody
@@ -70,7 +70,7 @@ func Open(log Log, applier Applier, now func() time.Time) (*DB, error) {
 	if d.running, err = d.rebuild(d.Number(), d.measure); err != nil {
 		return nil, err
 	}
-	d.effective = d.running.Effective()
+	d.effective, _ = config.Effective{}.Next(d.running) // without errors when it was committed
 	d.candidate.Discard()
 	return d, d.restoreScheduled()
 }
@@ -114,8 +114,11 @@ func (d *DB) measure(r Revision, text []byte) {
 	}
 }
 
-// Running returns the configuration that runs, inactive parts and all.
+// Running returns the configuration that runs, as it is written.
 func (d *DB) Running() config.Tree { return d.running }
+
+// Effective returns what the configuration that runs means.
+func (d *DB) Effective() config.Tree { return d.effective.Tree() }
 
 // Number returns the number of the running configuration, 0 before the first commit.
 func (d *DB) Number() uint64 {
@@ -154,16 +157,17 @@ func (d *DB) Check(t config.Tree) (Result, error) {
 	return r, err
 }
 
-func (d *DB) check(t config.Tree) (r Result, effective config.Tree, err error) {
+func (d *DB) check(t config.Tree) (r Result, effective config.Effective, err error) {
 	r.Number = d.Number()
-	effective = t.Effective()
-	errs, warnings := effective.Validate(d.effective)
+	effective, missing := d.effective.Next(t)
+	old, next := d.effective.Tree(), effective.Tree()
+	errs, warnings := next.Validate(old)
 	r.Warnings = warnings
-	if err := errs.Err(); err != nil {
+	if err := append(missing, errs...).Err(); err != nil {
 		return r, effective, err
 	}
-	r.Changes = diff.Diff(d.effective, effective)
-	plan, err := effect.Plan(d.effective, effective, r.Changes)
+	r.Changes = diff.Diff(old, next)
+	plan, err := effect.Plan(old, next, r.Changes)
 	if err != nil {
 		return r, effective, refusal("operation-failed", err)
 	}
@@ -278,16 +282,16 @@ func (d *DB) Applied(number uint64) error {
 		if err != nil {
 			return err
 		}
-		next := t.Effective()
-		if err := d.apply(from, next, number); err != nil {
+		next, _ := d.effective.Next(t)
+		if err := d.apply(from, next.Tree(), number); err != nil {
 			return err
 		}
-		from = next
+		from = next.Tree()
 	}
 	if d.Number() == 0 {
 		return nil
 	}
-	return d.apply(from, d.effective, d.Number())
+	return d.apply(from, d.effective.Tree(), d.Number())
 }
 
 func (d *DB) apply(from, to config.Tree, number uint64) error {

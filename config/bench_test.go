@@ -131,3 +131,42 @@ func BenchmarkMemory(b *testing.B) {
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB")
 	})
 }
+
+// BenchmarkInherit changes one leaf where every gateway inherits one from a group, and makes what is in force again.
+func BenchmarkInherit(b *testing.B) {
+	sizes(b, func(b *testing.B, n int) {
+		t := load(b, append([]byte("set groups g security group-vpn server ike gateway <*> dead-peer-detection interval 20\nset apply-groups g\n"), loadText(n)...))
+		e, errs := Effective{}.Next(t)
+		if len(errs) > 0 {
+			b.Fatal(errs)
+		}
+		words := []string{"security", "group-vpn", "server", "ike", "gateway", fmt.Sprintf("GM-%06d", n/2), "address", ""}
+		i := 0
+		for b.Loop() {
+			i++
+			words[7] = fmt.Sprintf("10.200.0.%d", i%2)
+			next, err := t.Set(nil, words)
+			if err != nil {
+				b.Fatal(err)
+			}
+			was := e.Tree()
+			e, _ = e.Next(next)
+			for ch := range DiffEntries(was.Root().At(Path{{Name: "security"}, {Name: "group-vpn"}, {Name: "server"}, {Name: "ike"}}), e.Tree().Root().At(Path{{Name: "security"}, {Name: "group-vpn"}, {Name: "server"}, {Name: "ike"}}), "gateway") {
+				if ch.New.Key()[0] != words[5] {
+					b.Fatal(ch.New.Key())
+				}
+			}
+			t = next
+		}
+	})
+}
+
+// BenchmarkInheritAll makes the effective configuration of that from nothing.
+func BenchmarkInheritAll(b *testing.B) {
+	sizes(b, func(b *testing.B, n int) {
+		t := load(b, append([]byte("set groups g security group-vpn server ike gateway <*> dead-peer-detection interval 20\nset apply-groups g\n"), loadText(n)...))
+		for b.Loop() {
+			t.Effective()
+		}
+	})
+}

@@ -378,31 +378,41 @@ func AppendCurly(dst []byte, n Node) []byte {
 	if !n.Exists() {
 		return dst
 	}
-	p := curlyPrinter{dst: dst}
-	if !n.s.isInner() {
-		p.node(n.s, n.n, n.val, n.flags, 0)
-		return p.dst
-	}
-	if n.n != nil {
-		p.kids(n.s, n.n, 0)
-	}
-	return p.dst
+	return AppendCurlyOptions(dst, n, CurlyOptions{Statement: !n.s.isInner()})
 }
 
 // AppendCurlyStatement appends n as the statement that it is in its parent, with its name and marks, indented by level
 // times four blanks.
 func AppendCurlyStatement(dst []byte, n Node, level int) []byte {
-	if !n.Exists() {
-		return dst
+	return AppendCurlyOptions(dst, n, CurlyOptions{Statement: true, Level: level})
+}
+
+// CurlyOptions says how text with braces looks.
+type CurlyOptions struct {
+	Statement bool // n as the statement that it is in its parent, not what is in it
+	Level     int  // indentation, in steps of four blanks
+	Origins   Origins
+}
+
+// AppendCurlyOptions is AppendCurly, or AppendCurlyStatement, with remarks about what was inherited.
+func AppendCurlyOptions(dst []byte, n Node, o CurlyOptions) []byte {
+	p := curlyPrinter{dst: dst, origins: o.Origins}
+	switch {
+	case !n.Exists():
+	case o.Statement:
+		p.inheritedNode(n, o.Level)
+		p.node(n.s, n.n, n.val, n.flags, o.Level)
+	case n.n != nil:
+		p.kids(n.s, n.n, o.Level)
 	}
-	p := curlyPrinter{dst: dst}
-	p.node(n.s, n.n, n.val, n.flags, level)
 	return p.dst
 }
 
 type curlyPrinter struct {
 	dst    []byte
 	within string // the container whose name goes before that of the next statement, on one line
+
+	origins Origins
 }
 
 func (p *curlyPrinter) indent(level int) {
@@ -421,6 +431,9 @@ func (p *curlyPrinter) kids(s *Schema, n *node, level int) {
 		k := &n.kids[i]
 		c := s.children[k.id]
 		if c.kind != List {
+			if p.origins.groups != nil {
+				p.inheritedKid(n, c, k, level)
+			}
 			p.node(c, k.node, k.val, k.flags, level)
 			continue
 		}
@@ -433,6 +446,7 @@ func (p *curlyPrinter) kids(s *Schema, n *node, level int) {
 		l := k.node.list
 		l.byLabel.all(func(_ uint64, key string) bool {
 			sl, _ := l.byName.get(key)
+			p.inheritedEntry(c, k.node, key, at)
 			p.statement(c, sl.node, key, 0, at, c.grouped)
 			return true
 		})

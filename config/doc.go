@@ -14,7 +14,8 @@
 // puts something else in the place of everything (Override, Update, OpReplace) minds no mark. The mark does not change
 // what a configuration means. See protect.go.
 //
-// Effective gives the tree without its inactive parts. Validate holds a tree against every constraint of the modules.
+// Effective is what a tree means: configuration groups are inherited where they are applied, inactive parts left out
+// (effective.go, groups.go). Validate holds a tree against every constraint of the modules.
 // Bind fills a generated struct of package gen from a node. DiffEntries, Moved and Same compare trees at the cost of
 // their difference.
 //

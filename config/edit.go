@@ -184,6 +184,9 @@ func (e *editor) put(steps []step) {
 			e.kid(n, st.s)
 		case LeafList:
 			e.touch(n, st)
+			if st.s.everywhere {
+				e.change(steps[:i+1], applies, func(*kid, *node) {})
+			}
 		case List:
 			if i == len(steps)-1 {
 				e.touch(n, st)

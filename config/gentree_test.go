@@ -19,7 +19,10 @@ func drawTree(t *rapid.T) Tree {
 
 func drawNode(t *rapid.T, e *editor, s *Schema, steps []step, budget *int) {
 	for _, c := range s.children {
-		if c.isKey || *budget <= 0 || !rapid.Bool().Draw(t, "there") && !rapid.Bool().Draw(t, "or there") {
+		if c.isKey || isRefused(c) || *budget <= 0 || !rapid.Bool().Draw(t, "there") && !rapid.Bool().Draw(t, "or there") {
+			continue
+		}
+		if (c.everywhere || c.template) && !rapid.SampledFrom([]bool{false, false, false, true}).Draw(t, "groups") {
 			continue
 		}
 		switch c.kind {
@@ -90,8 +93,24 @@ var strangeValues = []string{
 	"deadbeef", "DEADBEEF00", "ge-0/0/1.0", "7-9", "$6$salt$hash", "2001:db8::/32", "main.example.net", "u@example.net",
 }
 
+// isRefused reports whether the node is only there to be refused.
+func isRefused(s *Schema) bool {
+	return s.typ != nil && s.typ.base == baseRefused || s.kind == List && s.keys[0].typ.base == baseRefused
+}
+
 // drawValue draws a value that the leaf takes.
 func drawValue(t *rapid.T, s *Schema) string {
+	switch {
+	case s.everywhere || s.isKey && s.parent.template:
+		return rapid.SampledFrom([]string{"G1", "G2", "G 3"}).Draw(t, "group")
+	case s.typ.base == baseWild:
+		if rapid.Bool().Draw(t, "wild") {
+			return rapid.SampledFrom([]string{"<*>", "<[a-z]*>", "<!a>", "<?>", "<1*>"}).Draw(t, "pattern")
+		}
+		plain := *s
+		plain.typ = s.typ.members[0]
+		return drawValue(t, &plain)
+	}
 	if ty := s.typ.resolved(); ty.base == baseEnum {
 		return rapid.SampledFrom(ty.enums).Draw(t, "enum").Name
 	} else if ty.base == baseUint {

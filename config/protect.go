@@ -221,7 +221,7 @@ func (e *editor) protectedIn(s *Schema, n *node) *node {
 	if n == nil || n.flags&shields == 0 {
 		return nil
 	}
-	out := &node{owner: e.o, flags: n.flags & (below | shields)}
+	out := &node{owner: e.o, flags: n.flags & (below | shields | applies)}
 	for _, k := range n.kids {
 		c := s.children[k.id]
 		switch {

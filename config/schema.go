@@ -79,6 +79,12 @@ type Schema struct {
 
 	bare *Schema // the child leaf or list that is typed without keyword, if any
 
+	// template: the list holds configuration groups. everywhere: the leaf-list is apply-groups or apply-groups-except;
+	// apply and except are those of a container or list, groups is the root's.
+	template, everywhere  bool
+	apply, except, groups *Schema
+	lists                 bool // there is a list at or below the node
+
 	min, max                                   int // max 0: no limit
 	musts                                      []*must
 	uniques                                    [][]*Schema // each: leaves of the entry
@@ -179,6 +185,13 @@ func (s *Schema) NoKeyword() bool { return s.noKeyword }
 // Secret reports whether the leaf is shown obfuscated.
 func (s *Schema) Secret() bool { return s.secret }
 
+// Template reports whether the list holds configuration groups: its children are those of the root once more.
+func (s *Schema) Template() bool { return s.template }
+
+// Everywhere reports whether the leaf-list is one that may stand in every container and list entry: apply-groups and
+// apply-groups-except.
+func (s *Schema) Everywhere() bool { return s.everywhere }
+
 // Path returns the names from below configuration down to s, separated by slashes.
 func (s *Schema) Path() string {
 	if s.parent == nil || s.parent.parent == nil {
@@ -240,6 +253,8 @@ type schemaBuilder struct {
 	modules *goyang.Modules
 	choices int
 	refs    []refTask
+
+	everywhere []*Schema // what is in every container and list below the root
 }
 
 type refTask struct {
@@ -276,7 +291,11 @@ func loadSchema() (*Schema, error) {
 			return nil, err
 		}
 	}
-	return root, compileMusts(root)
+	if err := compileMusts(root); err != nil {
+		return nil, err
+	}
+	root.fillTemplate()
+	return root, nil
 }
 
 // node makes the schema node of e and everything below it.
@@ -317,6 +336,14 @@ func (b *schemaBuilder) node(e *goyang.Entry, parent *Schema, id int, cases []ca
 	if s.kind == Empty {
 		return s, nil
 	}
+	s.lists = s.kind == List
+	if parent != nil && !s.oneLiner {
+		for _, a := range b.everywhere {
+			c := *a
+			c.parent, c.id, c.depth = s, uint16(len(s.children)), s.depth+1
+			s.children = append(s.children, &c)
+		}
+	}
 	if err := b.children(e, s, nil); err != nil {
 		return nil, err
 	}
@@ -325,7 +352,9 @@ func (b *schemaBuilder) node(e *goyang.Entry, parent *Schema, id int, cases []ca
 	for _, c := range s.children {
 		s.byName[c.name] = c
 		s.byWord[c.word] = c
+		s.lists = s.lists || c.lists
 	}
+	s.apply, s.except = s.byName["apply-groups"], s.byName["apply-groups-except"]
 	for _, k := range keys {
 		c := s.byName[k]
 		if c == nil || c.kind != Leaf {
@@ -352,6 +381,9 @@ func (b *schemaBuilder) children(e *goyang.Entry, s *Schema, cases []caseRef) er
 				return err
 			}
 			s.children = append(s.children, child)
+			if child.everywhere {
+				b.everywhere = append(b.everywhere, child)
+			}
 			continue
 		}
 		b.choices++
@@ -457,6 +489,10 @@ func (s *Schema) statements(e *goyang.Entry) error {
 			s.noKeyword = true
 		case "word":
 			s.word = st.Argument
+		case "template":
+			s.template = true
+		case "everywhere":
+			s.everywhere = true
 		case "suggest":
 			s.suggested = append(s.suggested, st.Argument)
 		case "grouped":

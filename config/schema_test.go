@@ -76,6 +76,8 @@ func printSchema(w io.Writer, s *Schema, level int) {
 		{s.grouped, " {hom}"},
 		{s.joined, " {joined}"},
 		{s.secret, " {secret}"},
+		{s.template, " {template}"},
+		{s.everywhere, " {everywhere}"},
 		{s.deprecated, " DEPRECATED"},
 		{s.mandatory, " MANDATORY"},
 	} {
@@ -88,7 +90,9 @@ func printSchema(w io.Writer, s *Schema, level int) {
 	}
 	fmt.Fprintln(w)
 	for _, c := range s.children {
-		printSchema(w, c, level+1)
+		if !s.template && (!c.everywhere || s == Root()) {
+			printSchema(w, c, level+1)
+		}
 	}
 }
 

@@ -22,6 +22,8 @@ const (
 	baseBool
 	baseUnion
 	baseRef
+	baseWild    // what members[0] takes, or a pattern of names in angle brackets
+	baseRefused // nothing: refused says why
 )
 
 // typ is a compiled leaf type.
@@ -37,6 +39,7 @@ type typ struct {
 	enums    []Enum
 	words    map[string]string // enum name to the one string that is stored for it
 	members  []*typ
+	refused  string
 	target   *Schema // of a leafref
 }
 
@@ -278,6 +281,13 @@ func (t *typ) parse(v string) (string, error) {
 			last = err
 		}
 		return "", last
+	case baseWild:
+		if isWild(v) {
+			return v, checkWild(v)
+		}
+		return t.members[0].parse(v)
+	case baseRefused:
+		return "", &valueError{message: t.refused}
 	case baseRef:
 		if t.target == nil {
 			return v, nil // only while the schema is being built

@@ -51,6 +51,8 @@ const (
 	protected
 	// shields: something under this node may be protected; with the rule of below.
 	shields
+	// applies: this node, or something under it, may say which groups are applied to it; with the rule of below.
+	applies
 
 	marks = inactive | protected // what an element itself carries
 )

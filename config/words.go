@@ -103,14 +103,19 @@ func (l *lexer) token(c byte) (token, *Error) {
 		return l.quoted(t)
 	default:
 		t.kind = tokWord
+		pattern := c == '<' // of names in a group: <[a-c]*>, or as Junos prints that, <"[a-c]*">
 		for l.at < len(l.src) {
 			c := l.src[l.at]
-			if isSpace(c) || c == '{' || c == '}' || c == ';' || c == '[' || c == ']' || c == '"' {
+			if isSpace(c) || c == '{' || c == '}' || c == ';' || !pattern && (c == '[' || c == ']' || c == '"') {
 				break
 			}
+			pattern = pattern && c != '>'
 			l.at++
 		}
 		t.text = l.src[t.off:l.at]
+		if c == '<' {
+			t.text = bytes.ReplaceAll(t.text, []byte{'"'}, nil)
+		}
 	}
 	return t, nil
 }
@@ -427,7 +432,7 @@ func (r *reader) expect(s *Schema) string {
 	var names []string
 	for _, c := range s.children {
 		switch {
-		case c.isKey:
+		case c.isKey, c.everywhere: // what may stand everywhere need not be told everywhere
 		case c == s.bare:
 			names = append(names, c.placeholder())
 		default:

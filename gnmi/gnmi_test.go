@@ -155,7 +155,7 @@ func newWorld(t *testing.T) *world {
 		Keys: func() *auth.Keys {
 			w.node.mu.Lock()
 			defer w.node.mu.Unlock()
-			return auth.NewKeys(w.node.db.Running())
+			return auth.NewKeys(w.node.db.Effective())
 		},
 		Certificate: func() (*tls.Certificate, error) {
 			w.node.mu.Lock()

@@ -39,7 +39,7 @@ func TestJunipersClientOverSSH(t *testing.T) {
 		HostKey: hostKey,
 		Keys: func() (keys *auth.Keys) {
 			_ = n.Manage(func(db *commit.DB) error {
-				keys = auth.NewKeys(db.Running())
+				keys = auth.NewKeys(db.Effective())
 				return nil
 			})
 			return keys

@@ -9,7 +9,8 @@ import (
 )
 
 // printSchema writes one line per node of the schema, in schema order: path, kind, type and default, separated by tabs. The path has
-// neither keys nor choices; what a node has none of is empty.
+// neither keys nor choices; what a node has none of is empty. Told once and not wherever they may stand: what a group may hold,
+// apply-groups, and apply-groups-except.
 func printSchema(out io.Writer) error {
 	w := bufio.NewWriter(out)
 	var walk func(s *config.Schema, path string)
@@ -24,7 +25,9 @@ func printSchema(out io.Writer) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", path, kind, s.Builtin(), s.Default())
 		for _, c := range s.Children() {
-			walk(c, path)
+			if s == config.Root() || !c.Everywhere() && (!s.Template() || c.IsKey()) {
+				walk(c, path)
+			}
 		}
 	}
 	walk(config.Root(), "")

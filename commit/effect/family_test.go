@@ -12,12 +12,12 @@ import (
 	"gvpn/config"
 )
 
-// nodes walks the whole schema, keys aside.
+// nodes walks the whole schema, keys aside, and configuration groups: what they bring is where it is inherited.
 func nodes(visit func(path string, s *config.Schema)) {
 	var walk func(s *config.Schema)
 	walk = func(s *config.Schema) {
 		for _, c := range s.Children() {
-			if c.IsKey() {
+			if c.IsKey() || c.Everywhere() || c.Template() {
 				continue
 			}
 			visit(strings.TrimPrefix(c.Path(), "security/"), c)

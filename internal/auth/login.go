@@ -23,10 +23,10 @@ func classOf(permissions []string) Class {
 	return Unauthorized
 }
 
-// NewKeys returns the public keys of `system login` in a configuration. Inactive parts let nobody in.
+// NewKeys returns the public keys of `system login` in an effective configuration.
 func NewKeys(t config.Tree) *Keys {
 	k := new(Keys)
-	login := t.Effective().Root().Child("system").Child("login")
+	login := t.Root().Child("system").Child("login")
 	for user := range login.Entries("user") {
 		class := Class(user.Get("class"))
 		if c := login.Entry("class", string(class)); c.Exists() {

@@ -61,11 +61,11 @@ system {
 		if errs.Err() != nil {
 			t.Fatal(errs)
 		}
-		if id, err := NewKeys(own).Check("alice", alice); err != nil || id.Class != want {
+		if id, err := NewKeys(own.Effective()).Check("alice", alice); err != nil || id.Class != want {
 			t.Errorf("permissions %s: class %s, %v, want %s", permissions, id.Class, err, want)
 		}
 	}
-	keys := NewKeys(tree)
+	keys := NewKeys(tree.Effective())
 	for _, key := range []ssh.PublicKey{alice, second} {
 		if id, err := keys.Check("alice", key); err != nil || id != (Identity{User: "alice", Class: Operator}) {
 			t.Errorf("alice: %+v, %v", id, err)

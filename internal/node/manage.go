@@ -28,7 +28,7 @@ func (n *Node) Manage(f func(db *commit.DB) error) error {
 	if n.db.Number() != before {
 		n.active.follow(n.db)
 		if n.services != nil {
-			n.services.configure(n.db.Running())
+			n.services.configure(n.db.Effective())
 		}
 	}
 	n.armRollback()

@@ -156,7 +156,7 @@ func Open(o Options) (_ *Node, err error) {
 	}
 	return n, n.Manage(func(db *commit.DB) error {
 		n.active.follow(db)
-		n.services.configure(db.Running())
+		n.services.configure(db.Effective())
 		return nil
 	})
 }

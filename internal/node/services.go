@@ -71,7 +71,7 @@ func (s *services) control() (err error) {
 	return nil
 }
 
-// configure makes the open doors those of the running configuration. A door that cannot be opened is logged and tried again
+// configure makes the open doors those of the running configuration, the effective one. A door that cannot be opened is logged and tried again
 // after rebindEvery: a commit must not fail for it.
 func (s *services) configure(running config.Tree) {
 	s.mu.Lock()
@@ -79,7 +79,6 @@ func (s *services) configure(running config.Tree) {
 	if s.closed {
 		return
 	}
-	running = running.Effective()
 	s.keys = auth.NewKeys(running)
 	offered := running.Root().Child("system").Child("services")
 
