@@ -25,6 +25,7 @@ func operationalCommands() []*command {
 				{name: "rescue", help: "Show rescue configuration", parse: parseShowRescue},
 			}},
 		}},
+		{name: "version", help: "Show software process revision levels", parse: noArguments(action{run: showVersion})},
 	}, operTree("show"))
 	clear := join([]*command{
 		{name: "system", help: "Clear system information", sub: []*command{
@@ -44,6 +45,7 @@ func operationalCommands() []*command {
 		{name: "help", help: "Show what may be entered", parse: noArguments(action{run: helpCommand})},
 		{name: "quit", help: "Exit the management session", parse: noArguments(action{run: leaveShell})},
 		{name: "request", help: "Make system-level requests", needs: auth.Configure, sub: request},
+		{name: "set", help: "Set CLI properties", sub: preferences()},
 		{name: "show", help: "Show system information", needs: auth.View, sub: show},
 	}
 }

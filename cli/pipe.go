@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 )
 
 // form is how an output is written.
@@ -46,9 +47,11 @@ var pipeRows = []row{
 	{name: "display", help: "Show additional kinds of information"},
 	{name: "except", help: "Show only text that does not match a pattern"},
 	{name: "find", help: "Search for first occurrence of pattern"},
+	{name: "hold", help: "Hold text without exiting the --More-- prompt"},
 	{name: "last", help: "Display end of output only"},
 	{name: "match", help: "Show only text that matches a pattern"},
 	{name: "no-more", help: "Don't paginate output"},
+	{name: "trim", help: "Trim specified number of columns from start of line"},
 }
 
 // pipes parses the pipes after a command. Which kinds of display there are, and whether compare is one, depends on the command.
@@ -70,7 +73,9 @@ func (p *parser) pipes(a action) (pipeline, error) {
 			err = p.display(a, &out)
 		case "count":
 			out.filters = append(out.filters, count)
-		case "no-more": // there is no pager
+		case "no-more", "hold": // there is no pager
+		case "trim":
+			err = p.trim(&out)
 		case "last":
 			err = p.last(&out)
 		default:
@@ -180,6 +185,12 @@ func (p *parser) last(out *pipeline) error {
 	return nil
 }
 
+func (p *parser) trim(out *pipeline) error {
+	n, err := p.number("Number of columns to trim", 0, 1_000_000)
+	out.filters = append(out.filters, func(w io.Writer) io.WriteCloser { return &lines{w: w, trim: n, keep: func([]byte) bool { return true }} })
+	return err
+}
+
 // number takes a decimal number in low..high.
 func (p *parser) number(help string, low, high int) (int, error) {
 	t, err := p.value(row{name: "<number>", help: fmt.Sprintf("%s (%d..%d)", help, low, high)})
@@ -251,6 +262,7 @@ func (p pipeline) open(w io.Writer) (io.Writer, func() error) {
 type lines struct {
 	w    io.Writer
 	keep func(line []byte) bool // line is without its end
+	trim int                    // characters that are cut off its start
 	rest []byte                 // the start of a line whose end has not come
 }
 
@@ -272,6 +284,10 @@ func (l *lines) Write(b []byte) (int, error) {
 func (l *lines) line(line []byte) error {
 	if !l.keep(line) {
 		return nil
+	}
+	for range min(l.trim, len(line)) {
+		_, n := utf8.DecodeRune(line)
+		line = line[n:]
 	}
 	if _, err := l.w.Write(line); err != nil {
 		return err

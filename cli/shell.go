@@ -25,6 +25,8 @@ type Shell struct {
 	term    *terminal   // nil without terminal
 	editing *editing    // nil in operational mode
 	done    bool        // exit from operational mode
+
+	plainSpace bool // space completes nothing
 }
 
 // editing is configuration mode.
@@ -207,9 +209,7 @@ func (s *Shell) here() config.Path {
 func (s *Shell) prompt() (banner, prompt string) {
 	host := defaultHostName
 	_ = s.backend.Manage(func(db *commit.DB) error { // a node that is closing has no name
-		if name := db.Effective().Root().Child("system").Get("host-name"); name != "" {
-			host = name
-		}
+		host = hostName(db)
 		return nil
 	})
 	at := s.cfg.Identity.User + "@" + host

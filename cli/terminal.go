@@ -173,7 +173,7 @@ func (h *history) At(i int) string { return h.lines[len(h.lines)-1-i] }
 // key is called for each key before it is inserted. Space completes an abbreviated keyword, Tab names and values too, and ?
 // lists what may stand at the cursor.
 func (t *terminal) key(line string, pos int, key rune) (string, int, bool) {
-	if t.plain || key != ' ' && key != '\t' && key != '?' {
+	if t.plain || key != ' ' && key != '\t' && key != '?' || key == ' ' && t.shell.plainSpace {
 		return "", 0, false
 	}
 	before := line[:pos]
