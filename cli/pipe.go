@@ -187,7 +187,9 @@ func (p *parser) last(out *pipeline) error {
 
 func (p *parser) trim(out *pipeline) error {
 	n, err := p.number("Number of columns to trim", 0, 1_000_000)
-	out.filters = append(out.filters, func(w io.Writer) io.WriteCloser { return &lines{w: w, trim: n, keep: func([]byte) bool { return true }} })
+	out.filters = append(out.filters, func(w io.Writer) io.WriteCloser {
+		return &lines{w: w, trim: n, keep: func([]byte) bool { return true }}
+	})
 	return err
 }
 
