@@ -29,6 +29,10 @@ func parseConfigure(p *parser) (action, error) {
 // configure enters configuration mode: "" is the shared candidate.
 func configure(r *run, kind string) error {
 	entry := r.backend.Editors().enter(r.cfg.Identity.User, r.cfg.Now())
+	if entry == nil {
+		r.backend.Editors().write(r.w, nil, r.cfg.Now())
+		return fmt.Errorf("%d sessions are in configuration mode, and no more may be; one of them must exit first", maxEditors)
+	}
 	e := &editing{entry: entry}
 	changed := false
 	var inUse []string

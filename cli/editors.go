@@ -29,10 +29,16 @@ type editor struct {
 	kind        string // "exclusive ", "private ", "" for the shared candidate
 }
 
-// enter adds a session.
+// maxEditors is how many sessions may be in configuration mode at once, as in Junos.
+const maxEditors = 32
+
+// enter adds a session; nil if there are as many as may be.
 func (e *Editors) enter(user string, now time.Time) *editor {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if len(e.all) >= maxEditors {
+		return nil
+	}
 	e.last++
 	one := &editor{number: e.last, user: user, since: now, used: now, place: config.Path(nil).Edit()}
 	e.all = append(e.all, one)

@@ -186,6 +186,10 @@ func TestSessions(t *testing.T) {
 					n.refuse = errors.New("server: group G: dynamic gateways are not supported")
 				case "accept":
 					n.refuse = nil
+				case "editors": // as many as there may be
+					for range maxEditors {
+						n.editors.enter("bob", time.Date(2026, 11, 22, 11, 59, 16, 0, time.UTC))
+					}
 				case "editor":
 					n.editors.enter("bob", time.Date(2026, 11, 22, 11, 59, 16, 0, time.UTC))
 				case "registered": // two members of G
