@@ -148,6 +148,9 @@ func (w *walk) step() error {
 		return errOffered
 	}
 	t, _ := w.peek()
+	if why := w.schema.Unsupported(t.text); why != "" && !t.quoted {
+		return &syntaxError{at: t.start, text: why, end: t.end}
+	}
 	i, err := match(t, rows)
 	if err != nil {
 		return err

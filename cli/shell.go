@@ -243,6 +243,9 @@ func (s *Shell) report(line string, err error) {
 	} else {
 		// Who reads this is often a log, and the line may hold a key that is not the log's.
 		shown := config.MaskSecrets(line)
+		if wrong.end > 0 && wrong.end < len(line) {
+			shown = config.MaskSecrets(line[:wrong.end]) + " ..."
+		}
 		if wrong.word != "" && !strings.Contains(shown, wrong.word) {
 			wrong = &syntaxError{at: wrong.at, text: wrong.text, rows: wrong.rows}
 		}

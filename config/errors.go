@@ -27,7 +27,8 @@ type Error struct {
 	Expected string // what would have been right there, or ""
 	Warning  bool   // the configuration is accepted all the same
 
-	secret bool // what is wrong is a secret, which must not be repeated
+	secret     bool // what is wrong is a secret, which must not be repeated
+	unmodelled bool // what is wrong is a statement that Junos has and no module of ours
 }
 
 // Error returns one line with place and message and, if the error came from a text, the source line, a line with a
@@ -66,6 +67,14 @@ func (e *Error) Error() string {
 		b.WriteString("\nexpected: " + e.Expected)
 	}
 	return b.String()
+}
+
+// unknown is the error of a word or name in s that is no statement there.
+func unknown(s *Schema, name string) *Error {
+	if why := s.unsupported[name]; why != "" {
+		return &Error{Tag: "operation-not-supported", Element: name, Message: why, unmodelled: true}
+	}
+	return &Error{Tag: "unknown-element", Element: printable(name), Message: "syntax error, expecting <statement>", Expected: new(reader).expect(s)}
 }
 
 // Errors is a list of errors and warnings.
@@ -133,8 +142,16 @@ func (e *Error) locate(file string, src []byte, off int, line int) {
 	if e.secret {
 		after = []rune(strings.Repeat("*", len(after)))
 	}
+	rest := ""
+	if e.unmodelled {
+		// Behind a statement that no model has nobody can say what is secret.
+		_, behind, _ := strings.Cut(string(after), e.Element)
+		if after = after[:len(after)-utf8.RuneCountInString(behind)]; strings.TrimSpace(behind) != "" {
+			rest = " ..."
+		}
+	}
 	// Masking keeps every character's place.
-	shown := []rune(MaskSecrets(string(before) + string(after)))
+	shown := []rune(MaskSecrets(string(before)+string(after)) + rest)
 	if !whole || secretBefore(src[:start]) {
 		// What is not looked at may hold the name of the secret that the rest begins with.
 		before, shown = nil, []rune("...")

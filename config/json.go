@@ -529,7 +529,7 @@ func (l *jsonLoader) object(s *Schema, steps []step, tok jsonToken, made bool) {
 			l.wrapped = true
 			l.object(s, steps, val, false)
 		case c == nil || qualified && module != c.module:
-			l.fail(&Error{Tag: "unknown-element", Element: printable(string(name.text)), Message: "syntax error, expecting <statement>", Expected: new(reader).expect(s)}, steps, name.off)
+			l.fail(unknown(s, string(name.text)), steps, name.off)
 			l.skip(val, steps)
 		default:
 			l.value(c, steps, val)

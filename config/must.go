@@ -22,6 +22,7 @@ type must struct {
 	up            int       // how many levels above its node it reads
 	follows       []*Schema // lists whose entries it reads through a leafref, or looks up
 	looked        []*Schema // those of them that it looks up
+	denied        []*Schema // those of them that it looks up within a not()
 }
 
 // compileMusts compiles every must at and below s.
@@ -36,6 +37,11 @@ func compileMusts(s *Schema) error {
 		for _, list := range m.looked {
 			if !slices.Contains(list.watchers, s) {
 				list.watchers = append(list.watchers, s)
+			}
+		}
+		for _, list := range m.denied {
+			if !slices.Contains(list.deniers, s) {
+				list.deniers = append(list.deniers, s)
 			}
 		}
 	}
@@ -397,9 +403,8 @@ func (p *mustParser) function() (expr, error) {
 	if f.build == nil {
 		return expr{}, fmt.Errorf("function %s() is not supported", name)
 	}
-	if name == "not" && len(p.looked) > looked {
-		// Only what changes and what goes is followed back to those that look it up, not what comes.
-		return expr{}, errors.New("not() of a lookup is not supported")
+	if name == "not" {
+		p.denied = append(p.denied, p.looked[looked:]...)
 	}
 	if len(args) != f.args {
 		return expr{}, fmt.Errorf("function %s() has %d arguments, not %d", name, f.args, len(args))
@@ -546,7 +551,8 @@ func (p *mustParser) location() (expr, error) {
 	}
 }
 
-// lookup parses an absolute path of which every list has its one key given: /a/b[k = ...]/c[l = ...].
+// lookup parses an absolute path of which every list has its one key given: /a/b[k = ...]/c[l = ...]. A change of what it
+// leads to must be a change of an entry of a list on the way, by which it is followed back to the must.
 func (p *mustParser) lookup() (expr, error) {
 	if p.cur.isInner() {
 		return expr{}, errors.New("only the must of a leaf can look an entry up")
@@ -555,7 +561,7 @@ func (p *mustParser) lookup() (expr, error) {
 	for at.parent != nil {
 		at = at.parent
 	}
-	steps := []func(n, cur Node) Node{}
+	steps, looked := []func(n, cur Node) Node{}, len(p.looked)
 	for first := true; p.tok == "/"; first = false {
 		if err := p.cut(); err != nil {
 			return expr{}, err
@@ -587,8 +593,8 @@ func (p *mustParser) lookup() (expr, error) {
 		p.follows = append(p.follows, c)
 		p.looked = append(p.looked, c)
 	}
-	if at.kind != List {
-		return expr{}, errors.New("absolute path that does not end in a list is not supported")
+	if at.kind != List && (at.kind != Presence || len(p.looked) == looked) {
+		return expr{}, errors.New("absolute path that does not end in a list, or in a presence container below one, is not supported")
 	}
 	return expr{at: at, beyond: true, eval: func(cur Node) value {
 		n := cur

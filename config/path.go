@@ -97,10 +97,12 @@ func (p Path) resolve() ([]step, error) {
 			c = s.byName[e.Name]
 		}
 		if c == nil || c.isKey && i < len(p)-1 {
-			return nil, &Error{
-				At: at.Clone(), Path: at.Edit(), Tag: "unknown-element", Element: e.Name,
-				Message: "syntax error, expecting <statement>: " + printable(e.Name),
+			err := &Error{Tag: "unknown-element", Element: e.Name, Message: "syntax error, expecting <statement>: " + printable(e.Name)}
+			if s.Unsupported(e.Name) != "" {
+				err = unknown(s, e.Name)
 			}
+			err.At, err.Path = at.Clone(), at.Edit()
+			return nil, err
 		}
 		st := step{s: c}
 		bad := func(tag, message string) error {

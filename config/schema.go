@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,13 +70,16 @@ type Schema struct {
 	oneLiner, oneLinerPlus, noKeyword, grouped, joined, secret, deprecated, mandatory bool
 
 	// referrers are the leaves that refer to entries of this list, watchers the nodes with a must that looks entries of it
-	// up by their keys; readFromBelow says that a must further down than at a
-	// leaf of this node reads leaves of this node, so that a change of them concerns all that is below.
+	// up by their keys, deniers those of them whose must may want that there is none; readFromBelow says that a must
+	// further down than at a leaf of this node reads leaves of this node, so that a change of them concerns all that is
+	// below.
 	referrers     []*Schema
 	watchers      []*Schema
+	deniers       []*Schema
 	readFromBelow bool
 
-	suggested []string // values that completion offers
+	suggested   []string          // values that completion offers
+	unsupported map[string]string // statements that Junos has here and gvpn has not, to what is said about them
 
 	bare *Schema // the child leaf or list that is typed without keyword, if any
 
@@ -173,6 +177,9 @@ func (s *Schema) Target() *Schema {
 	return s.typ.target
 }
 
+// Unsupported returns what is said about a statement that Junos has in this node and gvpn has not, or "".
+func (s *Schema) Unsupported(name string) string { return s.unsupported[name] }
+
 // Default returns the default value, or "".
 func (s *Schema) Default() string { return s.def }
 
@@ -250,9 +257,10 @@ var augmentOrder = []string{
 }
 
 type schemaBuilder struct {
-	modules *goyang.Modules
-	choices int
-	refs    []refTask
+	modules  *goyang.Modules
+	choices  int
+	refs     []refTask
+	patterns map[string]*regexp.Regexp // by text: leaves of one type share them
 
 	everywhere []*Schema // what is in every container and list below the root
 }
@@ -281,7 +289,7 @@ func loadSchema() (*Schema, error) {
 		return nil, fmt.Errorf("config: YANG modules: %w", errs[0])
 	}
 	conf := goyang.ToEntry(ms.Modules["gvpn-conf-root"]).Dir["configuration"]
-	b := &schemaBuilder{modules: ms}
+	b := &schemaBuilder{modules: ms, patterns: map[string]*regexp.Regexp{}}
 	root, err := b.node(conf, nil, 0, nil)
 	if err != nil {
 		return nil, err
@@ -353,6 +361,9 @@ func (b *schemaBuilder) node(e *goyang.Entry, parent *Schema, id int, cases []ca
 		s.byName[c.name] = c
 		s.byWord[c.word] = c
 		s.lists = s.lists || c.lists
+		if s.unsupported[c.word] != "" {
+			return nil, fmt.Errorf("config: schema of %s: %s is unsupported and is there", e.Path(), c.word)
+		}
 	}
 	s.apply, s.except = s.byName["apply-groups"], s.byName["apply-groups-except"]
 	for _, k := range keys {
@@ -495,6 +506,10 @@ func (s *Schema) statements(e *goyang.Entry) error {
 			s.everywhere = true
 		case "suggest":
 			s.suggested = append(s.suggested, st.Argument)
+		case "unsupported":
+			if err := s.addUnsupported(st); err != nil {
+				return err
+			}
 		case "grouped":
 			s.grouped = true
 		case "joined":
@@ -510,6 +525,26 @@ func (s *Schema) statements(e *goyang.Entry) error {
 		case "when", "if-feature":
 			return fmt.Errorf("%s is not supported", word)
 		}
+	}
+	return nil
+}
+
+// addUnsupported reads an unsupported statement: names, and in an error-message why.
+func (s *Schema) addUnsupported(st *goyang.Statement) error {
+	why := ""
+	for _, sub := range st.SubStatements() {
+		if sub.Keyword == "error-message" {
+			why = ": " + sub.Argument
+		}
+	}
+	if s.unsupported == nil {
+		s.unsupported = map[string]string{}
+	}
+	for name := range strings.FieldsSeq(st.Argument) {
+		if s.unsupported[name] != "" {
+			return fmt.Errorf("%s is unsupported twice", name)
+		}
+		s.unsupported[name] = name + " is not supported by gvpn" + why
 	}
 	return nil
 }

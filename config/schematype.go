@@ -69,7 +69,7 @@ func (b *schemaBuilder) leafType(s *Schema, e *goyang.Entry) error {
 	default:
 		return fmt.Errorf("leaf with node %T", n)
 	}
-	t, err := newType(st, e.Type)
+	t, err := b.newType(st, e.Type)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (b *schemaBuilder) leafType(s *Schema, e *goyang.Entry) error {
 	return nil
 }
 
-func newType(st *goyang.Type, yt *goyang.YangType) (*typ, error) {
+func (b *schemaBuilder) newType(st *goyang.Type, yt *goyang.YangType) (*typ, error) {
 	t := &typ{name: localName(yt.Name), builtin: goyang.TypeKindToName[yt.Kind]}
 	if st != nil {
 		t.name = localName(st.Name)
@@ -99,7 +99,7 @@ func newType(st *goyang.Type, yt *goyang.YangType) (*typ, error) {
 			lo, hi := r.Min.Value, r.Max.Value
 			t.length = append(t.length, span[uint64]{lo, hi})
 		}
-		return t, t.addPatterns(st, yt)
+		return t, b.addPatterns(t, st, yt)
 	case goyang.Yint8, goyang.Yint16, goyang.Yint32, goyang.Yint64:
 		t.base = baseInt
 		for _, r := range yt.Range {
@@ -138,7 +138,7 @@ func newType(st *goyang.Type, yt *goyang.YangType) (*typ, error) {
 	case goyang.Yunion:
 		t.base = baseUnion
 		for _, m := range yt.Type {
-			mt, err := newType(nil, m)
+			mt, err := b.newType(nil, m)
 			if err != nil {
 				return nil, err
 			}
@@ -172,7 +172,7 @@ func baseOf(st *goyang.Type) *goyang.Type {
 	return st.YangType.Base
 }
 
-func (t *typ) addPatterns(st *goyang.Type, yt *goyang.YangType) error {
+func (b *schemaBuilder) addPatterns(t *typ, st *goyang.Type, yt *goyang.YangType) error {
 	messages := map[string]string{}
 	for ; st != nil; st = baseOf(st) {
 		for _, p := range st.Pattern {
@@ -182,9 +182,13 @@ func (t *typ) addPatterns(st *goyang.Type, yt *goyang.YangType) error {
 		}
 	}
 	for _, text := range yt.Pattern {
-		re, err := regexp.Compile(`\A(?:` + text + `)\z`)
-		if err != nil {
-			return fmt.Errorf("pattern %q: %w", text, err)
+		re := b.patterns[text]
+		if re == nil {
+			var err error
+			if re, err = regexp.Compile(`\A(?:` + text + `)\z`); err != nil {
+				return fmt.Errorf("pattern %q: %w", text, err)
+			}
+			b.patterns[text] = re
 		}
 		p := pattern{text: text, message: messages[text], re: re, fast: fastPattern[text]}
 		if strings.HasPrefix(text, dotted+"|") {

@@ -124,7 +124,11 @@ func (n Node) Secret() sa.Secret {
 // leaf is secret. The result may share memory with v.
 func (s *Schema) parseValue(v string) (string, error) {
 	if !s.secret {
-		return s.typ.parse(v)
+		c, err := s.typ.parse(v)
+		if why := s.unsupported[v]; err != nil && why != "" {
+			return "", &valueError{message: why}
+		}
+		return c, err
 	}
 	plain, message := sa.Secret(v), "a character in it is not allowed in a value"
 	if strings.HasPrefix(v, obfuscated) {

@@ -319,6 +319,7 @@ func TestSetValue(t *testing.T) {
 	}{
 		{nil, "", "[edit] the whole configuration has no value"},
 		{Path{{Name: "sistem"}}, "", "[edit] 'sistem' syntax error, expecting <statement>: sistem"},
+		{Path{{Name: "chassis"}}, "", "[edit] 'chassis' chassis is not supported by gvpn"},
 		{Path{{Name: "system"}, {Name: "host-name"}}, "-", "[edit system] 'host-name' Must be a host name: letters, digits, dots, dashes and underscores"},
 		{Path{{Name: "system"}, {"host-name", []string{"x"}}}, "a", "[edit system] 'host-name' host-name is a leaf and has no keys"},
 		{Path{{"system", []string{"x"}}}, "a", "[edit] 'system' system is a container and has no keys"},

@@ -14,7 +14,9 @@ import (
 func (t Tree) Validate(prev Tree) (errs, warnings Errors) {
 	v := validator{root: t.Root()}
 	v.node(v.root, prev.Root(), prev.root == nil)
-	v.referrers()
+	if prev.root != nil { // else everything was looked at
+		v.referrers()
+	}
 	return v.found.Split()
 }
 
@@ -27,7 +29,8 @@ type validator struct {
 	// touched has, for each list that a leafref names, the keys of entries that changed or went: who refers to them
 	// must be looked at again.
 	touched map[*Schema]map[string]bool
-	said    map[string]bool // what was reported, since a node may be looked at twice
+	arrived map[*Schema]bool // lists with deniers that got entries
+	said    map[string]bool  // what was reported, since a node may be looked at twice
 }
 
 func limitError(p Path, s *Schema) *Error {
@@ -186,6 +189,8 @@ func (v *validator) list(n, old Node, c *Schema, full bool) {
 					v.gone(ch.Old)
 				}
 			}
+		} else if size > 0 {
+			v.arrive(c)
 		}
 		v.uniques(n, c, nil)
 		return
@@ -205,11 +210,26 @@ func (v *validator) list(n, old Node, c *Schema, full bool) {
 	}
 }
 
-// touch notes that an entry changed or went.
+// arrive notes that the list got an entry.
+func (v *validator) arrive(list *Schema) {
+	if len(list.deniers) == 0 {
+		return // what is new has no other referrers that were not looked at
+	}
+	if v.arrived == nil {
+		v.arrived = map[*Schema]bool{}
+	}
+	v.arrived[list] = true
+}
+
+// touch notes that an entry changed, went or came.
 func (v *validator) touch(ch Change) {
 	e := ch.Old
-	if e.s == nil || len(e.s.referrers) == 0 && len(e.s.watchers) == 0 {
-		return // what is new has no referrers that were not looked at
+	if e.s == nil {
+		v.arrive(ch.New.s)
+		return
+	}
+	if len(e.s.referrers) == 0 && len(e.s.watchers) == 0 {
+		return
 	}
 	if v.touched == nil {
 		v.touched = map[*Schema]map[string]bool{}
@@ -285,9 +305,10 @@ func (v *validator) uniques(n Node, c *Schema, changed map[string]bool) {
 }
 
 // referrers looks again at whoever refers to an entry that changed or went: whether it is still there, and every must
-// that reads it. Where the reference is itself a key it is found by name, else all leaves of its kind are looked at once.
+// that reads it; and at every must that may want that there is none where one came. Where the reference is itself a key
+// it is found by name, else all leaves of its kind are looked at once.
 func (v *validator) referrers() {
-	if len(v.touched) == 0 {
+	if len(v.touched) == 0 && len(v.arrived) == 0 {
 		return
 	}
 	var walk func(s *Schema)
@@ -297,6 +318,10 @@ func (v *validator) referrers() {
 				v.refer(v.root, from, keys)
 			}
 			for _, from := range s.watchers {
+				v.refer(v.root, from, nil)
+			}
+		} else if v.arrived[s] {
+			for _, from := range s.deniers {
 				v.refer(v.root, from, nil)
 			}
 		}

@@ -262,8 +262,8 @@ func (r *reader) read(s *Schema, words []token) (end *Schema, open bool, bad *fa
 			c = nil
 		}
 		if c == nil {
-			if s.bare == nil {
-				return s, open, new(fault).at(i, "unknown-element", printable(string(w.text)), "syntax error, expecting <statement>", r.expect(s))
+			if s.bare == nil || !w.quoted && s.unsupported[string(w.text)] != "" {
+				return s, open, &fault{i, unknown(s, string(w.text))}
 			}
 			c = s.bare
 		} else {

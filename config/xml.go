@@ -659,7 +659,7 @@ func (l *xmlLoader) content(s *Schema, steps []step, op Operation) {
 				continue
 			}
 			if c == nil {
-				l.fail(&Error{Tag: "unknown-element", Element: printable(ev.name), Message: "syntax error, expecting <statement>", Expected: new(reader).expect(s)}, steps, ev.off)
+				l.fail(unknown(s, ev.name), steps, ev.off)
 				if err := l.x.skip(ev); err != nil {
 					l.fatal(err, steps, l.x.at)
 				}

@@ -113,6 +113,9 @@ func applicationOf(r step.Rule) (application, error) {
 	}
 	var app application
 	var known bool
+	if r.Defined.Other != "" {
+		return app, fmt.Errorf("%q: %s is not supported, protocol and destination-port are", r.Application, r.Defined.Other)
+	}
 	if app.protocol, known = protocols[r.Defined.Protocol]; !known {
 		n, err := strconv.ParseUint(r.Defined.Protocol, 10, 8)
 		if err != nil {

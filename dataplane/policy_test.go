@@ -219,6 +219,7 @@ func TestCheckVPN(t *testing.T) {
 		{step.VPN{Name: "v", Exclude: []step.Rule{{Name: "r", Application: "my-app"}}}, `vpn v: exclude rule r application: "my-app" is not supported; these are: any, junos-bgp, `},
 		{rule(step.Application{Protocol: "mpls"}), `vpn v: exclude rule r application: "a": protocol "mpls" is not supported by name`},
 		{rule(step.Application{Protocol: "tcp", SourcePort: "80"}), `"a": source-port is not supported`},
+		{rule(step.Application{Other: "term"}), `"a": term is not supported, protocol and destination-port are`},
 		{rule(step.Application{Protocol: "tcp", DestinationPort: "80-90"}), `"a": destination-port "80-90" is not supported`},
 		{step.VPN{Name: "v", ServiceSet: step.ServiceSet{Name: "S"}}, "vpn v: binding by service-set S is not supported"},
 		{step.VPN{Name: "v", MatchDirection: "input"}, "vpn v: match-direction: not supported"},

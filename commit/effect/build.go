@@ -3,6 +3,7 @@ package effect
 import (
 	"encoding/hex"
 	"net/netip"
+	"slices"
 	"time"
 
 	"gvpn/commit/step"
@@ -211,6 +212,9 @@ func (v *view) vpn(name string) *step.VPN {
 	return p
 }
 
+// matching are the statements of an application that say which packets it is, beside protocol and ports.
+var matching = []string{"term", "icmp-type", "icmp-code", "icmp6-type", "icmp6-code", "rpc-program-number", "uuid"}
+
 func (v *view) rules(n config.Node) (out []step.Rule) {
 	for e := range n.Entries("rule") {
 		r := step.Rule{Name: e.Key()[0], Application: e.Get("application")}
@@ -223,6 +227,12 @@ func (v *view) rules(n config.Node) (out []step.Rule) {
 		if a := v.applications.Entry("application", r.Application); a.Exists() {
 			r.Defined = &step.Application{
 				Protocol: a.Get("protocol"), SourcePort: a.Get("source-port"), DestinationPort: a.Get("destination-port"),
+			}
+			for c := range a.Children() {
+				if slices.Contains(matching, c.Schema().Name()) {
+					r.Defined.Other = c.Schema().Name()
+					break
+				}
 			}
 		}
 		out = append(out, r)

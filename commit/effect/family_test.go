@@ -32,7 +32,8 @@ func nodes(visit func(path string, s *config.Schema)) {
 // refused are nodes that no valid configuration of a member with a group VPN has.
 var refused = []string{
 	"group-vpn/member/ike/gateway/local-identity/distinguished-name", "group-vpn/member/ike/policy/certificate", "group-vpn/member/ike/policy/proposal-set", "services/service-set/next-hop-service",
-	"services/service-set/sampling-service", "services/service-set/ipsec-vpn-rule",
+	"services/service-set/sampling-service", "services/service-set/ipsec-vpn-rule", "services/service-set/ipsec-vpn-options",
+	"group-vpn/server/traceoptions/no-remote-trace", "group-vpn/member/ike/traceoptions/no-remote-trace",
 }
 
 // TestEveryNodeHasARow counts: every node that a change can be about, and every operation on it, has a row of the tables or a
@@ -98,7 +99,6 @@ func TestNoAntiReplay(t *testing.T) {
 
 // everything sets every leaf there is. {role} and {members} come from the role.
 const everythingServer = `
-set security group-vpn server traceoptions no-remote-trace
 set security group-vpn server traceoptions file filename a
 set security group-vpn server traceoptions file size 1m
 set security group-vpn server traceoptions file files 5
@@ -185,7 +185,6 @@ set security group-vpn server group G1 ipsec-sa A match-policy 1 protocol 17
 const everythingMember = `
 set security zones security-zone LAN
 set security zones security-zone WAN
-set security group-vpn member ike traceoptions no-remote-trace
 set security group-vpn member ike traceoptions file filename a
 set security group-vpn member ike traceoptions file size 1m
 set security group-vpn member ike traceoptions file files 5
@@ -219,6 +218,31 @@ set applications application a description text
 set applications application a protocol tcp
 set applications application a source-port 1024-65535
 set applications application a destination-port 80
+set applications application a application-protocol http
+set applications application a icmp-type echo-request
+set applications application a icmp-code no-route
+set applications application a icmp6-type echo-request
+set applications application a icmp6-code no-route
+set applications application a rpc-program-number 100000
+set applications application a uuid 00-1
+set applications application a inactivity-timeout 60
+set applications application a term t alg http
+set applications application a term t protocol tcp
+set applications application a term t source-port 1024-65535
+set applications application a term t destination-port 80
+set applications application a term t icmp-type echo-request
+set applications application a term t icmp-code no-route
+set applications application a term t icmp6-type echo-request
+set applications application a term t icmp6-code no-route
+set applications application a term t rpc-program-number 100000
+set applications application a term t uuid 00-1
+set applications application a term t inactivity-timeout 60
+set services service-interface-pools pool IP interface ge-0/0/1.0
+set services service-set SS interface-service load-balancing-options hash-keys resource-triggered
+set services service-set SS interface-service load-balancing-options hash-keys ingress-key source-ip
+set services service-set SS interface-service load-balancing-options hash-keys egress-key oif
+set services service-set SS tcp-mss 1400
+set services service-set SS max-flows 1000
 set services service-set SS interface-service service-interface ms-0/0/0.0
 set services service-set SS ipsec-group-vpn V1
 set security group-vpn member ike gateway S local-identity inet 127.3.0.1

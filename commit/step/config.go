@@ -130,6 +130,7 @@ type Rule struct {
 type Application struct {
 	Protocol                    string // a name or a number; "": any
 	SourcePort, DestinationPort string // a number, a range or a name; "": any
+	Other                       string // a statement beside those that says which packets it is: term, icmp-type, ...; "": none
 }
 
 // ZonePair binds a VPN to traffic from one zone to another (security ipsec-policy).
