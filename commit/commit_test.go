@@ -357,7 +357,7 @@ func TestDelta(t *testing.T) {
 			"a protected leaf changed", "unprotect system host-name\nset system host-name other\nprotect system host-name\n",
 			"delete system host-name\nset system host-name other\nprotect system host-name\n",
 		},
-		{"a flag", "set security group-vpn server traceoptions no-remote-trace\n", "same"},
+		{"a flag", "set security group-vpn server traceoptions file world-readable\n", "same"},
 		{
 			"a leaf-list", "set security group-vpn server ike policy K proposals Q\n", "delete security group-vpn server ike policy K proposals\n" +
 				"set security group-vpn server ike policy K proposals P\nset security group-vpn server ike policy K proposals Q\n",

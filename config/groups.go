@@ -25,14 +25,14 @@ func (s *Schema) fillTemplate() {
 	key.id = uint16(len(g.children))
 	g.children = append(g.children, key)
 	g.byName[key.name], g.byWord[key.word] = key, key
-	g.lists = true
+	g.lists, g.unsupported = true, s.unsupported
 }
 
 // addTemplate adds to s, a node of a group, what c is outside.
 func (s *Schema) addTemplate(c *Schema) {
 	t := *c
 	t.parent, t.depth = s, s.depth+1
-	t.musts, t.uniques, t.referrers, t.watchers, t.readFromBelow = nil, nil, nil, nil, false
+	t.musts, t.uniques, t.referrers, t.watchers, t.deniers, t.readFromBelow = nil, nil, nil, nil, nil, false
 	t.min, t.max, t.mandatory, t.def, t.hasDef = 0, 0, false, "", false
 	t.children, t.keys, t.bare, t.apply, t.except = nil, nil, nil, nil, nil
 	t.byName, t.byWord = map[string]*Schema{}, map[string]*Schema{}

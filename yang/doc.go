@@ -2,9 +2,10 @@
 //
 // gvpn-conf-root has the one top container, configuration. The other gvpn-conf modules augment it with the hierarchies that
 // they are named for: security and system whole, as far as a group VPN needs them; the rest (interfaces, services, firewall,
-// policy-options, routing-instances, applications) because those refer to it. What Junos has and gvpn does not do is in
-// them as well, with a must that refuses it by name, or warns where it does no harm. gvpn-extensions augments what Junos
-// has not. gvpn-types and gvpn-ext are vocabulary: types, and the extensions that carry command-line hints and error
+// policy-options, routing-instances, applications) because those refer to it. What Junos has there and gvpn does not do is
+// refused by name: at commit by a must, where the rest of a rule needs the node; else when it is typed, by its name in a
+// gx:unsupported statement of the node above. A must that only warns is for what does no harm. gvpn-extensions augments
+// what Junos has not. gvpn-types and gvpn-ext are vocabulary: types, and the extensions that carry command-line hints and error
 // texts. ietf-yang-metadata is the part of RFC 7952 that gvpn-ext needs.
 //
 // Only what plain YANG says is needed to check a configuration; a must looks an entry of another hierarchy up by its keys

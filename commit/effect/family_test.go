@@ -403,6 +403,8 @@ func otherValue(n config.Node) string {
 		return "192.168.0.0/16"
 	case strings.HasPrefix(n.Value(), "127."):
 		return "127.9.9.9"
+	case s.Type() == "interface-name":
+		return strings.TrimSuffix(n.Value(), ".0") + ".7"
 	case strings.HasSuffix(n.Name(), "-port"):
 		return "443"
 	}

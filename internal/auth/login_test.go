@@ -55,7 +55,7 @@ system {
 	}
 	for permissions, want := range map[string]Class{
 		"all": SuperUser, "[ configure clear view ]": SuperUser, "[ clear view ]": Operator, "view": ReadOnly, "[ configure view ]": ReadOnly,
-		"[ clear configure ]": Unauthorized, "shell": Unauthorized,
+		"[ clear configure ]": Unauthorized, "configure": Unauthorized,
 	} {
 		own, errs := tree.LoadCurly(nil, config.Merge, "test", []byte("system { login { class own { permissions "+permissions+"; } user alice { class own; } } }"))
 		if errs.Err() != nil {

@@ -10,6 +10,8 @@
 // odds with RFC 6407, and encrypted again under the session's own keys so that tshark decrypts everything. The rewritings
 // are listed in rewrite_test.go; whatever else tshark finds malformed is our fault.
 //
+// yanglint reads our modules, and has the verdict that we have on the examples and on every case of config's rules.
+//
 // The doors of a running gvpnd are tried with OpenSSH, xmllint and a gNMI client.
 //
 // A missing package of the operating system skips a test with its name, and fails it where CI is set: .ci/run installs
