@@ -71,7 +71,7 @@ func (e *Error) Error() string {
 
 // unknown is the error of a word or name in s that is no statement there.
 func unknown(s *Schema, name string) *Error {
-	if why := s.unsupported[name]; why != "" {
+	if why := s.Unsupported(name); why != "" {
 		return &Error{Tag: "operation-not-supported", Element: name, Message: why, unmodelled: true}
 	}
 	return &Error{Tag: "unknown-element", Element: printable(name), Message: "syntax error, expecting <statement>", Expected: new(reader).expect(s)}

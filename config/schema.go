@@ -178,7 +178,12 @@ func (s *Schema) Target() *Schema {
 }
 
 // Unsupported returns what is said about a statement that Junos has in this node and gvpn has not, or "".
-func (s *Schema) Unsupported(name string) string { return s.unsupported[name] }
+func (s *Schema) Unsupported(name string) string {
+	if name == "apply-macro" && s.isInner() { // it stands everywhere, as apply-groups
+		return "apply-macro is not supported by gvpn: it runs no commit scripts"
+	}
+	return s.unsupported[name]
+}
 
 // Default returns the default value, or "".
 func (s *Schema) Default() string { return s.def }

@@ -60,7 +60,7 @@ func TestValidateChange(t *testing.T) {
 		name := func() string { return rapid.SampledFrom(names).Draw(t, "name") }
 		line := func() string {
 			server := "security group-vpn server "
-			switch rapid.IntRange(0, 20).Draw(t, "line") {
+			switch rapid.IntRange(0, 24).Draw(t, "line") {
 			case 0:
 				return server + "ike proposal " + name() + " dh-group " + rapid.SampledFrom([]string{"group14", "group24"}).Draw(t, "group")
 			case 1:
@@ -101,6 +101,14 @@ func TestValidateChange(t *testing.T) {
 				return "applications application " + name() + " protocol udp"
 			case 19:
 				return "applications application-set " + name() + " application " + name()
+			case 20:
+				return "security group-vpn member ike gateway " + name() + " local-address 10.0.0.9"
+			case 21:
+				return "security ike gateway " + name()
+			case 22:
+				return "security group-vpn member ipsec vpn " + name() + " group-vpn-external-interface " + name() + rapid.SampledFrom([]string{".0", ".1"}).Draw(t, "unit")
+			case 23:
+				return "interfaces " + name() + " unit " + rapid.SampledFrom([]string{"0", "1"}).Draw(t, "unit") + " family bridge"
 			default:
 				return server + "ike gateway " + name() + " remote-identity hostname y"
 			}

@@ -262,7 +262,7 @@ func (r *reader) read(s *Schema, words []token) (end *Schema, open bool, bad *fa
 			c = nil
 		}
 		if c == nil {
-			if s.bare == nil || !w.quoted && s.unsupported[string(w.text)] != "" {
+			if s.bare == nil || !w.quoted && s.Unsupported(string(w.text)) != "" {
 				return s, open, &fault{i, unknown(s, string(w.text))}
 			}
 			c = s.bare
