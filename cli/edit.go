@@ -192,7 +192,7 @@ func replaced(r *run, what string, f func(config.Tree) (config.Tree, config.Erro
 	wrong, warnings := errs.Split()
 	if len(wrong) > 0 {
 		configErrors(r.w, wrong)
-		return nil, fmt.Errorf("%s failed (%d errors), nothing was changed", what, len(wrong))
+		return nil, fmt.Errorf("%s failed (%d errors), nothing was changed", what, wrong.Count())
 	}
 	return warnings, nil
 }
@@ -251,7 +251,7 @@ func wildcardDelete(r *run, path config.Path, re *regexp.Regexp) error {
 	kept := 0
 	err := edited(r, "delete", func(t config.Tree) (config.Tree, config.Errors) {
 		t, errs := t.DeletePaths(found)
-		kept = len(errs)
+		kept = errs.Count()
 		return t, errs
 	})
 	if err != nil || r.term != nil {

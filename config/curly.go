@@ -62,14 +62,14 @@ func (t Tree) LoadCurly(base Path, action Action, file string, src []byte) (Tree
 	}
 	c := curly{e: e, lex: lexer{src: src, line: 1}, r: reader{keep: e.text}, file: file, action: action}
 	c.block(s, steps, nil, false)
-	if c.errs.Err() != nil {
-		return t, c.errs
+	if c.errs.failed() {
+		return t, c.errs.all()
 	}
 	out := e.tree()
 	if action == Override || action == Update {
 		out = share(t, out)
 	}
-	return out, c.errs
+	return out, c.errs.all()
 }
 
 type curly struct {
@@ -78,7 +78,7 @@ type curly struct {
 	r       reader
 	file    string
 	action  Action
-	errs    Errors
+	errs    findings
 	words   []token
 	pending token // a token that was read ahead
 	has     bool
@@ -95,15 +95,10 @@ func (c *curly) token() (token, *Error) {
 }
 
 func (c *curly) fail(err *Error, steps []step, off, line int) {
-	if len(c.errs) >= maxErrors {
-		return
+	if c.errs.add(err) {
+		err.place(steps)
+		err.locate(c.file, c.lex.src, off, line, &c.errs.last)
 	}
-	if err.Path == "" {
-		err.At = pathOf(steps)
-		err.Path = err.At.Edit()
-	}
-	err.locate(c.file, c.lex.src, off, line)
-	c.errs = append(c.errs, err)
 }
 
 // block reads statements of s, which steps name, up to the closing brace or the end of the text. Its depth is that of
@@ -194,6 +189,11 @@ func (c *curly) statement(s *Schema, steps []step, group *Schema, remark string)
 		}
 		if len(words) == 0 && tag.read(t) {
 			continue
+		}
+		if len(words) > maxWords {
+			c.fail(tooManyWords(), steps, t.off, t.line)
+			c.skip(t)
+			return
 		}
 		if t.kind == tokRemark {
 			continue // in the middle of a statement: nothing that it could be shown before

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -26,6 +27,7 @@ type Error struct {
 
 	Expected string // what would have been right there, or ""
 	Warning  bool   // the configuration is accepted all the same
+	More     int    // not 0: it stands for so many errors, or warnings, the first of which is at its place
 
 	secret     bool // what is wrong is a secret, which must not be repeated
 	unmodelled bool // what is wrong is a statement that Junos has and no module of ours
@@ -111,31 +113,100 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// maxErrors bounds how many errors one text gives; the rest of the text is still read, but not reported on.
+// Count returns how many errors and warnings there are, those included that are only counted.
+func (e Errors) Count() int {
+	n := 0
+	for _, x := range e {
+		n += max(x.More, 1)
+	}
+	return n
+}
+
+// maxErrors is how many errors one text gives, and how many warnings. The rest of the text is still read; what is found there is
+// counted.
 const maxErrors = 100
+
+// findings collects what is wrong with one text. Errors and warnings are counted apart, so that no number of warnings hides an
+// error.
+type findings struct {
+	list   Errors
+	counts [2]int    // of errors, of warnings
+	more   [2]*Error // the last of each in list, which stands for all that are not
+	last   spot
+}
+
+// add takes an error in, and reports whether it is to be said where it is.
+func (f *findings) add(e *Error) bool {
+	kind := 0
+	if e.Warning {
+		kind = 1
+	}
+	f.counts[kind]++
+	switch n := f.counts[kind]; {
+	case n <= maxErrors:
+	case n == maxErrors+1:
+		f.more[kind] = e
+	default:
+		f.more[kind].More = n - maxErrors
+		return false
+	}
+	f.list = append(f.list, e)
+	return true
+}
+
+// place says at which level of the configuration the error is, unless it says so itself.
+func (e *Error) place(steps []step) {
+	if e.Path == "" {
+		e.At = pathOf(steps)
+		e.Path = e.At.Edit()
+	}
+}
+
+// failed reports whether there is an error among them.
+func (f *findings) failed() bool { return f.counts[0] > 0 }
+
+// all returns the list.
+func (f *findings) all() Errors {
+	for kind, what := range []string{"errors", "warnings"} {
+		if e := f.more[kind]; e != nil && e.More > 0 {
+			e.Element, e.Expected, e.Message = "", "", fmt.Sprintf("and %d more %s, the first of them here", e.More, what)
+		}
+	}
+	return f.list
+}
+
+// spot is where the last error was found: one behind it in the same line is found from there.
+type spot struct {
+	off    int // where
+	begin  int // of the line
+	column int // of off, in characters from 0; an octet that is no UTF-8 is a character
+}
+
+func (s *spot) move(src []byte, off int) {
+	if off < s.off || bytes.IndexByte(src[s.off:off], '\n') >= 0 {
+		begin := bytes.LastIndexByte(src[:off], '\n') + 1
+		*s = spot{off: begin, begin: begin}
+	}
+	s.column += utf8.RuneCount(src[s.off:off])
+	s.off = off
+}
 
 // maxSource is the most characters of a source line that an error repeats.
 const maxSource = 160
 
-// locate fills in where in src the error is; off is the octet offset of what is wrong.
-func (e *Error) locate(file string, src []byte, off int, line int) {
+// locate fills in where in src the error is; off is the octet offset of what is wrong, from a place that was found before.
+func (e *Error) locate(file string, src []byte, off, line int, from *spot) {
 	off = min(off, len(src))
-	begin := bytes.LastIndexByte(src[:off], '\n') + 1
+	from.move(src, off)
+	e.File, e.Line, e.Column = file, line, from.column+1
+	begin := from.begin
 	start := max(begin, off-4*maxSource)
 	whole := start == begin
 	end := off
 	for end < len(src) && src[end] != '\n' && end-off < maxSource {
 		end++
 	}
-	before := []rune(strings.ToValidUTF8(string(src[start:off]), "?"))
-	e.File, e.Line, e.Column = file, line, len(before)+1
-	const countable = 1 << 20 // octets of a line in which characters are told from octets
-	if start-begin <= countable {
-		e.Column += utf8.RuneCount(src[begin:start])
-	} else {
-		e.Column += start - begin
-	}
-	after := []rune(strings.ToValidUTF8(string(src[off:end]), "?"))
+	before, after := []rune(string(src[start:off])), []rune(string(src[off:end]))
 	if len(after) > maxSource/2 {
 		after = after[:maxSource/2]
 	}
@@ -161,8 +232,8 @@ func (e *Error) locate(file string, src []byte, off int, line int) {
 	}
 	e.Caret = len(before) + 1
 	e.Source = strings.Map(func(r rune) rune {
-		if r != '\t' && (r < ' ' || r == 0x7f) {
-			return '?'
+		if r != '\t' && (!unicode.IsPrint(r) || r == utf8.RuneError) {
+			return '?' // also what could not be seen, or would turn the line around
 		}
 		return r
 	}, string(shown))

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -23,10 +24,10 @@ func (t Tree) LoadJSON(p Path, file string, src []byte) (Tree, Errors) {
 	l := jsonLoader{e: t.edit(), j: jsonReader{src: src}, file: file}
 	l.e.protects(t)
 	l.load(steps)
-	if l.errs.Err() != nil {
-		return t, l.errs
+	if l.errs.failed() {
+		return t, l.errs.all()
 	}
-	return l.e.tree(), l.errs
+	return l.e.tree(), l.errs.all()
 }
 
 // ReplaceJSON is LoadJSON that puts the value in the place of what is at p; it minds no protection.
@@ -39,10 +40,10 @@ func (t Tree) ReplaceJSON(p Path, file string, src []byte) (Tree, Errors) {
 	l.e.free = true
 	l.e.empty(steps)
 	l.load(steps)
-	if l.errs.Err() != nil {
-		return t, l.errs
+	if l.errs.failed() {
+		return t, l.errs.all()
 	}
-	return share(t, l.e.tree()), l.errs
+	return share(t, l.e.tree()), l.errs.all()
 }
 
 // jsonReader cuts JSON (RFC 8259) into tokens.
@@ -79,9 +80,7 @@ func (j *jsonReader) next() (jsonToken, *Error) {
 		for j.at < len(j.src) && (isDigit(j.src[j.at]) || strings.IndexByte("+-.eE", j.src[j.at]) >= 0) {
 			j.at++
 		}
-		tok.text = j.src[tok.off:j.at]
-		if _, err := strconv.ParseFloat(string(tok.text[:min(len(tok.text), 400)]), 64); err != nil && len(tok.text) < 300 ||
-			len(tok.text) > 1 && tok.text[0] == '0' && isDigit(tok.text[1]) {
+		if tok.text = j.src[tok.off:j.at]; !isJSONNumber(tok.text) {
 			return tok, malformed("not a number")
 		}
 		return tok, nil
@@ -99,6 +98,38 @@ func (j *jsonReader) next() (jsonToken, *Error) {
 	return tok, malformed("not JSON")
 }
 
+// isJSONNumber reports whether b is a number as RFC 8259 section 6 has it, however long.
+func isJSONNumber(b []byte) bool {
+	digits := func() bool {
+		n := 0
+		for n < len(b) && isDigit(b[n]) {
+			n++
+		}
+		b = b[n:]
+		return n > 0
+	}
+	b = bytes.TrimPrefix(b, []byte("-"))
+	if bytes.HasPrefix(b, []byte("0")) {
+		b = b[1:]
+	} else if !digits() {
+		return false
+	}
+	if bytes.HasPrefix(b, []byte(".")) {
+		if b = b[1:]; !digits() {
+			return false
+		}
+	}
+	if len(b) > 0 && b[0]|0x20 == 'e' {
+		if b = b[1:]; len(b) > 0 && (b[0] == '+' || b[0] == '-') {
+			b = b[1:]
+		}
+		if !digits() {
+			return false
+		}
+	}
+	return len(b) == 0
+}
+
 func (j *jsonReader) string(tok jsonToken) (jsonToken, *Error) {
 	j.at++
 	start, plain := j.at, true
@@ -112,7 +143,7 @@ func (j *jsonReader) string(tok jsonToken) (jsonToken, *Error) {
 			}
 			out, ok := unescapeJSON(tok.text)
 			if !ok {
-				return tok, malformed("unknown escape in a string")
+				return tok, malformed("an escape in the string is unknown, or half of a character")
 			}
 			tok.text = out
 			return tok, nil
@@ -180,40 +211,70 @@ func unescapeJSON(b []byte) ([]byte, bool) {
 	return out, true
 }
 
-// skip reads past a value whose first token was just read, without recursion.
-func (j *jsonReader) skip(tok jsonToken) *Error {
-	var open []byte
+// skip reads past a value whose first token was just read, without recursion. off is where it is no JSON.
+func (j *jsonReader) skip(tok jsonToken) (off int, err *Error) {
+	var open []byte // what ends the objects and arrays that are open
 	for {
+		first := false // the value is an object or array that was just opened
 		switch tok.kind {
 		case '{', '[':
+			first = true
 			open = append(open, tok.kind+2) // '{'+2 is '}', '['+2 is ']'
-		case '}', ']':
-			if len(open) == 0 || open[len(open)-1] != tok.kind {
-				return malformed("unexpected " + string(tok.kind))
-			}
-			open = open[:len(open)-1]
 		case 0:
-			return malformed("end of text in a value")
-		case ':', ',':
+			return tok.off, malformed("end of text in a value")
+		case '}', ']', ':', ',':
+			return tok.off, malformed("unexpected " + string(tok.kind))
+		}
+		for {
 			if len(open) == 0 {
-				return malformed("unexpected " + string(tok.kind))
+				return 0, nil
 			}
+			end := open[len(open)-1]
+			if tok, err = j.next(); err != nil {
+				return tok.off, err
+			}
+			if tok.kind == end {
+				open, first = open[:len(open)-1], false
+				continue
+			}
+			if !first {
+				if tok.kind != ',' {
+					return tok.off, malformed("',' or '" + string(end) + "' is missing")
+				}
+				if tok, err = j.next(); err != nil {
+					return tok.off, err
+				}
+			}
+			break
 		}
-		if len(open) == 0 {
-			return nil
-		}
-		var err *Error
-		if tok, err = j.next(); err != nil {
-			return err
+		if open[len(open)-1] == '}' {
+			if tok, err = j.value(tok); err != nil {
+				return tok.off, err
+			}
 		}
 	}
+}
+
+// value reads the colon behind a member's name, and the first token of its value.
+func (j *jsonReader) value(name jsonToken) (jsonToken, *Error) {
+	if name.kind != 's' {
+		return name, malformed("a member's name is missing")
+	}
+	colon, err := j.next()
+	if err != nil {
+		return colon, err
+	}
+	if colon.kind != ':' {
+		return colon, malformed("':' is missing")
+	}
+	return j.next()
 }
 
 type jsonLoader struct {
 	e      *editor
 	j      jsonReader
 	file   string
-	errs   Errors
+	errs   findings
 	broken bool
 	lines  lineCounter
 
@@ -221,15 +282,10 @@ type jsonLoader struct {
 }
 
 func (l *jsonLoader) fail(err *Error, steps []step, off int) {
-	if len(l.errs) >= maxErrors {
-		return
+	if l.errs.add(err) {
+		err.place(steps)
+		err.locate(l.file, l.j.src, off, l.lines.at(l.j.src, off), &l.errs.last)
 	}
-	if err.Path == "" {
-		err.At = pathOf(steps)
-		err.Path = err.At.Edit()
-	}
-	err.locate(l.file, l.j.src, off, l.lines.at(l.j.src, off))
-	l.errs = append(l.errs, err)
 }
 
 // stop notes that the text is no JSON.
@@ -253,8 +309,8 @@ func (l *jsonLoader) next(steps []step) (jsonToken, bool) {
 
 // skip reads past a value; it reports whether reading can go on.
 func (l *jsonLoader) skip(tok jsonToken, steps []step) bool {
-	if err := l.j.skip(tok); err != nil {
-		l.stop(err, steps, l.j.at)
+	if off, err := l.j.skip(tok); err != nil {
+		l.stop(err, steps, off)
 	}
 	return !l.broken
 }
@@ -331,6 +387,10 @@ func indexOf(keys []*Schema, k *Schema) int {
 }
 
 func (l *jsonLoader) wrong(s *Schema, steps []step, tok jsonToken, want string) {
+	if tok.kind == 0 {
+		l.stop(malformed("end of text: "+s.name+" must be "+want), steps, tok.off)
+		return
+	}
 	l.fail(&Error{Tag: "invalid-value", Element: s.name, Message: s.name + " must be " + want, Expected: want}, steps, tok.off)
 	l.skip(tok, steps)
 }
@@ -367,21 +427,13 @@ func (l *jsonLoader) flag(s *Schema, steps []step, tok jsonToken) bool {
 	case tok.kind == 'z' || tok.kind == 't' || tok.kind == 's' && len(tok.text) == 0:
 		return true
 	case tok.kind == '[':
-		in, ok := l.next(steps)
-		if ok && in.kind == 'z' {
-			end, ok := l.next(steps)
-			if ok && end.kind != ']' {
-				l.stop(malformed("unexpected "+string(end.kind)), steps, end.off)
-			}
-			return ok
+		look := l.j
+		in, inErr := look.next()
+		end, endErr := look.next()
+		if inErr == nil && endErr == nil && in.kind == 'z' && end.kind == ']' {
+			l.j = look
+			return true
 		}
-		if ok {
-			l.fail(&Error{Tag: "invalid-value", Element: s.name, Message: s.name + " must be [null]", Expected: "[null]"}, steps, in.off)
-			if in.kind != ']' && l.skip(in, steps) {
-				l.skip(jsonToken{kind: '['}, steps) // the rest of the array
-			}
-		}
-		return false
 	}
 	l.wrong(s, steps, tok, "[null]")
 	return false
@@ -392,6 +444,11 @@ func (l *jsonLoader) array(s *Schema, steps []step, tok jsonToken, each func(jso
 		l.wrong(s, steps, tok, "an array")
 		return
 	}
+	l.elements(steps, each)
+}
+
+// elements reads an array behind its bracket; each must read the whole value.
+func (l *jsonLoader) elements(steps []step, each func(first jsonToken)) {
 	for first := true; ; first = false {
 		tok, ok := l.next(steps)
 		if !ok || first && tok.kind == ']' {
@@ -406,6 +463,36 @@ func (l *jsonLoader) array(s *Schema, steps []step, tok jsonToken, each func(jso
 			return
 		}
 	}
+}
+
+// members reads an object behind its brace; each must read the whole value.
+func (l *jsonLoader) members(steps []step, each func(name, val jsonToken)) {
+	for first := true; ; first = false {
+		name, ok := l.next(steps)
+		if !ok || first && name.kind == '}' {
+			return
+		}
+		val, err := l.j.value(name)
+		if err != nil {
+			l.stop(err, steps, val.off)
+			return
+		}
+		each(name, val)
+		comma, ok := l.next(steps)
+		if !ok || comma.kind == '}' {
+			return
+		}
+		if comma.kind != ',' {
+			l.stop(malformed("',' or '}' is missing"), steps, comma.off)
+			return
+		}
+	}
+}
+
+// twice refuses a name that an object has for the second time: RFC 8259 section 4 leaves open which would count.
+func (l *jsonLoader) twice(steps []step, name, val jsonToken) {
+	l.fail(&Error{Tag: "bad-element", Element: printable(string(name.text)), Message: "the object has a member " + printable(string(name.text)) + " already"}, steps, name.off)
+	l.skip(val, steps)
 }
 
 // entry reads an object that is a list entry; its keys may stand anywhere in it.
@@ -431,6 +518,11 @@ func (l *jsonLoader) entry(s *Schema, steps []step, tok jsonToken) {
 		}
 		i := indexOf(s.keys, s.byName[jsonName(name.text)])
 		if i >= 0 && s.byName[jsonName(name.text)] != nil {
+			if val.kind == '{' || val.kind == '[' || val.kind == 'z' {
+				l.fail(&Error{Tag: "invalid-value", Element: s.keys[i].name, Message: s.keys[i].name + " must be a plain value", Expected: "a plain value"}, steps, val.off)
+				l.skip(tok, steps)
+				return
+			}
 			v, ok := l.scalar(s.keys[i], steps, val)
 			if !ok {
 				l.skip(tok, steps)
@@ -440,7 +532,7 @@ func (l *jsonLoader) entry(s *Schema, steps []step, tok jsonToken) {
 				have++
 			}
 			keys[i] = v
-		} else if look.skip(val) != nil {
+		} else if _, err := look.skip(val); err != nil {
 			break
 		}
 		if comma, err := look.next(); err != nil || comma.kind != ',' {
@@ -485,28 +577,9 @@ func (l *jsonLoader) object(s *Schema, steps []step, tok jsonToken, made bool) {
 		steps []step
 		mark  mark
 	}
-	var marks []late // set when all members are there
-	for first := true; !l.broken; first = false {
-		name, ok := l.next(steps)
-		if !ok || first && name.kind == '}' {
-			break
-		}
-		if name.kind != 's' {
-			l.stop(malformed("a member's name is missing"), steps, name.off)
-			break
-		}
-		colon, ok := l.next(steps)
-		if !ok {
-			break
-		}
-		if colon.kind != ':' {
-			l.stop(malformed("':' is missing"), steps, colon.off)
-			break
-		}
-		val, ok := l.next(steps)
-		if !ok {
-			break
-		}
+	var marks []late                        // set when all members are there
+	seen := make([]bool, 2*len(s.children)) // members and marks, by the child's id
+	l.members(steps, func(name, val jsonToken) {
 		module, local, qualified := strings.Cut(string(name.text), ":")
 		if !qualified {
 			module, local = "", module
@@ -520,8 +593,14 @@ func (l *jsonLoader) object(s *Schema, steps []step, tok jsonToken, made bool) {
 				if c == nil || c.isInner() {
 					l.fail(&Error{Tag: "unknown-element", Element: printable(member), Message: "marks of " + printable(member) + ", which is no leaf here"}, steps, name.off)
 					l.skip(val, steps)
-					break
+					return
 				}
+				i := len(s.children) + int(c.id)
+				if seen[i] {
+					l.twice(steps, name, val)
+					return
+				}
+				seen[i] = true
 				of = append(steps[:len(steps):len(steps)], step{s: c, all: true})
 			}
 			marks = append(marks, late{of, l.marks(of, val)})
@@ -531,21 +610,13 @@ func (l *jsonLoader) object(s *Schema, steps []step, tok jsonToken, made bool) {
 		case c == nil || qualified && module != c.module:
 			l.fail(unknown(s, string(name.text)), steps, name.off)
 			l.skip(val, steps)
+		case seen[c.id]:
+			l.twice(steps, name, val)
 		default:
+			seen[c.id] = true
 			l.value(c, steps, val)
 		}
-		if l.broken {
-			break
-		}
-		comma, ok := l.next(steps)
-		if !ok || comma.kind == '}' {
-			break
-		}
-		if comma.kind != ',' {
-			l.stop(malformed("',' or '}' is missing"), steps, comma.off)
-			break
-		}
-	}
+	})
 	for _, m := range marks {
 		if m.mark.inactive {
 			l.e.mark(m.steps, inactive, 0)
@@ -567,67 +638,62 @@ func (l *jsonLoader) refusals(steps []step, off int) {
 	}
 }
 
-// marks reads the value of an "@" member: an object, or for a leaf-list an array of them.
+// marks reads the value of an "@" member: an object, or for a leaf-list an array of them, in which null stands for a value
+// without marks.
 func (l *jsonLoader) marks(of []step, tok jsonToken) (m mark) {
-	if tok.kind == '[' {
-		for {
-			in, ok := l.next(of)
-			if !ok || in.kind == ']' {
-				return m
-			}
-			if in.kind == '{' {
-				one := l.marks(of, in)
-				m.inactive = m.inactive || one.inactive
-				m.protect = m.protect || one.protect
-				if m.remark == "" {
-					m.remark = one.remark
-				}
-			} else if in.kind != ',' && in.kind != 'z' {
-				l.stop(malformed("marks must be objects"), of, in.off)
-				return m
-			}
+	if tok.kind != '[' {
+		return l.marksOfOne(of, tok)
+	}
+	l.elements(of, func(tok jsonToken) {
+		if tok.kind == 'z' {
+			return
 		}
+		one := l.marksOfOne(of, tok)
+		m.inactive = m.inactive || one.inactive
+		m.protect = m.protect || one.protect
+		if m.remark == "" {
+			m.remark = one.remark
+		}
+	})
+	return m
+}
+
+func (l *jsonLoader) marksOfOne(of []step, tok jsonToken) (m mark) {
+	bad := func(what, want string, at jsonToken) {
+		l.fail(&Error{Tag: "invalid-value", Element: what, Message: what + " must be " + want, Expected: want}, of, at.off)
+		l.skip(at, of)
 	}
 	if tok.kind != '{' {
-		l.stop(malformed("marks must be an object"), of, tok.off)
+		bad("marks", "an object", tok)
 		return m
 	}
-	for {
-		name, ok := l.next(of)
-		if !ok || name.kind == '}' {
-			return m
-		}
-		if name.kind == ',' {
-			continue
-		}
-		colon, ok := l.next(of)
-		if !ok || name.kind != 's' || colon.kind != ':' {
-			l.stop(malformed("marks must be an object"), of, name.off)
-			return m
-		}
-		val, ok := l.next(of)
-		if !ok {
-			return m
-		}
-		switch jsonName(name.text) {
-		case "inactive":
-			m.inactive = val.kind == 't'
-		case "protect":
-			m.protect = val.kind == 't'
+	l.members(of, func(name, val jsonToken) {
+		switch what := jsonName(name.text); what {
+		case "inactive", "protect":
+			if val.kind != 't' && val.kind != 'f' {
+				bad(what, "true or false", val)
+			} else if what == "inactive" {
+				m.inactive = val.kind == 't'
+			} else {
+				m.protect = val.kind == 't'
+			}
 		case "comment":
+			if val.kind != 's' {
+				bad(what, "a string", val)
+				return
+			}
 			m.remark = strings.TrimSpace(string(val.text))
 			m.remark = strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(m.remark, "/*"), "*/"))
-			if err := checkRemark(m.remark); err != nil || val.kind != 's' {
-				l.fail(&Error{Tag: "invalid-value", Element: "comment", Message: "a comment must be a text without */"}, of, val.off)
+			if err := checkRemark(m.remark); err != nil {
+				l.fail(&Error{Tag: "invalid-value", Element: what, Message: err.Error()}, of, val.off)
 				m.remark = ""
 			}
 		default:
 			// RFC 7952 lets a reader ignore annotations that it does not know; Junos writes several.
-			if !l.skip(val, of) {
-				return m
-			}
+			l.skip(val, of)
 		}
-	}
+	})
+	return m
 }
 
 // AppendJSON appends the value of n as RFC 7951 has it, on one line: an object for the root, a container or an entry

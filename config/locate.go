@@ -26,9 +26,10 @@ func (e Errors) Locate(file string, src []byte, set bool) {
 	} else {
 		curlyStatements(src, look)
 	}
+	var last spot
 	for _, s := range lost {
 		if s.matched > 0 {
-			s.err.locate(file, src, s.best.off, s.best.line)
+			s.err.locate(file, src, s.best.off, s.best.line, &last)
 		}
 	}
 }

@@ -25,10 +25,10 @@ func (t Tree) LoadPatch(base Path, file string, src []byte) (Tree, Errors) {
 	p.c = curly{e: e, r: reader{keep: e.text}, file: file, patch: &p}
 	p.lines()
 	p.end()
-	if p.c.errs.Err() != nil {
-		return t, p.c.errs
+	if p.c.errs.failed() {
+		return t, p.c.errs.all()
 	}
-	return e.tree(), p.c.errs
+	return e.tree(), p.c.errs.all()
 }
 
 type patcher struct {
@@ -113,6 +113,10 @@ func (p *patcher) words(at, end, line int) (words []token, ok bool) {
 		}
 		switch tok.kind {
 		case tokWord, tokFrom, tokTo:
+			if len(words) > maxWords {
+				p.fail(tooManyWords(), tok.off, tok.line)
+				return nil, false
+			}
 			words = append(words, tok)
 			continue
 		case tokRemark:

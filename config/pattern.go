@@ -39,8 +39,8 @@ func (t Tree) ReplacePattern(base Path, re *regexp.Regexp, with string, upto int
 		return t, 0, e.refusals()
 	}
 	made := r.node(s, n)
-	if r.errs.Err() != nil {
-		return t, 0, r.errs
+	if r.errs.failed() {
+		return t, 0, r.errs.all()
 	}
 	switch {
 	case made == n:
@@ -49,7 +49,7 @@ func (t Tree) ReplacePattern(base Path, re *regexp.Regexp, with string, upto int
 	default:
 		e.change(steps, 0, func(_ *kid, n *node) { *n = *made })
 	}
-	return e.tree(), r.done, append(r.errs, e.refusals()...)
+	return e.tree(), r.done, append(r.errs.all(), e.refusals()...)
 }
 
 // template makes of a replacement what package regexp takes.
@@ -81,7 +81,7 @@ type rewriter struct {
 	done    int
 	through bool // only counting: protection does not matter, and nothing is wrong
 	at      []step
-	errs    Errors
+	errs    findings
 }
 
 // matches reports whether there is anything to change in n.
@@ -114,10 +114,9 @@ func (r *rewriter) value(s *Schema, v string) (string, bool) {
 }
 
 func (r *rewriter) wrong(err *Error) {
-	if len(r.errs) < maxErrors {
+	if r.errs.add(err) {
 		err.At = pathOf(r.at)
 		err.Path = err.At.Edit()
-		r.errs = append(r.errs, err)
 	}
 }
 
@@ -308,16 +307,18 @@ func (t Tree) Matching(p Path, re *regexp.Regexp) []Path {
 // DeletePaths is DeletePath for several places in one edit. What is not there, or is protected, is a warning.
 func (t Tree) DeletePaths(paths []Path) (Tree, Errors) {
 	e := t.edit()
-	var errs Errors
+	var errs findings
 	for _, p := range paths {
 		steps, err := p.resolve()
 		if err != nil {
 			return t, asErrors(err)
 		}
 		if !e.remove(steps) {
-			errs = append(errs, notFound(steps))
+			errs.add(notFound(steps))
 		}
-		errs = append(errs, e.refusals()...)
+		for _, refused := range e.refusals() {
+			errs.add(refused)
+		}
 	}
-	return e.tree(), errs
+	return e.tree(), errs.all()
 }

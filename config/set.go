@@ -199,7 +199,7 @@ func (bad *fault) inWords(base Path, words []string) *Error {
 		} else {
 			src += " "
 		}
-		bad.err.locate("", []byte(src), off, 1)
+		bad.err.locate("", []byte(src), off, 1, new(spot))
 		bad.err.Line, bad.err.File = 0, ""
 	}
 	return bad.err
@@ -325,7 +325,7 @@ func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
 	}
 	src = bytes.TrimPrefix(src, byteOrderMark)
 	e := t.edit()
-	var errs Errors
+	var errs findings
 	l := lexer{src: src, line: 1, lines: true}
 	var words []token
 	buf := make([]step, 0, 32)
@@ -348,6 +348,12 @@ func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
 			if tok.kind == tokEnd {
 				break
 			}
+			if len(words) > maxWords {
+				l.skipLine()
+				bad = &fault{len(words), tooManyWords()}
+				words = append(words, tok)
+				break
+			}
 			words = append(words, tok)
 		}
 		end := l.at
@@ -360,7 +366,7 @@ func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
 				bad = &fault{0, refused}
 			}
 		}
-		if bad != nil && len(errs) < maxErrors {
+		if bad != nil && errs.add(bad.err) {
 			off := end
 			for off > start && isSpace(src[off-1]) {
 				off--
@@ -371,18 +377,17 @@ func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
 			if bad.err.Path == "" {
 				bad.err.At, bad.err.Path = base.Clone(), base.Edit()
 			}
-			bad.err.locate(file, src, off, l.line)
-			errs = append(errs, bad.err)
+			bad.err.locate(file, src, off, l.line, &errs.last)
 		}
 		if l.at < len(src) {
 			l.at++ // the newline
 			l.line++
 		}
 	}
-	if errs.Err() != nil {
-		return t, errs
+	if errs.failed() {
+		return t, errs.all()
 	}
-	return e.tree(), errs
+	return e.tree(), errs.all()
 }
 
 func asErrors(err error) Errors {

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -28,6 +29,14 @@ const (
 	tokTo                     // ]
 	tokRemark
 )
+
+// maxWords bounds the words of one statement, line or command: each takes thirty times the memory of its one letter in the text. No
+// statement that means something has so many; a leaf-list can be written in several.
+const maxWords = 1 << 16
+
+func tooManyWords() *Error {
+	return &Error{Tag: "too-big", Message: fmt.Sprintf("more than %d words in one statement", maxWords)}
+}
 
 // lexer cuts set or curly text into tokens. It looks at every octet once.
 type lexer struct {

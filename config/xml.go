@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
@@ -79,21 +80,21 @@ func (t Tree) LoadXML(base Path, op Operation, file string, src []byte) (Tree, E
 			}
 		}
 	}
-	if l.errs.Err() != nil {
-		return t, l.errs
+	if l.errs.failed() {
+		return t, l.errs.all()
 	}
 	out := l.e.tree()
 	if op == OpReplace {
 		out = share(t, out)
 	}
-	return out, l.errs
+	return out, l.errs.all()
 }
 
 type xmlLoader struct {
 	e      *editor
 	x      xmlReader
 	file   string
-	errs   Errors
+	errs   findings
 	broken *Error // the text is no XML from here on
 	lines  lineCounter
 }
@@ -102,28 +103,20 @@ type xmlLoader struct {
 type lineCounter struct{ off, line int }
 
 func (c *lineCounter) at(src []byte, off int) int {
+	off = min(off, len(src))
 	if off < c.off || c.line == 0 {
 		*c = lineCounter{0, 1}
 	}
-	for _, b := range src[c.off:min(off, len(src))] {
-		if b == '\n' {
-			c.line++
-		}
-	}
-	c.off = min(off, len(src))
+	c.line += bytes.Count(src[c.off:off], []byte("\n"))
+	c.off = off
 	return c.line
 }
 
 func (l *xmlLoader) fail(err *Error, steps []step, off int) {
-	if len(l.errs) >= maxErrors {
-		return
+	if l.errs.add(err) {
+		err.place(steps)
+		err.locate(l.file, l.x.src, off, l.lines.at(l.x.src, off), &l.errs.last)
 	}
-	if err.Path == "" {
-		err.At = pathOf(steps)
-		err.Path = err.At.Edit()
-	}
-	err.locate(l.file, l.x.src, off, l.lines.at(l.x.src, off))
-	l.errs = append(l.errs, err)
 }
 
 func (l *xmlLoader) fatal(err *Error, steps []step, off int) {
@@ -519,7 +512,7 @@ func (x *xmlReader) text(ev xmlEvent) ([]byte, int, *Error) {
 		return nil, ev.off, nil
 	}
 	var out []byte
-	off := x.at
+	off, pieces := x.at, 0
 	for {
 		in, err := x.next()
 		if err != nil {
@@ -527,10 +520,13 @@ func (x *xmlReader) text(ev xmlEvent) ([]byte, int, *Error) {
 		}
 		switch in.kind {
 		case xmlText:
-			if out == nil {
+			switch pieces++; pieces {
+			case 1:
 				out = in.text
-			} else {
-				out = append(out[:len(out):len(out)], in.text...)
+			case 2: // a comment stood between: from here on it is a copy
+				out = slices.Concat(out, in.text)
+			default:
+				out = append(out, in.text...)
 			}
 		case xmlEnd:
 			return out, off, nil
@@ -639,6 +635,7 @@ func marked(here []step) []step {
 // content reads the children of s, which steps name, up to its end tag or the end of the text.
 func (l *xmlLoader) content(s *Schema, steps []step, op Operation) {
 	remark := ""
+	var seen []*Schema // children that may be there once
 	for l.broken == nil {
 		ev, err := l.x.next()
 		if err != nil {
@@ -665,10 +662,46 @@ func (l *xmlLoader) content(s *Schema, steps []step, op Operation) {
 				}
 				continue
 			}
+			if once := c.kind == Leaf || len(c.cases) > 0; once && !slices.ContainsFunc(ev.attrs, tellsOperation) {
+				if l.rivals(c, seen, steps, ev) {
+					if err := l.x.skip(ev); err != nil {
+						l.fatal(err, steps, l.x.at)
+					}
+					continue
+				}
+				if !slices.Contains(seen, c) {
+					seen = append(seen, c)
+				}
+			}
 			l.element(c, steps, ev, op, remark)
 			remark = ""
 		}
 	}
+}
+
+// rivals refuses a leaf that was there already, and a child in another case of a choice than one that was there: "If data for more
+// than one case branch of a choice is present, the server MUST reply with a "bad-element"" (RFC 7950 section 8.3.1). One that names
+// its operation may make room for another.
+func (l *xmlLoader) rivals(c *Schema, seen []*Schema, steps []step, ev xmlEvent) bool {
+	for _, other := range seen {
+		message := ""
+		switch {
+		case other == c && c.kind == Leaf:
+			message = c.name + " is there twice"
+		case rivals(other, c):
+			message = c.name + " and " + other.name + " exclude each other"
+		default:
+			continue
+		}
+		l.fail(&Error{Tag: "bad-element", Element: c.name, Message: message}, steps, ev.off)
+		return true
+	}
+	return false
+}
+
+// tellsOperation reports whether an attribute may say what is to be done with its element.
+func tellsOperation(a xmlAttr) bool {
+	return a.name == "operation" || a.name == "delete" || a.name == "replace"
 }
 
 // comment reads Junos's element for a remark.

@@ -256,8 +256,12 @@ func (x *xmlReader) startTag() (xmlEvent, *Error) {
 	}
 }
 
-// maxXMLAttrs bounds the attributes of one tag.
-const maxXMLAttrs = 100
+// maxXMLAttrs bounds the attributes of one tag, maxXMLNamespaces the declarations of namespaces that are in force at one place:
+// every prefix is looked up among them.
+const (
+	maxXMLAttrs      = 100
+	maxXMLNamespaces = 200
+)
 
 func (x *xmlReader) attr(ev *xmlEvent) *Error {
 	a := xmlAttr{off: x.at}
@@ -311,7 +315,15 @@ func (x *xmlReader) attr(ev *xmlEvent) *Error {
 	case a.prefix == "xmlns":
 		x.ns = append(x.ns, nsBinding{a.name, a.value, len(x.open)})
 	default:
+		for _, other := range ev.attrs {
+			if other.prefix == a.prefix && other.name == a.name {
+				return malformed("attribute " + printable(string(name)) + " is there twice")
+			}
+		}
 		ev.attrs = append(ev.attrs, a)
+	}
+	if len(x.ns) > maxXMLNamespaces {
+		return &Error{Tag: "too-big", Message: "too many declarations of namespaces are in force"}
 	}
 	return nil
 }
