@@ -147,9 +147,9 @@ func parseReplace(p *parser) (action, error) {
 	if err != nil {
 		return action{}, err
 	}
-	re, err := regexp.CompilePOSIX(pattern.text)
+	re, err := p.expression(pattern)
 	if err != nil {
-		return action{}, p.fail(pattern, "invalid pattern: '%s'", pattern.text)
+		return action{}, err
 	}
 	if _, err := p.keyword("syntax error, expecting 'with'", row{name: "with", help: "Replace pattern with this string"}); err != nil {
 		return action{}, err
@@ -217,9 +217,9 @@ func parseWildcardDelete(p *parser) (action, error) {
 	if err != nil {
 		return action{}, err
 	}
-	re, err := regexp.CompilePOSIX(pattern.text)
+	re, err := p.expression(pattern)
 	if err != nil {
-		return action{}, p.fail(pattern, "invalid pattern: '%s'", pattern.text)
+		return action{}, err
 	}
 	path := st.path
 	return action{run: func(r *run) error { return wildcardDelete(r, path, re) }}, nil

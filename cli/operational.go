@@ -348,25 +348,33 @@ func (s *Shell) readText(name string) ([]byte, error) {
 	}
 	_, _ = io.WriteString(s.term, "[Type ^D at a new line to end input]\n")
 	var text []byte
+	long := false
 	for {
 		line, err := s.term.ask("")
 		switch {
+		case errors.Is(err, io.EOF) && long:
+			return nil, errTooLong
 		case errors.Is(err, io.EOF):
 			return text, nil
 		case err != nil:
 			return nil, err
 		}
-		text = append(append(text, line...), '\n')
+		if text = append(append(text, line...), '\n'); len(text) > maxText {
+			text, long = nil, true // the rest is read all the same: it is no commands
+		}
 	}
 }
 
-// maxText is the largest text that is loaded, in octets: ten times the largest configuration that was measured.
-const maxText = 512 << 20
+// maxText is the largest text that is loaded, in octets: more than twice the largest configuration that was measured, in the
+// longest of its forms. What is made of a text takes up to thirty times its memory if it consists of nothing but short names.
+const maxText = 128 << 20
+
+var errTooLong = fmt.Errorf("more than %d octets of configuration at once; load it in parts", maxText)
 
 func readBounded(r io.Reader) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxText+1))
 	if err == nil && len(text) > maxText {
-		err = fmt.Errorf("more than %d octets", maxText)
+		err = errTooLong
 	}
 	return text, err
 }

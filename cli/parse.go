@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"gvpn/config"
 	"gvpn/internal/auth"
 	"gvpn/oper"
 )
@@ -37,9 +38,9 @@ type syntaxError struct {
 
 func (e *syntaxError) Error() string {
 	if e.word == "" {
-		return e.text
+		return config.Brief(e.text)
 	}
-	return e.text + ": " + e.word
+	return config.Brief(e.text) + ": " + config.Brief(e.word)
 }
 
 // errOffered ends a parse for completion: the candidates are in the parser.

@@ -216,9 +216,8 @@ func (p *parser) pattern(name string, out *pipeline) error {
 	if err != nil {
 		return err
 	}
-	_, err = regexp.CompilePOSIX(t.text)
-	if err != nil {
-		return p.fail(t, "invalid pattern: '%s'", t.text)
+	if _, err = p.expression(t); err != nil {
+		return err
 	}
 	re, err := regexp.Compile("(?i:" + t.text + ")")
 	if err != nil {
@@ -239,6 +238,21 @@ func (p *parser) pattern(name string, out *pipeline) error {
 		return f
 	})
 	return nil
+}
+
+// maxPattern is the longest pattern, in octets: what a pattern costs at every character of a text grows with its length.
+const maxPattern = 255
+
+// expression compiles the pattern that t is.
+func (p *parser) expression(t token) (*regexp.Regexp, error) {
+	if len(t.text) > maxPattern {
+		return nil, p.fail(t, "pattern of %d octets; at most %d are taken", len(t.text), maxPattern)
+	}
+	re, err := regexp.CompilePOSIX(t.text)
+	if err != nil {
+		return nil, p.fail(t, "invalid pattern: '%s'", t.text)
+	}
+	return re, nil
 }
 
 // open puts the filters in front of w and returns the writer for the command, and what ends it: the filters are flushed

@@ -98,6 +98,10 @@ func (s *Shell) Script(ctx context.Context) int {
 	defer s.leave()
 	for !s.done {
 		line, err := s.input().line()
+		if err != nil && !errors.Is(err, io.EOF) {
+			s.report("", err)
+			return 1 // the line may lack its end, and mean something else than was meant
+		}
 		for _, command := range splitCommands(line) {
 			if s.done {
 				break
@@ -106,12 +110,8 @@ func (s *Shell) Script(ctx context.Context) int {
 				return 1
 			}
 		}
-		switch {
-		case errors.Is(err, io.EOF):
+		if err != nil {
 			return 0
-		case err != nil:
-			s.report("", err)
-			return 1
 		}
 	}
 	return 0
@@ -239,7 +239,7 @@ func (s *Shell) report(line string, err error) {
 	column := utf8.RuneCountInString(line[:min(wrong.at, len(line))])
 	if s.term != nil {
 		_, prompt := s.prompt()
-		fmt.Fprintf(w, "%s^\n%s.\n", strings.Repeat(" ", utf8.RuneCountInString(prompt)+column), strings.TrimSuffix(wrong.text, "."))
+		fmt.Fprintf(w, "%s^\n%s.\n", strings.Repeat(" ", utf8.RuneCountInString(prompt)+column), strings.TrimSuffix(config.Brief(wrong.text), "."))
 	} else {
 		// Who reads this is often a log, and the line may hold a key that is not the log's.
 		shown := config.MaskSecrets(line)
@@ -249,11 +249,27 @@ func (s *Shell) report(line string, err error) {
 		if wrong.word != "" && !strings.Contains(shown, wrong.word) {
 			wrong = &syntaxError{at: wrong.at, text: wrong.text, rows: wrong.rows}
 		}
-		fmt.Fprintf(w, "%s%s\n%s\n%s^\n", errorPrefix, wrong.Error(), strings.ReplaceAll(shown, "\t", " "), strings.Repeat(" ", column))
+		shown, column = around(shown, column)
+		fmt.Fprintf(w, "%s%s\n%s\n%s^\n", errorPrefix, wrong.Error(), shown, strings.Repeat(" ", column))
 	}
 	if len(wrong.rows) > 0 {
 		writeRows(w, wrong.rows, false)
 	}
+}
+
+// around cuts a long line to what is near a column, and returns where the column is then.
+func around(line string, column int) (string, int) {
+	const near = 100 // characters on either side
+	line = strings.ReplaceAll(line, "\t", " ")
+	runes := []rune(line)
+	before, after := "", ""
+	if end := column + near; end < len(runes) {
+		runes, after = runes[:end], "..."
+	}
+	if cut := column - near; cut > 0 {
+		runes, before, column = runes[cut:], "...", near+len("...")
+	}
+	return before + config.Brief(string(runes)) + after, column
 }
 
 // wordError is an error's text without the names of our packages, which say nothing to an operator.
@@ -276,11 +292,11 @@ func configErrors(w io.Writer, errs config.Errors) {
 		if e.Warning {
 			warning = "warning: "
 		}
-		fmt.Fprintln(w, e.Path)
+		fmt.Fprintln(w, config.Brief(e.Path))
 		if e.Element != "" {
-			fmt.Fprintf(w, "  '%s'\n", e.Element)
+			fmt.Fprintf(w, "  '%s'\n", config.Brief(e.Element))
 		}
-		fmt.Fprintf(w, "    %s%s\n", warning, e.Message)
+		fmt.Fprintf(w, "    %s%s\n", warning, config.Brief(e.Message))
 		if e.Expected != "" {
 			fmt.Fprintf(w, "    expected: %s\n", e.Expected)
 		}
@@ -399,7 +415,7 @@ func (s *Shell) input() *lineReader {
 type lineReader struct{ r *bufio.Reader }
 
 // maxLine is the longest line that is read, in octets.
-const maxLine = 1 << 20
+const maxLine = 1 << 18
 
 // line reads a line without its end. The last line may lack one; it comes with io.EOF, as does the end.
 func (l *lineReader) line() (string, error) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -38,6 +39,9 @@ func (a Action) String() string {
 func checkRemark(text string) error {
 	if strings.Contains(text, "*/") {
 		return &valueError{message: "a comment must not contain */"}
+	}
+	if len(text) > maxValue {
+		return tooLong(text)
 	}
 	return checkText(text)
 }
@@ -106,6 +110,7 @@ func (c *curly) fail(err *Error, steps []step, off, line int) {
 // that is group then.
 func (c *curly) block(s *Schema, steps []step, group *Schema, braced bool) {
 	var remarks []string // that stand before the next statement
+	total := 0           // octets of remarks
 	for {
 		t, err := c.token()
 		if err != nil {
@@ -133,18 +138,24 @@ func (c *curly) block(s *Schema, steps []step, group *Schema, braced bool) {
 			if c.patch != nil {
 				text = c.patch.unshift(text)
 			}
-			if err := checkText(text); err != nil {
+			if err := checkRemark(text); err != nil {
 				c.fail(&Error{Tag: "invalid-value", Message: err.Error()}, steps, t.off, t.line)
 				continue
 			}
-			if text != "" {
-				remarks = append(remarks, text)
+			if text == "" {
+				continue
 			}
+			if total += len(text) + 1; total > maxValue {
+				c.fail(&Error{Tag: "too-big", Message: fmt.Sprintf("comments of more than %d octets before one statement", maxValue)}, steps, t.off, t.line)
+				remarks, total = nil, 0
+				continue
+			}
+			remarks = append(remarks, text)
 		case tokSemi: // an empty statement
 		default:
 			c.pending, c.has = t, true
 			c.statement(s, steps, group, strings.Join(remarks, "\n"))
-			remarks = nil
+			remarks, total = nil, 0
 		}
 	}
 }

@@ -40,15 +40,15 @@ func (e *Error) Error() string {
 	if e.File != "" || e.Line > 0 {
 		fmt.Fprintf(&b, "%s:%d:%d: ", e.File, e.Line, e.Column)
 	} else if e.Path != "" {
-		b.WriteString(e.Path + " ")
+		b.WriteString(Brief(e.Path) + " ")
 		if e.Element != "" {
-			b.WriteString("'" + e.Element + "' ")
+			b.WriteString("'" + Brief(e.Element) + "' ")
 		}
 	}
 	if e.Warning {
 		b.WriteString("warning: ")
 	}
-	b.WriteString(e.Message)
+	b.WriteString(Brief(e.Message))
 	if e.Line > 0 {
 		b.WriteByte('\n')
 		b.WriteString(e.Source)
@@ -111,6 +111,30 @@ func (e Errors) Error() string {
 		lines[i] = x.Error()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// maxBrief is the most characters of what came from outside that a message repeats in one piece.
+const maxBrief = 400
+
+// Brief returns a text for a message to a person: one line, without what cannot be printed, and cut with an ellipsis if it is long.
+func Brief(text string) string {
+	n := 0
+	for i := range text {
+		if n == maxBrief {
+			text = text[:i] + "..."
+			break
+		}
+		n++
+	}
+	return strings.Map(visible, text)
+}
+
+// visible puts a question mark in the place of what could not be seen, or would turn a line around.
+func visible(r rune) rune {
+	if !unicode.IsPrint(r) || r == utf8.RuneError {
+		return '?'
+	}
+	return r
 }
 
 // Count returns how many errors and warnings there are, those included that are only counted.
@@ -232,10 +256,10 @@ func (e *Error) locate(file string, src []byte, off, line int, from *spot) {
 	}
 	e.Caret = len(before) + 1
 	e.Source = strings.Map(func(r rune) rune {
-		if r != '\t' && (!unicode.IsPrint(r) || r == utf8.RuneError) {
-			return '?' // also what could not be seen, or would turn the line around
+		if r == '\t' {
+			return r
 		}
-		return r
+		return visible(r)
 	}, string(shown))
 }
 

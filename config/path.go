@@ -97,7 +97,7 @@ func (p Path) resolve() ([]step, error) {
 			c = s.byName[e.Name]
 		}
 		if c == nil || c.isKey && i < len(p)-1 {
-			err := &Error{Tag: "unknown-element", Element: e.Name, Message: "syntax error, expecting <statement>: " + printable(e.Name)}
+			err := &Error{Tag: "unknown-element", Element: printable(e.Name), Message: "syntax error, expecting <statement>: " + printable(e.Name)}
 			if s.Unsupported(e.Name) != "" {
 				err = unknown(s, e.Name)
 			}

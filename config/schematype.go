@@ -374,6 +374,9 @@ func (t *typ) checkString(v string) error {
 			}
 		}
 	}
+	if len(v) > maxValue {
+		return tooLong(v)
+	}
 	for _, p := range t.patterns {
 		if p.fast != nil && p.fast(v) || p.re.MatchString(v) {
 			continue
@@ -385,6 +388,13 @@ func (t *typ) checkString(v string) error {
 		return &valueError{message: m, expected: "<" + t.name + ">"}
 	}
 	return nil
+}
+
+// maxValue bounds values whose type does not, and remarks, in octets: three times a certificate with its chain and key.
+const maxValue = 1 << 16
+
+func tooLong(v string) error {
+	return &valueError{message: fmt.Sprintf("Length %d is not within range (0..%d)", len(v), maxValue), expected: "<string>"}
 }
 
 // checkText refuses what a YANG string may not hold (RFC 7950 section 9.4).

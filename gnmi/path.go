@@ -10,8 +10,11 @@ import (
 	"gvpn/config"
 )
 
-// maxElems bounds the depth of a path; the models are far less deep.
-const maxElems = 64
+// Bounds of a path; the models are far less deep, and no list has so many keys. What has more keys is not repeated in an error.
+const (
+	maxElems = 64
+	maxKeys  = 8
+)
 
 // place is what a path names: a node of the schema, and where it would be in a tree.
 type place struct {
@@ -28,7 +31,7 @@ func join(prefix, p *pb.Path) (*pb.Path, error) {
 		case origin == "cli":
 			return nil, status.Error(codes.Unimplemented, `gnmi: origin "cli" is not supported`)
 		case origin != "":
-			return nil, status.Errorf(codes.InvalidArgument, "gnmi: origin %q is unknown here: leave it empty", origin)
+			return nil, status.Errorf(codes.InvalidArgument, "gnmi: origin %q is unknown here: leave it empty", line(origin))
 		case len(part.GetElement()) > 0: //nolint:staticcheck // the deprecated field is looked at to refuse it
 			return nil, status.Error(codes.Unimplemented, "gnmi: paths by the field element, deprecated since 0.4.0, are not supported: use elem")
 		}
@@ -62,7 +65,7 @@ func resolve(p *pb.Path) (place, error) {
 			next = at.schema.Child(name)
 		}
 		if next == nil || next.Name() != name || qualified && next.Module() != module {
-			return place{}, status.Errorf(codes.InvalidArgument, "gnmi: path %s: no %q below %s", text(p), e.GetName(), text(&pb.Path{Elem: p.Elem[:i]}))
+			return place{}, status.Errorf(codes.InvalidArgument, "gnmi: path %s: no %q below %s", text(p), line(e.GetName()), text(&pb.Path{Elem: p.Elem[:i]}))
 		}
 		at.schema = next
 		if i == 0 {
@@ -141,6 +144,10 @@ func text(p *pb.Path) string {
 	for _, e := range p.Elem {
 		b.WriteByte('/')
 		b.WriteString(line(e.GetName()))
+		if len(e.GetKey()) > maxKeys {
+			b.WriteString("[...]")
+			continue
+		}
 		for _, k := range sortedKeys(e.GetKey()) {
 			b.WriteString("[" + line(k) + "=" + line(e.Key[k]) + "]")
 		}

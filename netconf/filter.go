@@ -34,16 +34,8 @@ func (p printer) appendWhole(dst []byte, n config.Node, level int, around string
 		return dst
 	}
 	// Package config writes a fragment that stands for itself. A leaf-list is several elements.
-	tag, declaration := []byte("<"+n.Name()), []byte(` xmlns="`+around+`"`)
-	whole := slices.Concat(tag, declaration)
-	for at := start; ; {
-		i := bytes.Index(dst[at:], whole)
-		if i < 0 {
-			return dst
-		}
-		at += i + len(tag)
-		dst = slices.Delete(dst, at, at+len(declaration))
-	}
+	tag := "<" + n.Name()
+	return append(dst[:start], bytes.ReplaceAll(dst[start:], []byte(tag+` xmlns="`+around+`"`), []byte(tag))...)
 }
 
 // appendSelected appends the part of n that filters, which all name n, select, and reports whether they select anything.

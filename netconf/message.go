@@ -9,12 +9,15 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"gvpn/config"
 )
 
 // Limits of one message, ours. Configuration inside edit-config is not counted: it is handed on as text.
 const (
 	maxDepth    = 64
 	maxElements = 4096
+	maxTag      = 16 << 10 // octets of the names and values in one start tag; the reply repeats those of <rpc>
 )
 
 // baseNamespace is NETCONF's own (RFC 6241 section 3.1).
@@ -84,7 +87,7 @@ func parseMessage(src []byte) (*element, error) {
 		switch token := token.(type) {
 		case xml.StartElement:
 			if root != nil {
-				return nil, fmt.Errorf("netconf: a second element <%s> in one message", token.Name.Local)
+				return nil, fmt.Errorf("netconf: a second element <%s> in one message", config.Brief(token.Name.Local))
 			}
 			if root, err = p.element(token, ""); err != nil {
 				return nil, err
@@ -94,7 +97,7 @@ func parseMessage(src []byte) (*element, error) {
 				return nil, errors.New("netconf: text outside the message's element")
 			}
 		case xml.EndElement:
-			return nil, fmt.Errorf("netconf: </%s> without its start", token.Name.Local)
+			return nil, fmt.Errorf("netconf: </%s> without its start", config.Brief(token.Name.Local))
 		}
 	}
 	if root == nil {
@@ -115,7 +118,7 @@ func (p *parser) token() (xml.Token, error) {
 		case xml.Comment:
 		case xml.ProcInst:
 			if token.Target != "xml" {
-				return nil, fmt.Errorf("netconf: processing instruction %q", token.Target)
+				return nil, fmt.Errorf("netconf: processing instruction %q", config.Brief(token.Target))
 			}
 		case xml.Directive:
 			return nil, errors.New("netconf: document type declarations are not allowed")
@@ -141,6 +144,9 @@ func (p *parser) element(start xml.StartElement, parent string) (*element, error
 	}
 	defer func() { p.depth--; p.scope = p.scope[:outer] }()
 
+	if err := tagFits(start); err != nil {
+		return nil, err
+	}
 	e := &element{name: start.Name.Local, attrs: start.Copy().Attr}
 	if e.name == "config" && (parent == "edit-config" || parent == "source") {
 		return e, p.configuration(e, start)
@@ -161,12 +167,24 @@ func (p *parser) element(start xml.StartElement, parent string) (*element, error
 			e.children = append(e.children, c)
 		case xml.EndElement:
 			if token.Name != start.Name {
-				return nil, fmt.Errorf("netconf: <%s> is ended by </%s>", start.Name.Local, token.Name.Local)
+				return nil, fmt.Errorf("netconf: <%s> is ended by </%s>", config.Brief(start.Name.Local), config.Brief(token.Name.Local))
 			}
 			e.text = strings.TrimSpace(text.String())
 			return e, nil
 		}
 	}
+}
+
+// tagFits refuses a start tag that is too long to be kept and repeated.
+func tagFits(start xml.StartElement) error {
+	size := len(start.Name.Space) + len(start.Name.Local)
+	for _, a := range start.Attr {
+		size += len(a.Name.Space) + len(a.Name.Local) + len(a.Value)
+	}
+	if size > maxTag {
+		return fmt.Errorf("netconf: the start tag of <%s> has %d octets, at most %d are taken", config.Brief(start.Name.Local), size, maxTag)
+	}
+	return nil
 }
 
 // configuration takes the one element in <config> as text: it is checked to be well-formed and no deeper than allowed, and
@@ -190,14 +208,17 @@ func (p *parser) configuration(e *element, start xml.StartElement) error {
 			}
 			if len(open) == 2 {
 				if from != 0 {
-					return fmt.Errorf("netconf: a second element <%s> in <config>", token.Name.Local)
+					return fmt.Errorf("netconf: a second element <%s> in <config>", config.Brief(token.Name.Local))
+				}
+				if err := tagFits(token); err != nil {
+					return err
 				}
 				inner, from = token.Copy(), p.dec.InputOffset()
 			}
 		case xml.EndElement:
 			last := open[len(open)-1]
 			if token.Name != last {
-				return fmt.Errorf("netconf: <%s> is ended by </%s>", last.Local, token.Name.Local)
+				return fmt.Errorf("netconf: <%s> is ended by </%s>", config.Brief(last.Local), config.Brief(token.Name.Local))
 			}
 			switch open = open[:len(open)-1]; len(open) {
 			case 1:

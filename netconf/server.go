@@ -15,6 +15,7 @@ import (
 // Limits of this implementation. None is from a specification.
 const (
 	maxMessage = 64 << 20 // octets of one message
+	maxQuery   = 1 << 20  // octets of one message of a user who may not configure
 	maxHello   = 64 << 10 // octets of a client's hello
 	helloTime  = 30 * time.Second
 )

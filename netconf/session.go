@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"gvpn/config"
 	"gvpn/internal/auth"
 )
 
@@ -66,10 +67,14 @@ func (x *session) hello() error {
 
 // turn reads one message and answers it. Its error ends the session.
 func (x *session) turn() error {
-	in, err := x.framer.read(maxMessage)
+	limit := maxQuery
+	if x.identity.May(auth.Configure) {
+		limit = maxMessage
+	}
+	in, err := x.framer.read(limit)
 	if errors.Is(err, errTooBig) {
 		// The rest cannot be skipped safely, so this answer is the last.
-		_ = x.framer.write(reply(nil, appendFaults(nil, refuse(tooBig, "message of more than "+strconv.Itoa(maxMessage)+" octets"))))
+		_ = x.framer.write(reply(nil, appendFaults(nil, refuse(tooBig, "message of more than "+strconv.Itoa(limit)+" octets"))))
 	}
 	if err != nil {
 		return err
@@ -83,7 +88,7 @@ func (x *session) turn() error {
 		if !x.framer.chunked {
 			tag = operationFailed // malformed-message must not be sent to clients of base:1.0 (RFC 6241 appendix A)
 		}
-		return x.framer.write(reply(nil, appendFaults(nil, faults{{Type: "rpc", Tag: tag, Message: err.Error()}})))
+		return x.framer.write(reply(nil, appendFaults(nil, faults{{Type: "rpc", Tag: tag, Message: config.Brief(err.Error())}})))
 	}
 	body, err := x.answer(rpc)
 	if errors.Is(err, errEnd) {
@@ -101,7 +106,7 @@ func (x *session) turn() error {
 // answer carries out a message and returns the content of its rpc-reply.
 func (x *session) answer(rpc *element) ([]byte, error) {
 	if rpc.name != "rpc" {
-		return nil, faults{{Type: "rpc", Tag: unknownElement, Message: "<" + rpc.name + "> where <rpc> is due", Info: []info{{"bad-element", rpc.name}}}}
+		return nil, faults{{Type: "rpc", Tag: unknownElement, Message: "<" + config.Brief(rpc.name) + "> where <rpc> is due", Info: []info{{"bad-element", rpc.name}}}}
 	}
 	if _, ok := rpc.attr("message-id"); !ok {
 		return nil, missingAttributeOf("message-id", "rpc")

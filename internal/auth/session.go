@@ -17,8 +17,9 @@ const FileChannel = "file@gvpn"
 // fileRequest is the extra data of a FileChannel's open message.
 type fileRequest struct{ Name string }
 
-// Session is one session channel: what the client sends and is sent, and what it asked for. Reads give io.EOF when the
-// client has no more input or is gone.
+// Session is one session channel: what the client sends and is sent, and what it asked for. Reads give io.EOF when the client
+// has no more input and waits for what comes of it, and io.ErrUnexpectedEOF when it is gone: what was read then may break off
+// anywhere.
 type Session struct {
 	io.Reader
 	io.Writer
@@ -58,6 +59,21 @@ func (s *Session) Open(name string) (io.ReadCloser, error) {
 		f.whole <- whole
 	}()
 	return f, nil
+}
+
+// input is what a client sends on a channel.
+type input struct{ ssh.Channel }
+
+// Read reads on. The channel gives the same io.EOF for the client's own end of input and for a channel or connection that was
+// closed, so the client is asked: any answer to a request, a refusal too (RFC 4254 section 5.4), says that it is there.
+func (i input) Read(p []byte) (int, error) {
+	n, err := i.Channel.Read(p)
+	if errors.Is(err, io.EOF) {
+		if _, gone := i.SendRequest("keepalive@gvpn", true, nil); gone != nil {
+			err = io.ErrUnexpectedEOF
+		}
+	}
+	return n, err
 }
 
 // clientFile is a client's file on its way here. One that broke off must not look like a whole one, so the client ends it
@@ -154,7 +170,7 @@ type (
 // (RFC 4254 section 6.5), and its end closes the channel.
 func (s *Server) session(ctx context.Context, conn *ssh.ServerConn, id Identity, channel ssh.Channel, requests <-chan *ssh.Request) {
 	ctx, cancel := context.WithCancel(ctx)
-	session := &Session{Reader: channel, Writer: channel, Stderr: channel.Stderr(), Identity: id, conn: conn}
+	session := &Session{Reader: input{channel}, Writer: channel, Stderr: channel.Stderr(), Identity: id, conn: conn}
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer channel.Close()

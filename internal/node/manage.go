@@ -170,11 +170,12 @@ func (n *Node) openConfiguration(o Options) (err error) {
 // isSet reports whether a configuration file is in set form: its first statement begins as a set line does.
 func isSet(text []byte) bool {
 	for line := range bytes.Lines(bytes.TrimPrefix(text, []byte("\ufeff"))) {
-		words := bytes.Fields(line)
-		if len(words) == 0 || words[0][0] == '#' {
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 || line[0] == '#' {
 			continue
 		}
-		return string(words[0]) == "set"
+		rest, set := bytes.CutPrefix(line, []byte("set"))
+		return set && (len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t')
 	}
 	return false
 }
