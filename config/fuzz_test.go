@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
@@ -143,65 +142,6 @@ func FuzzReveal(f *testing.F) {
 			t.Fatalf("%q: came back different: %v", s, err)
 		}
 	})
-}
-
-// TestHostile: texts that are large or deep cost time and memory that follow their size, and no stack.
-func TestHostile(t *testing.T) {
-	const n = 1 << 15
-	deepXML := strings.Repeat("<a>", n)
-	texts := []struct{ spelling, name, text string }{
-		{"curly", "braces", strings.Repeat("{", n)},
-		{"curly", "named braces", strings.Repeat("a {", n)},
-		{"curly", "known braces", strings.Repeat("system { login {", n/2)},
-		{"curly", "closing braces", strings.Repeat("}", n)},
-		{"curly", "semicolons", strings.Repeat(";", n)},
-		{"curly", "one word", strings.Repeat("a", 8*n)},
-		{"curly", "words", strings.Repeat("a ", n)},
-		{"curly", "tags", strings.Repeat("inactive: ", n)},
-		{"curly", "remarks", strings.Repeat("/* a */", n)},
-		{"curly", "open remarks", strings.Repeat("/*", n)},
-		{"curly", "quotes", strings.Repeat(`"`, n)},
-		{"curly", "backslashes", `"` + strings.Repeat(`\`, 8*n)},
-		{"curly", "errors on one line", strings.Repeat("system { a b; }", n/8)},
-		{"set", "one line", "set " + strings.Repeat("system ", n)},
-		{"set", "one word", "set system host-name " + strings.Repeat("a", 8*n)},
-		{"set", "wrong lines", strings.Repeat("x\n", n)},
-		{"set", "values", "set security group-vpn server ike policy P proposals [ " + strings.Repeat("a ", n) + "]"},
-		{"xml", "deep", deepXML},
-		{"xml", "known and deep", "<configuration>" + strings.Repeat("<system>", n)},
-		{"xml", "attributes", "<configuration " + strings.Repeat("a='b' ", n) + "/>"},
-		{"xml", "namespaces", "<configuration " + strings.Repeat("xmlns:a='b' ", n) + "/>"},
-		{"xml", "references", "<configuration>" + strings.Repeat("&amp;", n) + "</configuration>"},
-		{"xml", "text pieces", "<configuration><system><host-name>" + strings.Repeat("a<!---->", n) + "</host-name></system></configuration>"},
-		{"xml", "open comments", strings.Repeat("<!--", n)},
-		{"xml", "entries with their key last", "<configuration><system><login>" + strings.Repeat("<user><class>operator</class><name>a</name></user>", n/32) + "</login></system></configuration>"},
-		{"xml", "errors on one line", "<configuration>" + strings.Repeat("<a/>", n) + "</configuration>"},
-		{"json", "brackets", strings.Repeat("[", n)},
-		{"json", "braces", strings.Repeat(`{"configuration":`, n)},
-		{"json", "known braces", strings.Repeat(`{"system":`, n)},
-		{"json", "deep and skipped", `{"x":` + strings.Repeat("[", n)},
-		{"json", "long number", `{"system":{"host-name":` + strings.Repeat("9", 8*n)},
-		{"json", "marks", `{"@":` + strings.Repeat("[", n)},
-		{"json", "objects of marks", `{"@":` + strings.Repeat(`[{"a":1},`, n/8)},
-	}
-	for _, c := range texts {
-		for _, sp := range spellings[:5] {
-			if sp.name != c.spelling {
-				continue
-			}
-			start := time.Now()
-			_, errs := sp.read(Tree{}, []byte(c.text))
-			if took := time.Since(start); took > 5*time.Second {
-				t.Errorf("%s %s: took %v", sp.name, c.name, took)
-			}
-			if len(errs) > maxErrors+1 {
-				t.Errorf("%s %s: %d errors", sp.name, c.name, len(errs))
-			}
-			if e := errs.Error(); len(e) > 1<<20 {
-				t.Errorf("%s %s: %d octets of error text", sp.name, c.name, len(e))
-			}
-		}
-	}
 }
 
 // TestErrorsKeepSecrets: whatever is wrong with a text, its errors do not repeat a secret of it.
