@@ -16,18 +16,24 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"gvpn/commit"
 	"gvpn/internal/auth"
 )
 
 // connect serves a node's shell on a control socket and returns a client of it, with the files of a directory.
 func connect(t *testing.T, n *node, dir string) *auth.Client {
 	t.Helper()
+	return connectTo(t, Handler(n), dir)
+}
+
+func connectTo(t *testing.T, shell auth.Handler, dir string) *auth.Client {
+	t.Helper()
 	state := t.TempDir()
 	key, err := auth.HostKey(state)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &auth.Server{HostKey: key, Peer: auth.LocalPeer(), Shell: Handler(n)}
+	server := &auth.Server{HostKey: key, Peer: auth.LocalPeer(), Shell: shell}
 	path := filepath.Join(state, "s")
 	ln, err := auth.Listen(path)
 	if err != nil {
@@ -238,4 +244,70 @@ func pty(t *testing.T) (master, slave *os.File) {
 	}
 	t.Cleanup(func() { master.Close(); slave.Close() })
 	return master, slave
+}
+
+// What a client that goes away has sent breaks off anywhere: nothing of a load is applied, no line without its end is carried out,
+// and no lock and no editor is left.
+func TestClientGoesAway(t *testing.T) {
+	for name, sent := range map[string]string{
+		"set text":        "configure exclusive\nload set terminal\nset system host-name gone\nset system login user a class operator\n",
+		"curly text":      "configure\nload merge terminal\nsystem { host-name gone; }\n",
+		"a private copy":  "configure private\nload override terminal\nsystem { host-name gone; }\n",
+		"within a line":   "configure\ndelete system host-name",
+		"within a quote":  "configure\nset system host-name \"gone",
+		"in a short file": "configure\nload set terminal\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			tree, errs := n.db.Running().LoadSet(nil, "", []byte("set system host-name stays"))
+			if errs.Err() != nil {
+				t.Fatal(errs)
+			}
+			n.db.Candidate().Update(tree)
+			if _, err := n.db.Commit(commit.Options{User: "test"}); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan int, 1)
+			handler := Handler(n)
+			client := connectTo(t, func(ctx context.Context, s *auth.Session) int {
+				status := handler(ctx, s)
+				ended <- status
+				return status
+			}, t.TempDir())
+			session, err := client.NewSession()
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, err := session.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := session.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := session.Shell(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(in, sent); err != nil {
+				t.Fatal(err)
+			}
+			// Once the mode is announced the session is reading what comes after it.
+			if _, err := io.ReadFull(out, make([]byte, len("Entering configuration mode\n"))); err != nil {
+				t.Fatal(err)
+			}
+			if err := client.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if status := <-ended; status == 0 {
+				t.Error("status 0")
+			}
+			if got := n.db.Candidate().Tree().Root().Child("system").Get("host-name"); got != "stays" {
+				t.Errorf("host-name %q", got)
+			}
+			if n.db.Candidate().Changed() || n.db.Locked() != "" || len(n.db.PrivateOwners()) > 0 || n.editors.write(io.Discard, nil, n.state.Now) {
+				t.Error("something is left of the session")
+			}
+		})
+	}
 }

@@ -38,9 +38,9 @@ type syntaxError struct {
 
 func (e *syntaxError) Error() string {
 	if e.word == "" {
-		return config.Brief(e.text)
+		return config.Brief(e.text, config.BriefText)
 	}
-	return config.Brief(e.text) + ": " + config.Brief(e.word)
+	return config.Brief(e.text, config.BriefText) + ": " + config.Brief(e.word, config.BriefWord)
 }
 
 // errOffered ends a parse for completion: the candidates are in the parser.

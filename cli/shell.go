@@ -239,7 +239,7 @@ func (s *Shell) report(line string, err error) {
 	column := utf8.RuneCountInString(line[:min(wrong.at, len(line))])
 	if s.term != nil {
 		_, prompt := s.prompt()
-		fmt.Fprintf(w, "%s^\n%s.\n", strings.Repeat(" ", utf8.RuneCountInString(prompt)+column), strings.TrimSuffix(config.Brief(wrong.text), "."))
+		fmt.Fprintf(w, "%s^\n%s.\n", strings.Repeat(" ", utf8.RuneCountInString(prompt)+column), strings.TrimSuffix(config.Brief(wrong.text, config.BriefText), "."))
 	} else {
 		// Who reads this is often a log, and the line may hold a key that is not the log's.
 		shown := config.MaskSecrets(line)
@@ -269,7 +269,7 @@ func around(line string, column int) (string, int) {
 	if cut := column - near; cut > 0 {
 		runes, before, column = runes[cut:], "...", near+len("...")
 	}
-	return before + config.Brief(string(runes)) + after, column
+	return before + config.Brief(string(runes), len(runes)) + after, column
 }
 
 // wordError is an error's text without the names of our packages, which say nothing to an operator.
@@ -292,11 +292,11 @@ func configErrors(w io.Writer, errs config.Errors) {
 		if e.Warning {
 			warning = "warning: "
 		}
-		fmt.Fprintln(w, config.Brief(e.Path))
+		fmt.Fprintln(w, config.Brief(e.Path, config.BriefText))
 		if e.Element != "" {
-			fmt.Fprintf(w, "  '%s'\n", config.Brief(e.Element))
+			fmt.Fprintf(w, "  '%s'\n", config.Brief(e.Element, config.BriefText))
 		}
-		fmt.Fprintf(w, "    %s%s\n", warning, config.Brief(e.Message))
+		fmt.Fprintf(w, "    %s%s\n", warning, config.Brief(e.Message, config.BriefText))
 		if e.Expected != "" {
 			fmt.Fprintf(w, "    expected: %s\n", e.Expected)
 		}

@@ -40,15 +40,15 @@ func (e *Error) Error() string {
 	if e.File != "" || e.Line > 0 {
 		fmt.Fprintf(&b, "%s:%d:%d: ", e.File, e.Line, e.Column)
 	} else if e.Path != "" {
-		b.WriteString(Brief(e.Path) + " ")
+		b.WriteString(Brief(e.Path, BriefText) + " ")
 		if e.Element != "" {
-			b.WriteString("'" + Brief(e.Element) + "' ")
+			b.WriteString("'" + Brief(e.Element, BriefText) + "' ")
 		}
 	}
 	if e.Warning {
 		b.WriteString("warning: ")
 	}
-	b.WriteString(Brief(e.Message))
+	b.WriteString(Brief(e.Message, BriefText))
 	if e.Line > 0 {
 		b.WriteByte('\n')
 		b.WriteString(e.Source)
@@ -113,14 +113,17 @@ func (e Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// maxBrief is the most characters of what came from outside that a message repeats in one piece.
-const maxBrief = 400
+// How many characters of what came from outside a message to a person repeats: of a word, and of a text with a few of them.
+const (
+	BriefWord = 100
+	BriefText = 400
+)
 
-// Brief returns a text for a message to a person: one line, without what cannot be printed, and cut with an ellipsis if it is long.
-func Brief(text string) string {
+// Brief returns a text on one line, without what cannot be printed, and cut with an ellipsis behind most characters.
+func Brief(text string, most int) string {
 	n := 0
 	for i := range text {
-		if n == maxBrief {
+		if n == most {
 			text = text[:i] + "..."
 			break
 		}

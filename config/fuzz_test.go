@@ -177,3 +177,106 @@ func TestErrorsKeepSecrets(t *testing.T) {
 		}
 	})
 }
+
+// FuzzWords: whatever words an edit gets, at whatever level, it gives a configuration that can be written and read back, or an error
+// without octets that could not be shown, and then the tree as it was.
+func FuzzWords(f *testing.F) {
+	for _, line := range []string{
+		"set system host-name b", "delete system login", "deactivate system", "activate system", "protect system", "unprotect security",
+		`annotate system login "a remark"`, "rename system login user u to user w", "copy system login user u to user w",
+		"insert system login user v before user u", "insert security group-vpn server ike policy P proposals b after proposals a",
+		"value system host-name x", "path system login user u", "matching system login user .", "set security group-vpn server ike policy P proposals [ c d",
+		`set "" [ ] { } ;`,
+	} {
+		f.Add(line, "")
+	}
+	f.Add("set host-name c", "system")
+	f.Add("rename gateway G to gateway H", "security group-vpn server ike")
+	tree, errs := Tree{}.LoadSet(nil, "", []byte("set system host-name a\nset system login user u class operator\nset system login user v\nset system services netconf ssh\nset security group-vpn server ike policy P proposals [ a b ]\nset security group-vpn server ike gateway G address 10.0.0.1\nprotect system services\ndeactivate security"))
+	if errs.Err() != nil {
+		f.Fatal(errs)
+	}
+	cut := func(line string) (words []string) {
+		l := lexer{src: []byte(line), line: 1, lines: true}
+		for {
+			tok, err := l.next()
+			if err != nil || tok.kind == tokEnd {
+				return words
+			}
+			word := string(l.src[tok.off:l.at])
+			if tok.kind == tokWord {
+				word = string(tok.text)
+			}
+			words = append(words, word)
+		}
+	}
+	f.Fuzz(func(t *testing.T, line, level string) {
+		words := cut(line)
+		if len(words) == 0 {
+			return
+		}
+		verb, words := words[0], words[1:]
+		var base Path
+		r := reader{keep: func(b []byte) string { return string(b) }, del: true}
+		if _, _, bad := r.read(Root(), tokens(cut(level))); bad == nil {
+			base = pathOf(r.out)
+		}
+		var path Path // as a program may name one: a name and keys in turn
+		for i := 0; i < len(words); i += 2 {
+			path = append(path, Elem{Name: words[i], Keys: words[i+1 : min(i+2, len(words))]})
+		}
+		two := func(edit func(base Path, words, other []string) (Tree, error)) (Tree, error) {
+			n := len(words) / 2
+			return edit(base, words[:n], words[n:])
+		}
+		next, err := tree, error(nil)
+		switch last := len(words) - 1; verb {
+		case "set":
+			next, err = tree.Set(base, words)
+		case "delete":
+			next, err = tree.Delete(base, words)
+		case "activate":
+			next, err = tree.Activate(base, words)
+		case "deactivate":
+			next, err = tree.Deactivate(base, words)
+		case "protect":
+			next, err = tree.Protect(base, words)
+		case "unprotect":
+			next, err = tree.Unprotect(base, words)
+		case "annotate":
+			if last >= 0 {
+				next, err = tree.Annotate(base, words[:last], words[last])
+			}
+		case "rename":
+			next, err = two(tree.Rename)
+		case "copy":
+			next, err = two(tree.Copy)
+		case "insert":
+			next, err = two(tree.InsertBefore)
+		case "append":
+			next, err = two(tree.InsertAfter)
+		case "value":
+			next, err = tree.SetValue(append(base, path...), line)
+		case "path":
+			if next, err = tree.DeletePath(append(base, path...)); err == nil {
+				next, err = next.Insert(append(base, path...), true, words...)
+			}
+		case "matching":
+			if re, bad := regexp.CompilePOSIX(line); bad == nil {
+				var errs Errors
+				next, errs = tree.DeletePaths(tree.Matching(base, re))
+				err = errs.Err()
+			}
+		}
+		if err != nil {
+			if next != tree && verb != "path" {
+				t.Fatalf("%v, and another tree", err)
+			}
+			if !utf8.ValidString(err.Error()) || strings.ContainsRune(err.Error(), 0) {
+				t.Fatalf("%q", err.Error())
+			}
+			return
+		}
+		fuzzRead(t, spellings[0], AppendSet(nil, next.Root()))
+	})
+}

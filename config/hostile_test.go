@@ -237,10 +237,10 @@ func TestLongTexts(t *testing.T) {
 		t.Errorf("%q", errs[0].Error())
 	}
 	e := &Error{Path: "[edit " + strings.Repeat("a", 1<<20) + "]", Element: strings.Repeat("b", 1<<20), Message: strings.Repeat("c", 1<<20)}
-	if len(e.Error()) > 3*(maxBrief+10) {
+	if len(e.Error()) > 3*(BriefText+10) {
 		t.Errorf("%d octets of error", len(e.Error()))
 	}
-	if got := Brief("a\xffb\x00" + strings.Repeat("ä", maxBrief)); got != "a?b?"+strings.Repeat("ä", maxBrief-4)+"..." {
+	if got := Brief("a\xffb\x00"+strings.Repeat("ä", BriefWord), BriefWord); got != "a?b?"+strings.Repeat("ä", BriefWord-4)+"..." {
 		t.Errorf("%q", got)
 	}
 }

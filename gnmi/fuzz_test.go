@@ -1,6 +1,8 @@
 package gnmi
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -50,4 +52,33 @@ func FuzzSet(f *testing.F) {
 		}
 		config.AppendJSON(nil, tree.Root())
 	})
+}
+
+// However long the names and keys in a path are, an error about it is short.
+func TestErrorsAreShort(t *testing.T) {
+	long := strings.Repeat("a", 1<<20)
+	keys := map[string]string{"name": "G"}
+	for i := range 10_000 {
+		keys[fmt.Sprint(i)] = long[:100]
+	}
+	deep := &pb.Path{}
+	for range maxElems {
+		deep.Elem = append(deep.Elem, &pb.PathElem{Name: long, Key: map[string]string{long: long}})
+	}
+	for _, p := range []*pb.Path{
+		{Origin: long},
+		{Elem: []*pb.PathElem{{Name: long}}},
+		{Elem: []*pb.PathElem{{Name: "configuration"}, {Name: "system"}, {Name: long}}},
+		{Elem: []*pb.PathElem{{Name: "configuration"}, {Name: "system"}, {Name: "login"}, {Name: "user", Key: keys}}},
+		{Elem: []*pb.PathElem{{Name: "configuration"}, {Name: "system"}, {Name: "login"}, {Name: "user", Key: map[string]string{"name": long}}}},
+		deep,
+	} {
+		edits, _, err := plan(&pb.SetRequest{Update: []*pb.Update{{Path: p, Val: jsonVal("{}")}}})
+		if err == nil {
+			_, err = edits[0](config.Tree{})
+		}
+		if err == nil || len(err.Error()) > 20_000 || !utf8.ValidString(err.Error()) {
+			t.Errorf("%.200s", fmt.Sprint(err))
+		}
+	}
 }

@@ -52,12 +52,12 @@ func (fs faults) Error() string {
 
 // refuse makes the faults of one protocol error.
 func refuse(tag Tag, message string, info ...info) faults {
-	return faults{{Type: "protocol", Tag: tag, Message: config.Brief(message), Info: info}}
+	return faults{{Type: "protocol", Tag: tag, Message: config.Brief(message, config.BriefText), Info: info}}
 }
 
 // unsupported names what this server does not do, and the element that asks for it.
 func unsupported(element, what string) faults {
-	return refuse(operationNotSupported, what+" is not supported", info{"bad-element", element})
+	return refuse(operationNotSupported, config.Brief(what, config.BriefWord)+" is not supported", info{"bad-element", element})
 }
 
 // missing names the element that a request lacks.
@@ -83,12 +83,12 @@ func faultsOf(err error) faults {
 	if errors.As(err, &one) {
 		return faults{faultOf(one)}
 	}
-	return faults{{Type: "application", Tag: operationFailed, Message: config.Brief(err.Error())}}
+	return faults{{Type: "application", Tag: operationFailed, Message: config.Brief(err.Error(), config.BriefText)}}
 }
 
 // faultOf words one configuration error.
 func faultOf(e *config.Error) fault {
-	f := fault{Type: "application", Tag: Tag(e.Tag), Warning: e.Warning, Path: config.Brief(e.Path), Message: config.Brief(e.Message)}
+	f := fault{Type: "application", Tag: Tag(e.Tag), Warning: e.Warning, Path: config.Brief(e.Path, config.BriefText), Message: config.Brief(e.Message, config.BriefText)}
 	if f.Tag == "" {
 		f.Tag = operationFailed
 	}
@@ -122,7 +122,7 @@ func appendFault(dst []byte, f fault) []byte {
 	if len(f.Info) > 0 {
 		dst = append(dst, "<error-info>\n"...)
 		for _, i := range f.Info {
-			dst = append(appendLeaf(dst, i.name, config.Brief(i.text)), '\n')
+			dst = append(appendLeaf(dst, i.name, config.Brief(i.text, config.BriefText)), '\n')
 		}
 		dst = append(dst, "</error-info>\n"...)
 	}

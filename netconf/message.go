@@ -87,7 +87,7 @@ func parseMessage(src []byte) (*element, error) {
 		switch token := token.(type) {
 		case xml.StartElement:
 			if root != nil {
-				return nil, fmt.Errorf("netconf: a second element <%s> in one message", config.Brief(token.Name.Local))
+				return nil, fmt.Errorf("netconf: a second element <%s> in one message", config.Brief(token.Name.Local, config.BriefWord))
 			}
 			if root, err = p.element(token, ""); err != nil {
 				return nil, err
@@ -97,7 +97,7 @@ func parseMessage(src []byte) (*element, error) {
 				return nil, errors.New("netconf: text outside the message's element")
 			}
 		case xml.EndElement:
-			return nil, fmt.Errorf("netconf: </%s> without its start", config.Brief(token.Name.Local))
+			return nil, fmt.Errorf("netconf: </%s> without its start", config.Brief(token.Name.Local, config.BriefWord))
 		}
 	}
 	if root == nil {
@@ -118,7 +118,7 @@ func (p *parser) token() (xml.Token, error) {
 		case xml.Comment:
 		case xml.ProcInst:
 			if token.Target != "xml" {
-				return nil, fmt.Errorf("netconf: processing instruction %q", config.Brief(token.Target))
+				return nil, fmt.Errorf("netconf: processing instruction %q", config.Brief(token.Target, config.BriefWord))
 			}
 		case xml.Directive:
 			return nil, errors.New("netconf: document type declarations are not allowed")
@@ -167,7 +167,7 @@ func (p *parser) element(start xml.StartElement, parent string) (*element, error
 			e.children = append(e.children, c)
 		case xml.EndElement:
 			if token.Name != start.Name {
-				return nil, fmt.Errorf("netconf: <%s> is ended by </%s>", config.Brief(start.Name.Local), config.Brief(token.Name.Local))
+				return nil, fmt.Errorf("netconf: <%s> is ended by </%s>", config.Brief(start.Name.Local, config.BriefWord), config.Brief(token.Name.Local, config.BriefWord))
 			}
 			e.text = strings.TrimSpace(text.String())
 			return e, nil
@@ -182,7 +182,7 @@ func tagFits(start xml.StartElement) error {
 		size += len(a.Name.Space) + len(a.Name.Local) + len(a.Value)
 	}
 	if size > maxTag {
-		return fmt.Errorf("netconf: the start tag of <%s> has %d octets, at most %d are taken", config.Brief(start.Name.Local), size, maxTag)
+		return fmt.Errorf("netconf: the start tag of <%s> has %d octets, at most %d are taken", config.Brief(start.Name.Local, config.BriefWord), size, maxTag)
 	}
 	return nil
 }
@@ -208,7 +208,7 @@ func (p *parser) configuration(e *element, start xml.StartElement) error {
 			}
 			if len(open) == 2 {
 				if from != 0 {
-					return fmt.Errorf("netconf: a second element <%s> in <config>", config.Brief(token.Name.Local))
+					return fmt.Errorf("netconf: a second element <%s> in <config>", config.Brief(token.Name.Local, config.BriefWord))
 				}
 				if err := tagFits(token); err != nil {
 					return err
@@ -218,7 +218,7 @@ func (p *parser) configuration(e *element, start xml.StartElement) error {
 		case xml.EndElement:
 			last := open[len(open)-1]
 			if token.Name != last {
-				return fmt.Errorf("netconf: <%s> is ended by </%s>", config.Brief(last.Local), config.Brief(token.Name.Local))
+				return fmt.Errorf("netconf: <%s> is ended by </%s>", config.Brief(last.Local, config.BriefWord), config.Brief(token.Name.Local, config.BriefWord))
 			}
 			switch open = open[:len(open)-1]; len(open) {
 			case 1:

@@ -88,7 +88,7 @@ func (x *session) turn() error {
 		if !x.framer.chunked {
 			tag = operationFailed // malformed-message must not be sent to clients of base:1.0 (RFC 6241 appendix A)
 		}
-		return x.framer.write(reply(nil, appendFaults(nil, faults{{Type: "rpc", Tag: tag, Message: config.Brief(err.Error())}})))
+		return x.framer.write(reply(nil, appendFaults(nil, faults{{Type: "rpc", Tag: tag, Message: config.Brief(err.Error(), config.BriefText)}})))
 	}
 	body, err := x.answer(rpc)
 	if errors.Is(err, errEnd) {
@@ -106,7 +106,7 @@ func (x *session) turn() error {
 // answer carries out a message and returns the content of its rpc-reply.
 func (x *session) answer(rpc *element) ([]byte, error) {
 	if rpc.name != "rpc" {
-		return nil, faults{{Type: "rpc", Tag: unknownElement, Message: "<" + config.Brief(rpc.name) + "> where <rpc> is due", Info: []info{{"bad-element", rpc.name}}}}
+		return nil, faults{{Type: "rpc", Tag: unknownElement, Message: "<" + config.Brief(rpc.name, config.BriefWord) + "> where <rpc> is due", Info: []info{{"bad-element", rpc.name}}}}
 	}
 	if _, ok := rpc.attr("message-id"); !ok {
 		return nil, missingAttributeOf("message-id", "rpc")

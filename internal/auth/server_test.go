@@ -481,3 +481,56 @@ func TestPermissionsOfClasses(t *testing.T) {
 		}
 	}
 }
+
+// A session's input ends in io.EOF only if its client says that this is all and is still there; what a client that went away has
+// sent may break off anywhere.
+func TestInputEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		leave func(*Client, *ssh.Session, io.WriteCloser) error
+		want  error
+	}{
+		"end of input":     {func(_ *Client, _ *ssh.Session, in io.WriteCloser) error { return in.Close() }, nil},
+		"channel closed":   {func(_ *Client, s *ssh.Session, _ io.WriteCloser) error { return s.Close() }, io.ErrUnexpectedEOF},
+		"connection ended": {func(c *Client, _ *ssh.Session, _ io.WriteCloser) error { return c.Close() }, io.ErrUnexpectedEOF},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := make(chan error, 1)
+			began := make(chan bool)
+			path := serve(t, &Server{
+				Peer: LocalPeer(),
+				Shell: func(_ context.Context, s *Session) int {
+					first := make([]byte, 5)
+					if _, err := io.ReadFull(s, first); err != nil {
+						t.Errorf("input: %v", err)
+					}
+					close(began)
+					_, err := io.ReadAll(s)
+					got <- err
+					return 0
+				},
+			})
+			client := dial(t, path, nil)
+			session, err := client.NewSession()
+			if err != nil {
+				t.Fatal(err)
+			}
+			in, err := session.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := session.Shell(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(in, "first"); err != nil {
+				t.Fatal(err)
+			}
+			<-began
+			if err := c.leave(client, session, in); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-got; !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+}
