@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -135,12 +136,19 @@ func (e *editor) enter(n *node, st step) *node {
 	return sl.node
 }
 
+// maxValues bounds the values of a leaf-list whose schema does not: a value of a few letters takes fifty times its memory.
+const maxValues = 1 << 16
+
 // touch makes the entry or value st if it is not there, without a node of its own.
 func (e *editor) touch(n *node, st step) {
 	k := e.kid(n, st.s)
 	k.node = e.own(k.node)
 	l := e.ownList(k.node)
 	if _, ok := l.byName.get(st.key); ok {
+		return
+	}
+	if st.s.kind == LeafList && l.byName.n >= maxValues {
+		e.refused = append(e.refused, &Error{Element: st.s.name, Tag: "too-many-elements", Message: fmt.Sprintf("number of elements exceeds limit of %d", maxValues)})
 		return
 	}
 	key := e.keep(st.key)

@@ -151,17 +151,17 @@ func TestTooManyWords(t *testing.T) {
 		load  func() (Tree, Errors)
 	}{
 		{
-			"x:1:131112: more than 65536 words in one statement",
+			"x:1:262184: more than 131072 words in one statement",
 			func() (Tree, Errors) { return Tree{}.LoadSet(nil, "x", []byte("set "+policy+" [ "+values+"]\n")) },
 		},
 		{
-			"x:1:131132: more than 65536 words in one statement",
+			"x:1:262204: more than 131072 words in one statement",
 			func() (Tree, Errors) {
 				return Tree{}.LoadCurly(nil, Merge, "x", []byte("security { group-vpn { server { ike { policy P { proposals [ "+values+"]; } } } } }"))
 			},
 		},
 		{
-			"x:2:131079: more than 65536 words in one statement",
+			"x:2:262151: more than 131072 words in one statement",
 			func() (Tree, Errors) { return Tree{}.LoadPatch(nil, "x", []byte("[edit]\n    "+values+"\n")) },
 		},
 	} {
@@ -175,6 +175,48 @@ func TestTooManyWords(t *testing.T) {
 		if size > 64<<20 {
 			t.Errorf("%d octets allocated", size)
 		}
+	}
+}
+
+// TestTooManyValues: a leaf-list is bounded in every spelling, whether its values come in one statement or in many.
+func TestTooManyValues(t *testing.T) {
+	var set, curly, xml, json strings.Builder
+	for i := range maxValues + 2 {
+		fmt.Fprintf(&set, "set security group-vpn server ike policy P proposals p%d\n", i)
+		fmt.Fprintf(&curly, "proposals p%d;\n", i)
+		fmt.Fprintf(&xml, "<proposals>p%d</proposals>\n", i)
+		fmt.Fprintf(&json, "\"p%d\",\n", i)
+	}
+	for name, load := range map[string]func() (Tree, Errors){
+		"x:65537:1: ": func() (Tree, Errors) { return Tree{}.LoadSet(nil, "x", []byte(set.String())) },
+		"x:65538:1: ": func() (Tree, Errors) {
+			return Tree{}.LoadCurly(nil, Merge, "x", []byte("security { group-vpn { server { ike { policy P {\n"+curly.String()+"} } } } }"))
+		},
+		"x:65539:1: ": func() (Tree, Errors) {
+			return Tree{}.LoadXML(nil, OpMerge, "x", []byte("<configuration><security><group-vpn><server><ike>\n<policy><name>P</name>\n"+xml.String()+"</policy></ike></server></group-vpn></security></configuration>"))
+		},
+		"x:2:1: ": func() (Tree, Errors) {
+			return Tree{}.LoadJSON(nil, "x", []byte(`{"security":{"group-vpn":{"server":{"ike":{"policy":[{"name":"P","proposals":`+"\n["+json.String()+`"p"]}]}}}}}`))
+		},
+	} {
+		tree, errs := load()
+		want := name + "number of elements exceeds limit of 65536\n"
+		if !strings.HasPrefix(errs.Error(), want) || !tree.Empty() || errs[0].Path == "" {
+			t.Errorf("%.300s\nwant %s", errs.Error(), want)
+		}
+	}
+	tree, errs := Tree{}.LoadSet(nil, "x", []byte(strings.Join(strings.SplitAfter(set.String(), "\n")[:maxValues], "")))
+	if errs.Err() != nil {
+		t.Fatal(errs)
+	}
+	for _, sp := range spellings {
+		back, errs := sp.read(Tree{}, sp.write(nil, tree.Root()))
+		if errs.Err() != nil || !Equal(back.Root(), tree.Root()) {
+			t.Errorf("%s does not come back: %.200s", sp.name, errs.Error())
+		}
+	}
+	if _, err := tree.Set(Path{{Name: "security"}}, []string{"group-vpn", "server", "ike", "policy", "P", "proposals", "more"}); err == nil || err.Error() != "[edit security] 'proposals' number of elements exceeds limit of 65536" {
+		t.Error(err)
 	}
 }
 

@@ -83,6 +83,7 @@ func (t Tree) SetValue(p Path, value string) (Tree, error) {
 	e := t.edit()
 	e.put(steps)
 	if refused := e.refusal(); refused != nil {
+		refused.place(steps[:len(steps)-1])
 		return t, refused
 	}
 	if err := e.tooMany(steps); err != nil {
@@ -177,6 +178,7 @@ func (e *editor) line(base Path, verb string, words []string) error {
 	steps, bad := e.command(steps, verb, toks)
 	if bad == nil {
 		if refused := e.refusal(); refused != nil {
+			refused.place(steps[:from])
 			return refused
 		}
 		if verb == "set" {

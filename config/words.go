@@ -31,8 +31,8 @@ const (
 )
 
 // maxWords bounds the words of one statement, line or command: each takes thirty times the memory of its one letter in the text. No
-// statement that means something has so many; a leaf-list can be written in several.
-const maxWords = 1 << 16
+// statement that means something has so many: they are enough for a leaf-list of maxValues.
+const maxWords = 1 << 17
 
 func tooManyWords() *Error {
 	return &Error{Tag: "too-big", Message: fmt.Sprintf("more than %d words in one statement", maxWords)}
