@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 const (
 	defaultHandshakeTimeout = 10 * time.Second // from accept to authenticated
 	defaultMaxConns         = 64
+	maxPending              = 32 // connections that have not logged in
 	defaultMaxSessions      = 10 // per connection; OpenSSH's MaxSessions
 	maxAuthTries            = 6  // OpenSSH's MaxAuthTries
 )
@@ -39,7 +41,7 @@ type Server struct {
 	Subsystems map[string]Handler // by name, such as "netconf"
 
 	HandshakeTimeout time.Duration // 0: 10 s
-	MaxConns         int           // connections at once, further ones are closed unanswered; 0: 64
+	MaxConns         int           // connections at once that have logged in, further ones are closed; 0: 64
 	MaxSessions      int           // sessions at once in one connection; 0: 10
 
 	// Log takes one line for an operator about a refused connection; nil: nothing is logged.
@@ -48,10 +50,13 @@ type Server struct {
 	mu     sync.Mutex
 	closed bool
 	open   map[interface{ Close() error }]struct{} // listeners and connections; guarded by mu
-	conns  int                                     // guarded by mu
-	wg     sync.WaitGroup                          // every goroutine of the server
-	ctx    context.Context
-	cancel context.CancelFunc
+	conns  int                                     // that have logged in; guarded by mu
+	// pending are the connections that have not logged in, the oldest first; guarded by mu. When there are too many the oldest is
+	// closed: who only holds connections open keeps nobody out.
+	pending []net.Conn
+	wg      sync.WaitGroup // every goroutine of the server
+	ctx     context.Context
+	cancel  context.CancelFunc
 }
 
 // Serve accepts connections on ln until Close, then returns nil; any other error of Accept ends it too. The listener is
@@ -80,9 +85,6 @@ func (s *Server) Serve(ln net.Listener) error {
 		go func() {
 			defer s.wg.Done()
 			s.connection(c)
-			s.mu.Lock()
-			s.conns--
-			s.mu.Unlock()
 			s.release(c)
 		}()
 	}
@@ -134,20 +136,54 @@ func (s *Server) release(c interface{ Close() error }) {
 	_ = c.Close()
 }
 
-// admit counts a connection in, and its goroutine, unless there are too many.
+// admit counts a connection in, and its goroutine, unless the server is closed.
 func (s *Server) admit(c net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.conns >= orDefault(s.MaxConns, defaultMaxConns) {
-		if !s.closed {
-			s.log("connection from %s refused: %d connections are open", c.RemoteAddr(), s.conns)
-		}
+	if s.closed {
 		return false
 	}
-	s.conns++
+	if len(s.pending) == maxPending {
+		s.log("connection from %s closed: it has not logged in, and %d others wait", s.pending[0].RemoteAddr(), maxPending)
+		_ = s.pending[0].Close()
+		s.pending = slices.Delete(s.pending, 0, 1)
+	}
+	s.pending = append(s.pending, c)
 	s.open[c] = struct{}{}
 	s.wg.Add(1)
 	return true
+}
+
+// settle takes a connection from those that have not logged in. If it has, it is counted, unless there are too many.
+func (s *Server) settle(c net.Conn, loggedIn bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = slices.DeleteFunc(s.pending, func(p net.Conn) bool { return p == c })
+	if !loggedIn {
+		return false
+	}
+	if s.conns >= orDefault(s.MaxConns, defaultMaxConns) {
+		return false // several logged in at once for the last place
+	}
+	s.conns++
+	return true
+}
+
+// room is an error if as many as may have logged in.
+func (s *Server) room(c net.Conn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns < orDefault(s.MaxConns, defaultMaxConns) {
+		return nil
+	}
+	s.log("connection from %s refused: %d connections are open", c.RemoteAddr(), s.conns)
+	return &ssh.BannerError{Err: errors.New("auth: too many connections"), Message: fmt.Sprintf("too many connections: %d are open\n", s.conns)}
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	s.conns--
+	s.mu.Unlock()
 }
 
 func (s *Server) log(format string, args ...any) {
@@ -167,12 +203,17 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 func (s *Server) connection(c net.Conn) {
 	_ = c.SetDeadline(time.Now().Add(orDefault(s.HandshakeTimeout, defaultHandshakeTimeout)))
 	conn, channels, requests, err := ssh.NewServerConn(c, s.config(c))
+	counted := s.settle(c, err == nil)
 	if err != nil {
 		s.log("connection from %s: %q", c.RemoteAddr(), err.Error())
 		return
 	}
-	_ = c.SetDeadline(time.Time{})
 	defer conn.Close()
+	if !counted {
+		return
+	}
+	defer s.leave()
+	_ = c.SetDeadline(time.Time{})
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	identity := identityOf(conn.Permissions)
@@ -218,7 +259,7 @@ func (s *Server) config(c net.Conn) *ssh.ServerConfig {
 			if err != nil {
 				return nil, &ssh.BannerError{Err: err, Message: err.Error() + "\n"}
 			}
-			return permissions(id), nil
+			return permissions(id), s.room(c)
 		}
 		return config
 	}
@@ -228,7 +269,7 @@ func (s *Server) config(c net.Conn) *ssh.ServerConfig {
 			return nil, err
 		}
 		id.Remote = c.RemoteAddr().String()
-		return permissions(id), nil
+		return permissions(id), s.room(c)
 	}
 	return config
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -330,8 +331,8 @@ func TestLimits(t *testing.T) {
 	if _, err := client.NewSession(); err == nil || !strings.Contains(err.Error(), "too many sessions") {
 		t.Errorf("second session: %v", err)
 	}
-	if _, err := Dial(t.Context(), path, nil); err == nil {
-		t.Error("second connection was let in")
+	if _, err := Dial(t.Context(), path, nil); err == nil || err.Error() != "too many connections: 1 are open" {
+		t.Errorf("second connection: %v", err)
 	}
 	if got := <-refused; !strings.Contains(got, "1 connections are open") {
 		t.Errorf("log %q", got)
@@ -339,6 +340,56 @@ func TestLimits(t *testing.T) {
 	in.Close()
 	if err := first.Wait(); err != nil {
 		t.Errorf("first session: %v", err)
+	}
+}
+
+// Whoever opens connections and does not log in keeps nobody out, and is cut off: the oldest at once, all when their time is over.
+func TestConnectionsWithoutLogin(t *testing.T) {
+	path := serve(t, &Server{
+		Peer: LocalPeer(), MaxConns: 1, HandshakeTimeout: time.Minute,
+		Shell: func(context.Context, *Session) int { return 0 },
+	})
+	var idle []net.Conn
+	for i := range 3 * maxPending {
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if i%3 == 1 { // half a version string, or a flood of something else
+			_, _ = io.WriteString(c, "SSH-2.0")
+		} else if i%3 == 2 {
+			_, _ = c.Write(bytes.Repeat([]byte("a"), 1<<12))
+		}
+		idle = append(idle, c)
+	}
+	session, err := dial(t, path, nil).NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Run("x"); err != nil {
+		t.Error(err)
+	}
+	_ = idle[0].SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.Copy(io.Discard, idle[0]); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the oldest is still open")
+	}
+}
+
+// The time to log in is bounded, however slowly a client talks.
+func TestSlowLogin(t *testing.T) {
+	path := serve(t, &Server{
+		Peer: LocalPeer(), HandshakeTimeout: 50 * time.Millisecond,
+		Shell: func(context.Context, *Session) int { return 0 },
+	})
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection is still open")
 	}
 }
 
