@@ -10,6 +10,11 @@
 // read by a Load method and written by an Append function, and each writes what the others read. Secrets are written
 // obfuscated ($9$) everywhere.
 //
+// A text that is wrong changes nothing. It gives its first hundred errors, each with its place, and one that counts the others;
+// warnings apart. Reading takes time that follows the length of the text, and at most thirty times its memory; a statement has at
+// most 131072 words, a leaf-list 65536 values, and a value or remark 65536 octets. In set and curly text a statement may stand
+// twice, as in Junos: the last value of a leaf counts. In XML and JSON that is an error.
+//
 // What is marked protected stays as it is: an edit leaves out what would change it, and says so in a warning. Only what
 // puts something else in the place of everything (Override, Update, OpReplace) minds no mark. The mark does not change
 // what a configuration means. See protect.go.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -156,6 +157,7 @@ const maxErrors = 100
 // findings collects what is wrong with one text. Errors and warnings are counted apart, so that no number of warnings hides an
 // error.
 type findings struct {
+	most   int // of each that list has in full; 0: maxErrors
 	list   Errors
 	counts [2]int    // of errors, of warnings
 	more   [2]*Error // the last of each in list, which stands for all that are not
@@ -169,12 +171,13 @@ func (f *findings) add(e *Error) bool {
 		kind = 1
 	}
 	f.counts[kind]++
+	most := cmp.Or(f.most, maxErrors)
 	switch n := f.counts[kind]; {
-	case n <= maxErrors:
-	case n == maxErrors+1:
+	case n <= most:
+	case n == most+1:
 		f.more[kind] = e
 	default:
-		f.more[kind].More = n - maxErrors
+		f.more[kind].More = n - most
 		return false
 	}
 	f.list = append(f.list, e)

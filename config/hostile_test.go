@@ -286,3 +286,27 @@ func TestLongTexts(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestMoreRules: no number of warnings of the rules hides an error, and what is beyond the bound is counted.
+func TestMoreRules(t *testing.T) {
+	var set strings.Builder
+	for i := range maxFound + 10 {
+		fmt.Fprintf(&set, "set security zones security-zone Z%d screen x\n", i)
+		fmt.Fprintf(&set, "set security group-vpn server ike gateway G%d address 10.0.%d.%d\n", i, i/256, i%256)
+	}
+	set.WriteString("set security group-vpn server group G ike-gateway NOWHERE\n") // it is not used either: a warning more
+	tree, errs := Tree{}.LoadSet(nil, "", []byte(set.String()))
+	if errs.Err() != nil {
+		t.Fatal(errs)
+	}
+	wrong, warnings := tree.Validate(Tree{})
+	if !strings.Contains(wrong.Error(), "Referenced IKE gateway must be defined") {
+		t.Errorf("%d errors: %.1000s", wrong.Count(), wrong)
+	}
+	if len(warnings) != maxFound+1 || warnings.Count() != 2*(maxFound+10)+1 {
+		t.Errorf("%d warnings listed of %d", len(warnings), warnings.Count())
+	}
+	if want := fmt.Sprintf("warning: and %d more warnings, the first of them here", maxFound+21); !strings.HasSuffix(warnings[maxFound].Error(), want) {
+		t.Errorf("%s\nwant %s", warnings[maxFound], want)
+	}
+}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"strings"
@@ -12,25 +13,26 @@ import (
 // zero Tree if there is none): what t shares with prev and what nothing changed about is not looked at again, so the
 // cost follows the difference, and so do the warnings. Both trees should be effective ones (see Effective).
 func (t Tree) Validate(prev Tree) (errs, warnings Errors) {
-	v := validator{root: t.Root()}
+	v := validator{root: t.Root(), found: findings{most: maxFound}}
 	v.node(v.root, prev.Root(), prev.root == nil)
 	if prev.root != nil { // else everything was looked at
 		v.referrers()
 	}
-	return v.found.Split()
+	return v.found.all().Split()
 }
 
-// maxFound bounds how many errors and warnings one validation gives: enough for a person, and no flood.
+// maxFound bounds how many errors, and how many warnings, one validation gives: enough for a person, and no flood. The others are
+// counted.
 const maxFound = 1000
 
 type validator struct {
 	root  Node
-	found Errors
+	found findings
 	// touched has, for each list that a leafref names, the keys of entries that changed or went: who refers to them
 	// must be looked at again.
 	touched map[*Schema]map[string]bool
 	arrived map[*Schema]bool // lists with deniers that got entries
-	said    map[string]bool  // what was reported, since a node may be looked at twice
+	said    map[uint64]bool  // what was reported, by its hash, since a node may be looked at twice
 }
 
 func limitError(p Path, s *Schema) *Error {
@@ -46,15 +48,17 @@ func (v *validator) report(n Node, tag, message string, warning bool) {
 }
 
 func (v *validator) add(e *Error) {
-	what := e.At.String() + keySep + e.Element + keySep + e.Message
-	if v.said[what] || len(v.found) >= maxFound {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(e.At.String() + keySep + e.Element + keySep + e.Message)) // a hash does not fail
+	what := h.Sum64()
+	if v.said[what] {
 		return
 	}
 	if v.said == nil {
-		v.said = map[string]bool{}
+		v.said = map[uint64]bool{}
 	}
 	v.said[what] = true
-	v.found = append(v.found, e)
+	v.found.add(e)
 }
 
 func (v *validator) musts(n Node) {
