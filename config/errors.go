@@ -269,6 +269,29 @@ func (e *Error) locate(file string, src []byte, off, line int, from *spot) {
 	}, string(shown))
 }
 
+// expectations has the list for every container and list: a text that is nothing but errors asks for one with each.
+var expectations = sync.OnceValue(func() map[*Schema]string {
+	all := map[*Schema]string{}
+	var walk func(s *Schema)
+	walk = func(s *Schema) {
+		var names []string
+		for _, c := range s.children {
+			switch {
+			case c.isKey, c.everywhere: // what may stand everywhere need not be told everywhere
+			case c == s.bare:
+				names = append(names, c.placeholder())
+			default:
+				names = append(names, c.word)
+			}
+			walk(c)
+		}
+		slices.Sort(names)
+		all[s] = oneOf(names)
+	}
+	walk(Root())
+	return all
+})
+
 // secretNames are the names of secret leaves; what follows one of them in a text is not repeated in an error.
 var secretNames = sync.OnceValue(func() []string {
 	var names []string

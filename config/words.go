@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"sync"
 )
 
 // token is one token of set or curly text.
@@ -439,29 +437,6 @@ func (s *Schema) placeholder() string {
 
 // expect lists what can stand in s.
 func (r *reader) expect(s *Schema) string { return expectations()[s] }
-
-// expectations has the list for every container and list: a text that is nothing but errors asks for one with each.
-var expectations = sync.OnceValue(func() map[*Schema]string {
-	all := map[*Schema]string{}
-	var walk func(s *Schema)
-	walk = func(s *Schema) {
-		var names []string
-		for _, c := range s.children {
-			switch {
-			case c.isKey, c.everywhere: // what may stand everywhere need not be told everywhere
-			case c == s.bare:
-				names = append(names, c.placeholder())
-			default:
-				names = append(names, c.word)
-			}
-			walk(c)
-		}
-		slices.Sort(names)
-		all[s] = oneOf(names)
-	}
-	walk(Root())
-	return all
-})
 
 // appendEntry appends an entry's name, if its list is typed by name, and keys.
 func appendEntry(dst []byte, s *Schema, key string) []byte {

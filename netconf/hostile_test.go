@@ -92,7 +92,7 @@ func TestLeafListIsWrittenOnce(t *testing.T) {
 		}
 		return int64(len(out))
 	}
-	if one, ten := size(20_000), size(200_000); ten > 10*one {
+	if one, ten := size(6_000), size(60_000); ten > 10*one {
 		t.Errorf("%d and %d octets", one, ten)
 	}
 }

@@ -18,7 +18,7 @@ func inCore(dir string) bool {
 // coreExcuses are the files of the core that need what the core may not have: "file: what" to the reason.
 var coreExcuses = map[string]string{
 	"config/schema.go: sync": "the schema is parsed once for the process (OnceValue): it is a constant that is too large to write down",
-	"config/errors.go: sync": "the names of secret statements, a function of the schema alone, found once",
+	"config/errors.go: sync": "the names of secret statements and what may stand where, functions of the schema alone, found once",
 	"config/bind.go: sync":   "a cache of struct layouts, a function of types alone: what it returns never depends on who asked before",
 }
 
