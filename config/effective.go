@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -28,15 +29,27 @@ func (t Tree) Effective() Tree {
 // Next makes t's effective configuration. e is any other one, best that of the tree that t was edited from: where nothing changed
 // its parts are used again, so the cost follows the change. The errors name groups that are applied but not there; they
 // count as empty.
-func (e Effective) Next(t Tree) (Effective, Errors) {
-	x := expansion{o: &owner{}, wilds: map[*list][]wildEntry{}}
+func (e Effective) Next(t Tree) (Effective, Errors) { return e.next(t, maxInherited) }
+
+func (e Effective) next(t Tree, limit uint32) (Effective, Errors) {
+	x := expansion{o: &owner{}, wilds: map[*list][]wildEntry{}, limit: limit}
 	x.groups, x.oldGroups = t.groups(), e.raw.groups()
 	root := x.inner(Root(), before{e.raw.root, e.tree.root, nil, true}, t.root, nil)
+	if x.brought > limit || root != nil && root.inherited > limit {
+		return e, Errors{{
+			Path: Path(nil).Edit(), Element: Root().apply.name, Tag: "resource-denied",
+			Message: fmt.Sprintf("groups bring more than %d statements into the configuration", limit),
+		}}
+	}
 	if root == nil || len(root.kids) == 0 {
 		return Effective{raw: t}, x.errs
 	}
 	return Effective{t, Tree{root}}, x.errs
 }
+
+// maxInherited bounds what groups may bring, which is not bounded by the length of the text: a pattern over n entries brings what it
+// has n times. It is room for 20 statements at each of 100,000 gateways, and about a gigabyte.
+const maxInherited = 2_000_000
 
 // groups returns the holder of the list of groups.
 func (t Tree) groups() *node {
@@ -57,6 +70,7 @@ type expansion struct {
 	wilds             map[*list][]wildEntry
 	at                []step // where it is
 	errs              Errors
+	brought, limit    uint32 // statements that groups brought in this run, and may bring in all
 
 	origins map[origin]string // not nil: keep what is inactive, share nothing with groups, and note what came from where
 }
@@ -82,8 +96,9 @@ type origin struct {
 	key string
 }
 
-// noted remembers where something came from.
+// noted counts what a group brought, and remembers where it came from.
 func (x *expansion) noted(in *node, id uint16, key, group string) {
+	x.brought++
 	if x.origins != nil {
 		x.origins[origin{in, id, key}] = group
 	}
@@ -108,7 +123,7 @@ func (x *expansion) inner(s *Schema, old before, raw *node, layers []layer) *nod
 	if x.again(old, raw, layers, raw.flags&applies != 0) {
 		return old.made
 	}
-	if len(layers) == 0 && raw.flags&(below|applies) == 0 && (s.groups == nil || raw.find(s.groups) == nil) {
+	if x.brought > x.limit || len(layers) == 0 && raw.flags&(below|applies) == 0 && (s.groups == nil || raw.find(s.groups) == nil) {
 		return raw
 	}
 	if raw == &emptyNode && len(layers) == 1 && !s.lists && x.origins == nil {
@@ -138,12 +153,18 @@ func (x *expansion) inner(s *Schema, old before, raw *node, layers []layer) *nod
 		}
 		if k, ok := x.kid(c, old, raw, out, k, inRaw, over); ok {
 			out.kids = append(out.kids, k)
+			if k.node != nil {
+				out.inherited += k.node.inherited
+			}
+			if !inRaw && c.kind != List && c.kind != LeafList {
+				out.inherited++
+			}
 		}
 	}
 	switch {
 	case sameKids(out, raw) && raw != &emptyNode && x.origins == nil:
 		return raw
-	case old.known && old.made != nil && sameKids(out, old.made) && x.origins == nil:
+	case old.known && old.made != nil && out.inherited == old.made.inherited && sameKids(out, old.made) && x.origins == nil:
 		return old.made
 	}
 	out.kids = slices.Clip(out.kids)
@@ -448,6 +469,7 @@ func (x *expansion) values(old before, raw *node, layers []layer) *node {
 			if _, ok := out.list.byName.get(v); !ok {
 				out.list.byName.set(x.o, v, slot{label: out.list.appendLabel(x.o, v)})
 				x.noted(out, 0, v, l.group)
+				out.inherited++
 			}
 			return true
 		})
@@ -481,10 +503,12 @@ func (x *expansion) list(c *Schema, old before, raw *node, layers []layer, paren
 		}
 	}
 	l.owner = x.o
+	out := &node{owner: x.o, list: &l}
 	if !some {
 		keys = allKeys(src, layers)
+	} else if old.made != nil {
+		out.inherited = old.made.inherited
 	}
-	out := &node{owner: x.o, list: &l}
 	if raw != nil {
 		out.comment, out.flags = raw.comment, raw.flags
 	}
@@ -543,7 +567,7 @@ func (x *expansion) changed(c *Schema, old before, raw *node, layers []layer, pa
 	return out, true
 }
 
-// allKeys returns the keys of all entries that raw and the layers name.
+// allKeys returns the keys of all entries that raw and the layers name, each once.
 func allKeys(raw *list, layers []layer) []string {
 	keys := make([]string, 0, raw.byName.n)
 	raw.byName.all(func(key string, _ slot) bool {
@@ -557,6 +581,10 @@ func allKeys(raw *list, layers []layer) []string {
 			}
 			return true
 		})
+	}
+	if len(layers) > 1 {
+		slices.Sort(keys)
+		keys = slices.Compact(keys)
 	}
 	return keys
 }
@@ -599,6 +627,7 @@ func (x *expansion) fill(c *Schema, out *node, keys []string, old before, raw *l
 			continue
 		}
 		if had {
+			out.inherited -= have.inherited()
 			// Labels are taken away before any is given: entries may have exchanged theirs.
 			l.byLabel.del(x.o, have.label)
 			if !ok {
@@ -610,12 +639,25 @@ func (x *expansion) fill(c *Schema, out *node, keys []string, old before, raw *l
 		}
 	}
 	for _, f := range come {
+		out.inherited += f.sl.inherited()
 		l.byName.set(x.o, f.key, f.sl)
 		l.byLabel.set(x.o, f.sl.label, f.key)
 		if f.from >= 0 {
 			x.noted(out, 0, f.key, layers[f.from].group)
 		}
 	}
+}
+
+// inherited counts what groups brought of an entry, itself too.
+func (sl slot) inherited() uint32 {
+	n := uint32(0)
+	if sl.label >= inheritedLabel {
+		n = 1
+	}
+	if sl.node != nil {
+		n += sl.node.inherited
+	}
+	return n
 }
 
 // entry returns the entry with the key, with the label that it has in raw, and which layer brings it if raw does not (else -1);

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -150,4 +151,54 @@ func TestGroupsFollow(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestInheritedCount: what groups brought is counted the same whether the effective configuration followed or was made anew.
+func TestInheritedCount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var tree Tree
+		var e Effective
+		for range rapid.IntRange(1, 60).Draw(t, "lines") {
+			next, errs := tree.LoadSet(nil, "", []byte(drawGroupLine(t)))
+			if errs.Err() != nil {
+				t.Fatal(errs)
+			}
+			tree = next
+			if rapid.SampledFrom([]bool{true, true, false}).Draw(t, "more") {
+				continue
+			}
+			e, _ = e.Next(tree)
+			var counts []uint32
+			for _, root := range []*node{e.tree.root, tree.Effective().root} {
+				if root == nil {
+					root = &emptyNode
+				}
+				counts = append(counts, root.inherited)
+			}
+			if counts[0] != counts[1] {
+				t.Fatalf("following %d, anew %d, of\n%s", counts[0], counts[1], AppendSet(nil, tree.Root()))
+			}
+		}
+	})
+}
+
+// TestInheritedBound: a small text cannot bring more than there is room for, and what was in force stays.
+func TestInheritedBound(t *testing.T) {
+	var text []byte
+	for i := range 40 {
+		text = fmt.Appendf(text, "set groups g security group-vpn server group <*> ike-gateway GM-%d\nset security group-vpn server group G-%d group-id 1\n", i, i)
+	}
+	tree := load(t, text)
+	was, errs := Effective{}.Next(tree)
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	tree, errs = tree.LoadSet(nil, "", []byte("set apply-groups g"))
+	if errs.Err() != nil {
+		t.Fatal(errs)
+	}
+	now, errs := was.next(tree, 1000)
+	if len(errs) != 1 || errs[0].Message != "groups bring more than 1000 statements into the configuration" || !Equal(now.Tree().Root(), was.Tree().Root()) {
+		t.Errorf("%v", errs)
+	}
 }

@@ -13,7 +13,7 @@ type Origins struct {
 // Inherited returns t with all that its groups bring written out, without the groups, and with where it came from. Unlike in
 // Effective, what is inactive is still there.
 func (t Tree) Inherited() (Tree, Origins) {
-	x := expansion{o: &owner{}, wilds: map[*list][]wildEntry{}, groups: t.groups(), origins: map[origin]string{}}
+	x := expansion{o: &owner{}, wilds: map[*list][]wildEntry{}, groups: t.groups(), origins: map[origin]string{}, limit: maxInherited}
 	return Tree{x.inner(Root(), before{}, t.root, nil)}, Origins{groups: x.origins}
 }
 

@@ -18,6 +18,8 @@ type node struct {
 	list    *list // of lists and leaf-lists
 	comment string
 	flags   flags
+
+	inherited uint32 // in an effective tree: how many statements in and below the node came from groups
 }
 
 // kid is a child that is there.
