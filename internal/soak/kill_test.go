@@ -38,7 +38,7 @@ func TestKill(t *testing.T) {
 	}
 	t.Logf("-seed %d", *seed)
 	random := rand.New(rand.NewPCG(*seed, 0))
-	w := &world{t: t, dir: t.TempDir(), binary: build(t)}
+	w := &world{t: t, dir: t.TempDir(), binary: build(t, "gvpnd")}
 	w.start()
 	w.execute(base(*entries))
 	w.model = make([]int, *entries)
@@ -72,10 +72,11 @@ func TestKill(t *testing.T) {
 	w.kill()
 }
 
-func build(t *testing.T) string {
+// build builds a command of package cmd.
+func build(t testing.TB, name string) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "gvpnd")
-	if out, err := exec.Command("go", "build", "-o", binary, "gvpn/cmd/gvpnd").CombinedOutput(); err != nil {
+	binary := filepath.Join(t.TempDir(), name)
+	if out, err := exec.Command("go", "build", "-o", binary, "gvpn/cmd/"+name).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return binary
@@ -108,7 +109,7 @@ func address(gateway, i int) string {
 
 // world is one state directory, and the daemon that has it.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	binary string
 	log    bytes.Buffer // of the daemon's life
