@@ -363,6 +363,19 @@ func (c *cursor[K, V]) page() *page[K, V] {
 	return f.p.kids[f.i]
 }
 
+// seek puts the cursor at k, which is in the tree below root.
+func (c *cursor[K, V]) seek(root *page[K, V], k K) {
+	c.whole, c.stack = nil, c.stack[:0]
+	p := root
+	for p.level > 0 {
+		i := p.child(k)
+		c.stack = append(c.stack, frameOf[K, V]{p, i})
+		p = p.kids[i]
+	}
+	i, _ := slices.BinarySearch(p.keys, k)
+	c.stack = append(c.stack, frameOf[K, V]{p, i})
+}
+
 func (c *cursor[K, V]) open() {
 	p := c.page()
 	c.whole = nil

@@ -455,8 +455,7 @@ func (p *curlyPrinter) kids(s *Schema, n *node, level int) {
 			at++
 		}
 		l := k.node.list
-		l.byLabel.all(func(_ uint64, key string) bool {
-			sl, _ := l.byName.get(key)
+		l.each(func(key string, sl slot) bool {
 			p.inheritedEntry(c, k.node, key, at)
 			p.statement(c, sl.node, key, 0, at, c.grouped)
 			return true

@@ -32,7 +32,7 @@ func (s *Schema) fillTemplate() {
 func (s *Schema) addTemplate(c *Schema) {
 	t := *c
 	t.parent, t.depth = s, s.depth+1
-	t.musts, t.uniques, t.referrers, t.watchers, t.deniers, t.readFromBelow = nil, nil, nil, nil, nil, false
+	t.musts, t.uniques, t.checked, t.referrers, t.watchers, t.deniers, t.readFromBelow = nil, nil, nil, nil, nil, nil, false
 	t.min, t.max, t.mandatory, t.def, t.hasDef = 0, 0, false, "", false
 	t.children, t.keys, t.bare, t.apply, t.except = nil, nil, nil, nil, nil
 	t.byName, t.byWord = map[string]*Schema{}, map[string]*Schema{}

@@ -899,12 +899,11 @@ func (p *jsonPrinter) object(s *Schema, n *node, val, module string, level int) 
 func (p *jsonPrinter) list(s *Schema, l *list, level int) {
 	p.dst = append(p.dst, '[')
 	first := true
-	l.byLabel.all(func(_ uint64, key string) bool {
+	l.each(func(key string, sl slot) bool {
 		if !first {
 			p.dst = append(p.dst, ',')
 		}
 		first = false
-		sl, _ := l.byName.get(key)
 		p.line(level + 1)
 		p.object(s, sl.node, key, s.module, level+1)
 		return true

@@ -18,11 +18,12 @@ import (
 type must struct {
 	text, message string
 	warning       bool
-	test          func(cur Node) value
-	up            int       // how many levels above its node it reads
-	follows       []*Schema // lists whose entries it reads through a leafref, or looks up
-	looked        []*Schema // those of them that it looks up
-	denied        []*Schema // those of them that it looks up within a not()
+	test          func(cur Node) bool
+	whole         func(cur Node) value // what test is the short form of
+	up            int                  // how many levels above its node it reads
+	follows       []*Schema            // lists whose entries it reads through a leafref, or looks up
+	looked        []*Schema            // those of them that it looks up
+	denied        []*Schema            // those of them that it looks up within a not()
 }
 
 // compileMusts compiles every must at and below s.
@@ -65,7 +66,7 @@ func (m *must) compile(s *Schema) error {
 	if p.tok != "" {
 		return fmt.Errorf("%q is left over", p.tok+p.in)
 	}
-	m.test = e.eval
+	m.whole, m.test = e.eval, e.truth()
 	at := s
 	for level := 1; level <= m.up; level++ {
 		at = at.parent
@@ -77,7 +78,7 @@ func (m *must) compile(s *Schema) error {
 }
 
 // holds reports whether the must is true of its context node.
-func (m *must) holds(cur Node) bool { return m.test(cur).boolean() }
+func (m *must) holds(cur Node) bool { return m.test(cur) }
 
 // value is an XPath value: exactly one of the kinds.
 type value struct {
@@ -238,10 +239,31 @@ func ordered(op string, a, b float64) bool {
 
 // expr is a compiled expression. If it is a path, at is the schema node that it leads to, and beyond says that it left
 // the context node's ancestors and subtree by a leafref.
+//
+// holds, walk and literal are quicker ways to what eval gives, for the expressions that have them: most of them are asked for
+// their truth alone, and of most entries of a large configuration.
 type expr struct {
 	eval   func(cur Node) value
 	at     *Schema
 	beyond bool
+
+	holds   func(cur Node) bool
+	walk    *walk // of a path that leads to one node at most
+	literal *value
+}
+
+// truth returns what gives the expression's boolean value.
+func (e expr) truth() func(cur Node) bool {
+	switch {
+	case e.holds != nil:
+		return e.holds
+	case e.walk != nil:
+		return func(c Node) bool {
+			_, ok := e.walk.find(&c)
+			return ok
+		}
+	}
+	return func(c Node) bool { return e.eval(c).boolean() }
 }
 
 type mustParser struct {
@@ -278,7 +300,7 @@ func (p *mustParser) want(tok string) error {
 }
 
 // binary parses operands of next with operators of one precedence between them.
-func (p *mustParser) binary(ops []string, next func() (expr, error), build func(op string, a, b expr) func(Node) value) (expr, error) {
+func (p *mustParser) binary(ops []string, next func() (expr, error), build func(op string, a, b expr) expr) (expr, error) {
 	a, err := next()
 	if err != nil {
 		return a, err
@@ -300,7 +322,7 @@ func (p *mustParser) binary(ops []string, next func() (expr, error), build func(
 		if err != nil {
 			return a, err
 		}
-		a = expr{eval: build(op, a, b)}
+		a = build(op, a, b)
 	}
 }
 
@@ -309,19 +331,34 @@ func (p *mustParser) or() (expr, error) {
 		return expr{}, errors.New("nested too deep")
 	}
 	defer func() { p.depth-- }()
-	return p.binary([]string{"or"}, p.and, func(_ string, a, b expr) func(Node) value {
-		return func(c Node) value { return truth(a.eval(c).boolean() || b.eval(c).boolean()) }
+	return p.binary([]string{"or"}, p.and, func(_ string, a, b expr) expr {
+		x, y := a.truth(), b.truth()
+		return expr{
+			eval:  func(c Node) value { return truth(a.eval(c).boolean() || b.eval(c).boolean()) },
+			holds: func(c Node) bool { return x(c) || y(c) },
+		}
 	})
 }
 
 func (p *mustParser) and() (expr, error) {
-	return p.binary([]string{"and"}, p.equality, func(_ string, a, b expr) func(Node) value {
-		return func(c Node) value { return truth(a.eval(c).boolean() && b.eval(c).boolean()) }
+	return p.binary([]string{"and"}, p.equality, func(_ string, a, b expr) expr {
+		x, y := a.truth(), b.truth()
+		return expr{
+			eval:  func(c Node) value { return truth(a.eval(c).boolean() && b.eval(c).boolean()) },
+			holds: func(c Node) bool { return x(c) && y(c) },
+		}
 	})
 }
 
-func comparing(op string, a, b expr) func(Node) value {
-	return func(c Node) value { return truth(compare(op, a.eval(c), b.eval(c))) }
+func comparing(op string, a, b expr) expr {
+	e := expr{eval: func(c Node) value { return truth(compare(op, a.eval(c), b.eval(c))) }}
+	if a.walk != nil && !a.walk.many && b.literal != nil {
+		e.holds = func(c Node) bool {
+			v, ok := a.walk.find(&c)
+			return ok && compare(op, value{kind: isText, text: v}, *b.literal)
+		}
+	}
+	return e
 }
 
 func (p *mustParser) equality() (expr, error) {
@@ -333,20 +370,20 @@ func (p *mustParser) relation() (expr, error) {
 }
 
 func (p *mustParser) sum() (expr, error) {
-	return p.binary([]string{"+", "-"}, p.product, func(op string, a, b expr) func(Node) value {
-		return func(c Node) value {
+	return p.binary([]string{"+", "-"}, p.product, func(op string, a, b expr) expr {
+		return expr{eval: func(c Node) value {
 			x, y := a.eval(c).number(), b.eval(c).number()
 			if op == "-" {
 				y = -y
 			}
 			return value{kind: isNumeric, num: x + y}
-		}
+		}}
 	})
 }
 
 func (p *mustParser) product() (expr, error) {
-	return p.binary([]string{"*"}, p.operand, func(_ string, a, b expr) func(Node) value {
-		return func(c Node) value { return value{kind: isNumeric, num: a.eval(c).number() * b.eval(c).number()} }
+	return p.binary([]string{"*"}, p.operand, func(_ string, a, b expr) expr {
+		return expr{eval: func(c Node) value { return value{kind: isNumeric, num: a.eval(c).number() * b.eval(c).number()} }}
 	})
 }
 
@@ -360,18 +397,18 @@ func (p *mustParser) operand() (expr, error) {
 		if err != nil {
 			return e, err
 		}
-		return expr{eval: e.eval}, p.want(")")
+		return expr{eval: e.eval, holds: e.truth()}, p.want(")")
 	case p.tok != "" && isDigit(p.tok[0]):
-		n := toNumber(p.tok)
-		return expr{eval: func(Node) value { return value{kind: isNumeric, num: n} }}, p.cut()
+		return literal(value{kind: isNumeric, num: toNumber(p.tok)}), p.cut()
 	case p.tok != "" && (p.tok[0] == '\'' || p.tok[0] == '"'):
-		s := p.tok[1 : len(p.tok)-1]
-		return expr{eval: func(Node) value { return value{kind: isText, text: s} }}, p.cut()
+		return literal(value{kind: isText, text: p.tok[1 : len(p.tok)-1]}), p.cut()
 	case strings.HasPrefix(strings.TrimSpace(p.in), "(") && p.tok != "deref" && p.tok != "current":
 		return p.function()
 	}
 	return p.location()
 }
+
+func literal(v value) expr { return expr{literal: &v, eval: func(Node) value { return v }} }
 
 func (p *mustParser) function() (expr, error) {
 	name, looked := p.tok, len(p.looked)
@@ -410,7 +447,12 @@ func (p *mustParser) function() (expr, error) {
 		return expr{}, fmt.Errorf("function %s() has %d arguments, not %d", name, f.args, len(args))
 	}
 	eval, err := f.build(args, literal)
-	return expr{eval: eval}, err
+	e := expr{eval: eval}
+	if name == "not" {
+		x := args[0].truth()
+		e.holds = func(c Node) bool { return !x(c) }
+	}
+	return e, err
 }
 
 type function struct {
@@ -482,7 +524,7 @@ func (p *mustParser) location() (expr, error) {
 	if p.tok == "/" {
 		return p.lookup()
 	}
-	e := expr{at: p.cur, eval: func(c Node) value { return value{nodes: []Node{c}} }}
+	e := expr{at: p.cur, eval: func(c Node) value { return value{nodes: []Node{c}} }, walk: &walk{}}
 	height, sideways := 0, false
 	for first := true; ; first = false {
 		name := p.tok
@@ -502,7 +544,7 @@ func (p *mustParser) location() (expr, error) {
 				height++
 				p.up = max(p.up, height)
 			}
-			e = expr{at: e.at.parent, beyond: e.beyond, eval: stepUp(e.eval)}
+			e = expr{at: e.at.parent, beyond: e.beyond, eval: stepUp(e.eval), walk: e.walk.goUp()}
 		case name == "current" && first:
 			if err := errors.Join(p.want("("), p.want(")")); err != nil {
 				return e, err
@@ -525,7 +567,7 @@ func (p *mustParser) location() (expr, error) {
 				return e, errors.New("deref only follows a leaf of the node, or beside it, and only once")
 			}
 			p.follows = append(p.follows, arg.at.Target().parent)
-			e = expr{at: arg.at.Target(), beyond: true, eval: stepDeref(arg.eval)}
+			e = expr{at: arg.at.Target(), beyond: true, eval: stepDeref(arg.eval), walk: arg.walk.follow(p.cur, arg.at)}
 		case name == "" || !isNameStart(name[0]):
 			return e, fmt.Errorf("%q where a path is wanted (absolute paths and wildcards are not supported)", name+p.tok+p.in)
 		default:
@@ -537,7 +579,7 @@ func (p *mustParser) location() (expr, error) {
 				return e, fmt.Errorf("path reads every entry of %s, which is not below the node (follow a leafref instead)", c.Path())
 			}
 			sideways = sideways || height > 0
-			e = expr{at: c, beyond: e.beyond, eval: stepDown(e.eval, c)}
+			e = expr{at: c, beyond: e.beyond, eval: stepDown(e.eval, c), walk: e.walk.goDown(c)}
 		}
 		if p.tok == "[" {
 			return e, errors.New("predicates are not supported (follow a leafref instead)")
@@ -638,6 +680,121 @@ func (p *mustParser) predicate(list *Schema) (key expr, err error) {
 }
 
 func isNameStart(c byte) bool { return c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+// walk is a path that leads to one node at most, or to the entries of one list; it is walked without making a Node on the way:
+// up from the context node, or to the entry that a leafref names, and then down. A nil walk is any other path.
+type walk struct {
+	leafref *walk // nil: from the context node
+	to      route // of the leafref, from the context node on
+	up      int   // from the context node; from the key leaf of the entry that the leafref names it is 1
+	down    []*Schema
+	many    bool // it ends in a list or leaf-list: only whether there is anything can be told
+}
+
+func (p *walk) goUp() *walk {
+	if p == nil || len(p.down) > 0 || p.leafref != nil && p.up == 1 {
+		return nil
+	}
+	q := *p
+	q.up++
+	return &q
+}
+
+func (p *walk) goDown(c *Schema) *walk {
+	if p == nil || p.many || c.isKey || p.leafref != nil && p.up == 0 {
+		return nil
+	}
+	q := *p
+	q.down = append(slices.Clip(p.down), c)
+	q.many = c.kind == List || c.kind == LeafList
+	return &q
+}
+
+// follow is the path on from the leafref that p leads to, from cur on.
+func (p *walk) follow(cur, leafref *Schema) *walk {
+	if p == nil || p.many {
+		return nil
+	}
+	q := &walk{leafref: p, to: leafref.typ.route}
+	q.to.up -= leafref.depth - cur.depth // a leaf below cur, or beside it, has the same nodes above it
+	return q
+}
+
+// find returns the string-value of the node, and whether it is there, with the rules of stepDown.
+func (p *walk) find(cur *Node) (val string, ok bool) {
+	at := cur.n
+	if p.leafref == nil {
+		for range p.up {
+			cur = cur.up
+		}
+		at, val = cur.n, cur.val
+	} else {
+		if val, ok = p.leafref.find(cur); !ok {
+			return "", false
+		}
+		sl, ok := p.to.find(cur, val)
+		if !ok {
+			return "", false
+		}
+		at = sl.node
+	}
+	for _, c := range p.down {
+		k := at.find(c)
+		val = ""
+		switch {
+		case k != nil:
+			at, val = k.node, k.val
+		case c.hasDef && c.kind == Leaf:
+			val = c.def
+		case c.kind == Container:
+			at = nil
+		default:
+			return "", false
+		}
+	}
+	return val, true
+}
+
+// route is the way from a leaf to the list that it refers to: up, and then down through containers.
+type route struct {
+	up   int
+	down []*Schema
+	list *Schema
+}
+
+func routeTo(list, leaf *Schema) route {
+	r := route{list: list}
+	at := leaf
+	for at.depth >= list.depth || !at.above(list) {
+		at = at.parent
+		r.up++
+	}
+	for c := list.parent; c != at; c = c.parent {
+		r.down = append(r.down, c)
+	}
+	slices.Reverse(r.down)
+	return r
+}
+
+// find returns the entry of that key, from n on.
+func (r *route) find(n *Node, key string) (slot, bool) {
+	for range r.up {
+		n = n.up
+	}
+	at := n.n
+	for _, c := range r.down {
+		k := at.find(c)
+		if k == nil {
+			return slot{}, false
+		}
+		at = k.node
+	}
+	k := at.find(r.list)
+	if k == nil {
+		return slot{}, false
+	}
+	return k.node.list.byName.get(key)
+}
 
 func stepUp(from func(Node) value) func(Node) value {
 	return func(c Node) value {

@@ -78,6 +78,8 @@ type Schema struct {
 	deniers       []*Schema
 	readFromBelow bool
 
+	checked []*Schema // the children that validation has to look at
+
 	suggested   []string          // values that completion offers
 	unsupported map[string]string // statements that Junos has here and gvpn has not, to what is said about them
 
@@ -307,6 +309,7 @@ func loadSchema() (*Schema, error) {
 	if err := compileMusts(root); err != nil {
 		return nil, err
 	}
+	findChecked(root)
 	root.fillTemplate()
 	return root, nil
 }
@@ -604,7 +607,7 @@ func (r refTask) resolve() error {
 			return fmt.Errorf("config: leafref path %q of %s: goes down through list %s", r.path, r.leaf.Path(), up.Path())
 		}
 	}
-	r.leaf.typ.target = at
+	r.leaf.typ.target, r.leaf.typ.route = at, routeTo(at.parent, r.leaf)
 	at.parent.referrers = append(at.parent.referrers, r.leaf)
 	return nil
 }

@@ -286,7 +286,7 @@ func TestMustValues(t *testing.T) {
 		m := must{text: text}
 		if err := m.compile(n.Schema()); err != nil {
 			t.Errorf("%s: %v", text, err)
-		} else if got := m.holds(n); got != want {
+		} else if got := m.holds(n); got != want || m.whole(n).boolean() != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}

@@ -41,6 +41,7 @@ type typ struct {
 	members  []*typ
 	refused  string
 	target   *Schema // of a leafref
+	route    route   // to the target's list
 }
 
 type span[N int64 | uint64] struct{ min, max N }

@@ -471,8 +471,7 @@ func (p *setPrinter) kids(s *Schema, n *node) {
 			continue
 		}
 		l := k.node.list
-		l.byLabel.all(func(_ uint64, key string) bool {
-			sl, _ := l.byName.get(key)
+		l.each(func(key string, sl slot) bool {
 			p.node(c, sl.node, key, 0)
 			return true
 		})

@@ -59,6 +59,24 @@ const (
 	marks = inactive | protected // what an element itself carries
 )
 
+// each calls yield for every entry in the list's order until it returns false. Where entries that follow each other do so by
+// name too, as in most lists, the next one is found beside the last.
+func (l *list) each(yield func(key string, sl slot) bool) {
+	at := newCursor(l.byName.root)
+	l.byLabel.all(func(_ uint64, key string) bool {
+		for at.page() != nil {
+			at.open()
+		}
+		k, sl, ok := at.item()
+		if !ok || k != key {
+			at.seek(l.byName.root, key)
+			_, sl, _ = at.item()
+		}
+		at.skip()
+		return yield(key, sl)
+	})
+}
+
 // labelGap is the distance of the labels of entries that were appended, labelStart the first label.
 const (
 	labelGap   = 1 << 24
@@ -192,34 +210,50 @@ func (n Node) Parent() Node {
 
 // Path returns where the node is; empty for the root and for an absent node.
 func (n Node) Path() Path {
-	var out Path
-	for at := &n; at != nil && at.up != nil; at = at.up {
-		out = append(out, Elem{Name: at.s.name, Keys: at.Key()})
+	if n.up == nil {
+		return nil
 	}
-	slices.Reverse(out)
+	out := make(Path, n.s.depth)
+	for at := &n; at.up != nil; at = at.up {
+		out[at.s.depth-1] = Elem{Name: at.s.name, Keys: at.Key()}
+	}
 	return out
 }
 
 // Child returns the child of that name: a container, a leaf, a leaf-list, or an entry's key leaf. It is absent if it is
 // not there, and for a list, whose entries Entry and Entries give.
 func (n Node) Child(name string) Node {
-	if n.s == nil || !n.s.isInner() {
+	c, k := n.kid(name)
+	if k == nil {
 		return Node{}
+	}
+	up := n // only what is there costs memory
+	return Node{s: c, n: k.node, up: &up, val: k.val, flags: k.flags}
+}
+
+// kid returns the child of that name, nil if it is not there or is a list.
+func (n *Node) kid(name string) (*Schema, *kid) {
+	if n.s == nil || !n.s.isInner() {
+		return nil, nil
 	}
 	c := n.s.byName[name]
-	if c == nil {
-		return Node{}
+	if c == nil || c.kind == List {
+		return c, nil
 	}
-	return n.child(c, &n)
+	if c.isKey {
+		return c, &kid{val: n.key(c)}
+	}
+	return c, n.n.find(c)
+}
+
+// key returns the value of a key leaf of the entry.
+func (n *Node) key(c *Schema) string {
+	return splitKeys(n.s, n.val)[slices.Index(n.s.keys, c)]
 }
 
 func (n *Node) child(c *Schema, up *Node) Node {
 	if c.isKey {
-		for i, k := range n.s.keys {
-			if k == c {
-				return Node{s: c, up: up, val: splitKeys(n.s, n.val)[i]}
-			}
-		}
+		return Node{s: c, up: up, val: n.key(c)}
 	}
 	if c.kind == List {
 		return Node{}
@@ -237,7 +271,13 @@ func (n Node) Entry(list string, keys ...string) Node {
 	if l == nil || len(keys) != len(c.keys) {
 		return Node{}
 	}
-	return n.entry(c, l, joinKeys(keys))
+	key := joinKeys(keys)
+	sl, ok := l.byName.get(key)
+	if !ok {
+		return Node{}
+	}
+	up := n // only what is there costs memory
+	return Node{s: c, n: sl.node, up: &up, val: key}
 }
 
 func (n *Node) entry(c *Schema, l *list, key string) Node {
@@ -274,10 +314,7 @@ func (n Node) entries(c *Schema, l *list) iter.Seq[Node] {
 		if l == nil {
 			return
 		}
-		l.byLabel.all(func(_ uint64, key string) bool {
-			sl, _ := l.byName.get(key)
-			return yield(Node{s: c, n: sl.node, up: &n, val: key})
-		})
+		l.each(func(key string, sl slot) bool { return yield(Node{s: c, n: sl.node, up: &n, val: key}) })
 	}
 }
 
@@ -344,13 +381,13 @@ func (n Node) At(path Path) Node {
 
 // Get returns the value of the child leaf: as set, else its default, else "".
 func (n Node) Get(name string) string {
-	if c := n.Child(name); c.Exists() {
-		return c.Value()
-	}
-	if n.s != nil && n.s.isInner() {
-		if c := n.s.byName[name]; c != nil {
-			return c.def
-		}
+	switch c, k := n.kid(name); {
+	case c == nil:
+		return ""
+	case k == nil:
+		return c.def
+	case c.kind == Leaf:
+		return k.val
 	}
 	return ""
 }
@@ -365,7 +402,10 @@ func (n Node) Uint(name string) uint64 {
 }
 
 // Has reports whether the child, flag or list entry of that name is there.
-func (n Node) Has(name string) bool { return n.Child(name).Exists() || n.Len(name) > 0 }
+func (n Node) Has(name string) bool {
+	_, k := n.kid(name)
+	return k != nil || n.Len(name) > 0
+}
 
 // element words the node as it would stand in its parent: a name, for an entry with its keys.
 func (n Node) element() string {

@@ -69,6 +69,23 @@ func (v *validator) musts(n Node) {
 	}
 }
 
+// findChecked fills in checked at and below s, and reports whether validation has to look at s: whether there is a constraint on it
+// or below it, or something that others refer to.
+func findChecked(s *Schema) bool {
+	for _, k := range s.keys {
+		if findChecked(k) {
+			s.checked = append(s.checked, k)
+		}
+	}
+	for _, c := range s.children {
+		if !c.isKey && findChecked(c) {
+			s.checked = append(s.checked, c)
+		}
+	}
+	return len(s.checked) > 0 || len(s.musts) > 0 || len(s.uniques) > 0 || len(s.referrers) > 0 || len(s.watchers) > 0 ||
+		s.mandatory || s.min > 0 || s.max > 0 || s.typ != nil && s.typ.target != nil
+}
+
 // node checks a container or entry and what is below it. old is the same place in the valid tree, absent if it was not
 // there; full says to check everything, whatever old has.
 func (v *validator) node(n, old Node, full bool) {
@@ -77,12 +94,10 @@ func (v *validator) node(n, old Node, full bool) {
 	}
 	full = full || old.s == nil || n.s.readFromBelow
 	v.musts(n)
-	for _, k := range n.s.keys {
-		v.leaf(n.child(k, &n))
-	}
-	for _, c := range n.s.children {
+	for _, c := range n.s.checked {
 		switch {
 		case c.isKey:
+			v.leaf(n.child(c, &n))
 		case c.kind == List:
 			v.list(n, old, c, full)
 		case c.isContainer():
@@ -145,7 +160,7 @@ func (v *validator) leaf(n Node) {
 }
 
 func (v *validator) value(n Node) {
-	if n.s.typ != nil && n.s.typ.target != nil && n.referred().s == nil {
+	if n.s.typ != nil && n.s.typ.target != nil && !n.refers() {
 		m := n.s.referenceError
 		if m == "" {
 			m = "Referenced " + n.s.typ.target.parent.name + " is not defined"
@@ -154,6 +169,12 @@ func (v *validator) value(n Node) {
 		return // musts that follow the reference would only repeat it
 	}
 	v.musts(n)
+}
+
+// refers reports whether there is what a leafref names.
+func (n *Node) refers() bool {
+	_, ok := n.s.typ.route.find(n, n.val)
+	return ok
 }
 
 func (v *validator) count(parent Node, s *Schema, n int) {
@@ -246,7 +267,7 @@ func (v *validator) touch(ch Change) {
 
 // gone notes the entries in what went as a whole.
 func (v *validator) gone(o Node) {
-	for _, c := range o.s.children {
+	for _, c := range o.s.checked {
 		switch {
 		case c.kind == List:
 			for e := range o.Entries(c.name) {

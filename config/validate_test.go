@@ -52,6 +52,31 @@ func describe(errs, warnings Errors) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
+// checkShortForms holds the short form of every must, in which most are told, against the evaluation of the whole expression.
+func checkShortForms(t *rapid.T, n Node) {
+	for _, m := range n.s.musts {
+		if short, whole := m.holds(n), m.whole(n).boolean(); short != whole {
+			t.Fatalf("must %q of %s: %v, as a whole %v", m.text, n.Path(), short, whole)
+		}
+	}
+	if !n.s.isInner() {
+		return
+	}
+	for _, k := range n.s.keys {
+		checkShortForms(t, n.child(k, &n))
+	}
+	for c := range n.Children() {
+		if c.s.kind != LeafList {
+			checkShortForms(t, c)
+		}
+	}
+}
+
+// TestShortForms: they are right about any tree, not only about one that could be committed.
+func TestShortForms(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { checkShortForms(t, drawTree(t).Root()) })
+}
+
 // TestValidateChange: what a change breaks is found by looking at the change alone.
 func TestValidateChange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -147,6 +172,7 @@ func TestValidateChange(t *testing.T) {
 			base = next
 		}
 		changed := edit(base, rapid.IntRange(1, 5).Draw(t, "then")).Effective()
+		checkShortForms(t, changed.Root())
 		whole, _ := changed.Validate(Tree{})
 		change, _ := changed.Validate(base)
 		if a, b := describe(whole, nil), describe(change, nil); a != b {

@@ -860,8 +860,7 @@ func (p *xmlPrinter) kids(s *Schema, n *node, level int) {
 			continue
 		}
 		l := k.node.list
-		l.byLabel.all(func(_ uint64, key string) bool {
-			sl, _ := l.byName.get(key)
+		l.each(func(key string, sl slot) bool {
 			p.node(c, sl.node, key, 0, level, s.namespace)
 			return true
 		})

@@ -24,6 +24,8 @@ const (
 type view struct {
 	system, server, member, bindings, services, applications config.Node
 
+	policies map[policyKey]*policy // resolved, by side and name: gateways share what is in them
+
 	zones map[string][]step.ZonePair // by VPN; nil until asked for
 	sets  map[string]step.ServiceSet // likewise
 	errs  config.Errors
@@ -91,30 +93,58 @@ func (v *view) memberGateway(n config.Node) *step.Gateway {
 	return g
 }
 
+type policyKey struct {
+	side step.Side
+	name string
+}
+
+// policy is an IKE policy with its proposals resolved.
+type policy struct {
+	mode      string
+	psk       sa.Secret
+	proposals []step.Proposal
+}
+
 // resolve fills in what both kinds of gateways have. It reports whether the gateway has a policy.
 func (v *view) resolve(g *step.Gateway, n, ike config.Node) bool {
-	policy := ike.Entry("policy", n.Get("ike-policy"))
-	if !policy.Exists() {
+	p := v.policy(g.Side, ike, n.Get("ike-policy"))
+	if p == nil {
 		return false
 	}
-	g.Mode = policy.Get("mode")
-	g.PSK = preSharedKey(policy.Child("pre-shared-key"))
-	for _, name := range policy.Child("proposals").Values() {
-		p := ike.Entry("proposal", name)
-		if !p.Exists() {
-			continue // V4 is validation's
-		}
-		g.Proposals = append(g.Proposals, step.Proposal{
-			Name: name, Hash: hash(p, "authentication-algorithm"), DHGroup: dhGroup(p), KeyBits: keyBits(p),
-			Lifetime: seconds(p, "lifetime-seconds"),
-		})
-	}
+	g.Mode, g.PSK, g.Proposals = p.mode, p.psk, p.proposals
 	if a := n.Get("local-address"); a != "" {
 		g.Local = v.addr(n, a)
 	}
 	g.LocalID, g.RemoteID = identity(n.Child("local-identity")), identity(n.Child("remote-identity"))
 	g.Instance = n.Get("routing-instance")
 	return true
+}
+
+// policy returns the policy of that name, nil if it is not there.
+func (v *view) policy(side step.Side, ike config.Node, name string) *policy {
+	key := policyKey{side, name}
+	if p, ok := v.policies[key]; ok {
+		return p
+	}
+	var p *policy
+	if n := ike.Entry("policy", name); n.Exists() {
+		p = &policy{mode: n.Get("mode"), psk: preSharedKey(n.Child("pre-shared-key"))}
+		for _, name := range n.Child("proposals").Values() {
+			e := ike.Entry("proposal", name)
+			if !e.Exists() {
+				continue // V4 is validation's
+			}
+			p.proposals = append(p.proposals, step.Proposal{
+				Name: name, Hash: hash(e, "authentication-algorithm"), DHGroup: dhGroup(e), KeyBits: keyBits(e),
+				Lifetime: seconds(e, "lifetime-seconds"),
+			})
+		}
+	}
+	if v.policies == nil {
+		v.policies = map[policyKey]*policy{}
+	}
+	v.policies[key] = p
+	return p
 }
 
 // group returns the group of that name with the proposals of its SAs resolved; nil if it is not there or is not served for

@@ -1,6 +1,7 @@
 package effect
 
 import (
+	"iter"
 	"maps"
 	"reflect"
 	"slices"
@@ -211,13 +212,27 @@ func (c *classifier) classifyGateways() {
 	member := c.member.affected(c.old.member.Child("ike"))
 	both := maps.Clone(server)
 	maps.Copy(both, member)
+	came, were := names{}, names{} // of the server's gateways that differ
 	for _, name := range both.sorted() {
 		o, n := c.old.gateway(name), c.next.gateway(name)
-		if !sameGateway(o, n) {
-			c.plan.Gateways = append(c.plan.Gateways, step.GatewayChange{Old: o, New: n})
-			if deleted, ok := server[name]; ok {
-				c.classifyServerGateway(name, o, n, deleted || n == nil)
-			}
+		if sameGateway(o, n) {
+			continue
+		}
+		c.plan.Gateways = append(c.plan.Gateways, step.GatewayChange{Old: o, New: n})
+		if _, ok := server[name]; ok && o == nil {
+			came[name] = true
+		} else if ok {
+			were[name] = true
+		}
+	}
+	// Being added has no effect for a member's gateway: it acts once a group names it.
+	peers, before := c.naming(c.next, came, false), c.naming(c.old, were, true)
+	for _, ch := range c.plan.Gateways {
+		switch {
+		case ch.Old == nil && len(peers[ch.New.Name].peers) > 0:
+			c.hit("2.1a", hit{column: step.RootServer, gateway: ch.New.Name})
+		case ch.Old != nil && were[ch.Old.Name]:
+			c.classifyServerGateway(ch, before[ch.Old.Name], server[ch.Old.Name] || ch.New == nil)
 		}
 	}
 	for _, name := range member.sorted() {
@@ -231,52 +246,85 @@ func (c *classifier) classifyGateways() {
 	}
 }
 
-// classifyServerGateway finds the row of one gateway that differs: 1.1 is about gateways of members and those that no group
-// names, 2.1 about those of cluster peers. Being added has no effect: a gateway acts once a group names it.
-func (c *classifier) classifyServerGateway(name string, o, n *step.Gateway, deleted bool) {
-	view := c.old
-	if o == nil {
-		view = c.next
-	}
-	members, peers, gone := c.naming(view, name)
-	if o == nil {
-		if len(peers) > 0 {
-			c.hit("2.1a", hit{column: step.RootServer, gateway: name})
-		}
-		return
-	}
-	if len(peers) > 0 {
+// classifyServerGateway finds the row of one gateway that was there and differs: 1.1 is about gateways of members and those that
+// no group names, 2.1 about those of cluster peers.
+func (c *classifier) classifyServerGateway(ch step.GatewayChange, by naming, deleted bool) {
+	name := ch.Old.Name
+	if len(by.peers) > 0 {
 		c.hit("2.1b", hit{column: step.RootServer, gateway: name})
 	}
 	switch {
-	case len(members) == 0 && (gone || len(peers) > 0):
+	case len(by.members) == 0 && (by.gone || len(by.peers) > 0):
 		// A peer's, or one of groups that are all gone: their rows 1.3 delete its IKE SAs.
 	case deleted:
-		c.hit("1.1b", hit{gateway: name, groups: members})
-	case n != nil:
+		c.hit("1.1b", hit{gateway: name, groups: by.members})
+	case ch.New != nil:
 		c.hit("1.1a", hit{gateway: name})
 	}
 }
 
-// naming returns the groups of a view that name a gateway, as a member's and as a peer's; those that are gone after the commit
-// are left out, and gone says that there was one.
-func (c *classifier) naming(v *view, gateway string) (members, peers []string, gone bool) {
+// naming is the groups that name a gateway, as a member's and as a peer's, sorted.
+type naming struct {
+	members, peers []string
+	gone           bool // there was one that is gone after the commit; such are left out
+}
+
+// naming returns the groups of a view that name one of the gateways, if members is set as a member's too. It looks at each group
+// once, however many gateways there are.
+func (c *classifier) naming(v *view, gateways names, members bool) map[string]naming {
+	out := map[string]naming{}
 	for e := range v.server.Entries("group") {
-		name := e.Key()[0]
-		member := e.Entry("ike-gateway", gateway).Exists()
-		peer := e.Child("server-cluster").Entry("ike-gateway", gateway).Exists()
-		switch {
-		case !member && !peer || !e.Has("group-id"):
-		case v == c.old && (c.deleted[name] || !c.next.server.Entry("group", name).Has("group-id")):
-			gone = true
-		case member:
-			members = append(members, name)
-		default:
-			peers = append(peers, name)
+		if !e.Has("group-id") || len(gateways) == 0 {
+			continue
+		}
+		group := e.Key()[0]
+		gone := v == c.old && (c.deleted[group] || !c.next.server.Entry("group", group).Has("group-id"))
+		note := func(gateway string, to func(*naming) *[]string) {
+			by := out[gateway]
+			if gone {
+				by.gone = true
+			} else {
+				l := to(&by)
+				*l = append(*l, group)
+			}
+			out[gateway] = by
+		}
+		if members {
+			for gateway := range gateways.in(e) {
+				note(gateway, func(by *naming) *[]string { return &by.members })
+			}
+		}
+		for gateway := range gateways.in(e.Child("server-cluster")) {
+			if !members || !e.Entry("ike-gateway", gateway).Exists() {
+				note(gateway, func(by *naming) *[]string { return &by.peers })
+			}
 		}
 	}
-	slices.Sort(members)
-	return members, peers, gone
+	for _, by := range out {
+		slices.Sort(by.members)
+		slices.Sort(by.peers)
+	}
+	return out
+}
+
+// in gives those of the names that the list ike-gateway of n has, in time that follows the shorter of the two.
+func (n names) in(at config.Node) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if at.Len("ike-gateway") < len(n) {
+			for e := range at.Entries("ike-gateway") {
+				name := e.Key()[0]
+				if _, ok := n[name]; ok && !yield(name) {
+					return
+				}
+			}
+			return
+		}
+		for name := range n {
+			if at.Entry("ike-gateway", name).Exists() && !yield(name) {
+				return
+			}
+		}
+	}
 }
 
 // classifyGroups finds rows 1.2 to 1.15 and 2.2 to 2.6, and fills in the plan's groups.
