@@ -11,7 +11,7 @@ import (
 type editor struct {
 	o      *owner
 	root   *node
-	intern map[string]string
+	recent *[256]string // values that were kept lately, by a hash
 
 	before  *node // if not nil: only what is protected in it too is protected; for texts that may set the mark before they are done
 	free    bool  // nothing is protected: the edit puts something else in the place of everything
@@ -43,17 +43,39 @@ func (e *editor) tree() Tree {
 	return Tree{e.root}
 }
 
-// keep returns v as a string of its own, one for all equal values of the edit.
+// keep returns v as a string of its own. Values that come again and again share one: those kept lately are remembered, not all, since
+// most values of a large configuration come once or twice.
 func (e *editor) keep(v string) string {
-	if e.intern == nil {
-		e.intern = map[string]string{}
+	at := e.kept(hashed(v))
+	if *at != v || v == "" {
+		*at = strings.Clone(v)
 	}
-	if k, ok := e.intern[v]; ok {
-		return k
+	return *at
+}
+
+// text is keep for a value in a text; it keeps nothing of the text's memory.
+func (e *editor) text(b []byte) string {
+	at := e.kept(hashed(b))
+	if *at != string(b) {
+		*at = string(b)
 	}
-	k := strings.Clone(v)
-	e.intern[k] = k
-	return k
+	return *at
+}
+
+func (e *editor) kept(hash uint32) *string {
+	if e.recent == nil {
+		e.recent = new([256]string)
+	}
+	return &e.recent[hash%256]
+}
+
+// hashed is FNV-1a.
+func hashed[T string | []byte](v T) uint32 {
+	h := uint32(2166136261)
+	for i := 0; i < len(v); i++ {
+		h = (h ^ uint32(v[i])) * 16777619
+	}
+	return h ^ h>>16
 }
 
 func (e *editor) own(n *node) *node {

@@ -175,7 +175,9 @@ func (e *editor) line(base Path, verb string, words []string) error {
 	}
 	toks := tokens(words)
 	from := len(steps)
-	steps, bad := e.command(steps, verb, toks)
+	r := reader{out: steps}
+	bad := e.command(&r, verb, toks)
+	steps = r.out
 	if bad == nil {
 		if refused := e.refusal(); refused != nil {
 			refused.place(steps[:from])
@@ -207,84 +209,71 @@ func (bad *fault) inWords(base Path, words []string) *Error {
 	return bad.err
 }
 
-// command carries out one line from the place that steps name. It returns the steps of what it changed; a fault with
-// word -1 is about the line as a whole.
-func (e *editor) command(steps []step, verb string, words []token) ([]step, *fault) {
-	cur := Root()
+// command carries out one line from the place that r.out names, and leaves there the steps of what it changed. A fault with word -1
+// is about the line as a whole.
+func (e *editor) command(r *reader, verb string, words []token) *fault {
+	cur, steps := Root(), r.out
 	if len(steps) > 0 {
 		cur = steps[len(steps)-1].s
 	}
 	if !cur.isInner() || len(steps) > 0 && steps[len(steps)-1].all && cur.kind == List {
-		return nil, &fault{-1, &Error{Tag: "invalid-value", Element: cur.name, Message: "nothing can be set below " + cur.name}}
+		return &fault{-1, &Error{Tag: "invalid-value", Element: cur.name, Message: "nothing can be set below " + cur.name}}
 	}
 	var text string
 	if verb == "annotate" {
 		if len(words) < 1 {
-			return nil, &fault{-1, &Error{Tag: "missing-element", Message: "missing argument.", Expected: "<comment>"}}
+			return &fault{-1, &Error{Tag: "missing-element", Message: "missing argument.", Expected: "<comment>"}}
 		}
 		text = string(words[len(words)-1].text)
 		if err := checkRemark(text); err != nil {
-			return nil, &fault{len(words) - 1, &Error{Tag: "invalid-value", Message: err.Error()}}
+			return &fault{len(words) - 1, &Error{Tag: "invalid-value", Message: err.Error()}}
 		}
 		words = words[:len(words)-1]
 	}
-	r := reader{keep: e.text, del: verb != "set", out: steps}
+	r.keep, r.del = e.text, verb != "set"
 	_, _, bad := r.read(cur, words)
 	if bad != nil {
-		return nil, bad
+		return bad
 	}
 	steps = r.out
 	if len(words) == 0 && verb != "delete" {
-		return nil, missing(cur, 0)
+		return missing(cur, 0)
 	}
 	if verb != "set" && verb != "delete" {
 		if last := steps[len(steps)-1]; last.s.kind == LeafList && !last.all {
-			return nil, new(fault).at(len(words)-1, "invalid-value", last.s.name, "syntax error.", "end of line: marks and remarks are of "+last.s.name+" as a whole")
+			return new(fault).at(len(words)-1, "invalid-value", last.s.name, "syntax error.", "end of line: marks and remarks are of "+last.s.name+" as a whole")
 		}
 	}
 	switch verb {
 	case "set":
 		e.put(steps)
-		return steps, nil
+		return nil
 	case "delete":
 		if e.remove(steps) {
-			return steps, nil
+			return nil
 		}
 	case "activate":
 		if e.mark(steps, 0, inactive) {
-			return steps, nil
+			return nil
 		}
 	case "deactivate":
 		if e.mark(steps, inactive, 0) {
-			return steps, nil
+			return nil
 		}
 	case "protect":
 		if e.mark(steps, protected, 0) {
-			return steps, nil
+			return nil
 		}
 	case "unprotect":
 		if e.mark(steps, 0, protected) {
-			return steps, nil
+			return nil
 		}
 	case "annotate":
 		if e.remark(steps, text) {
-			return steps, nil
+			return nil
 		}
 	}
-	return nil, &fault{-1, notFound(steps)}
-}
-
-// text makes a string of a value without keeping the memory it came in.
-func (e *editor) text(b []byte) string {
-	if e.intern == nil {
-		e.intern = map[string]string{}
-	}
-	if s, ok := e.intern[string(b)]; ok {
-		return s
-	}
-	s := string(b)
-	e.intern[s] = s
-	return s
+	return &fault{-1, notFound(steps)}
 }
 
 // tooMany checks the limits of the lists and leaf-lists on the way of steps, which follow base.
@@ -330,11 +319,24 @@ func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
 	var errs findings
 	l := lexer{src: src, line: 1, lines: true}
 	var words []token
-	buf := make([]step, 0, 32)
+	r := reader{out: make([]step, 0, 32)}
+	var last []byte // the line before, if it was a set that is carried out
+	var verb token  // its first word; offsets are in the line
 	for l.at < len(src) {
 		words = words[:0]
 		var bad *fault
 		start := l.at
+		// What it has in common with this one need not be read again: most lines of a large text differ in their last words alone.
+		known := r.shared(last, src[start:])
+		if known == 0 {
+			r.out, r.levels = append(r.out[:0], steps...), r.levels[:0]
+		} else {
+			from := r.levels[known-1]
+			r.out, r.levels = r.out[:from.steps], r.levels[:known]
+			words = append(words, token{text: verb.text, off: start + verb.off, line: l.line, kind: tokWord})
+			l.at += from.off
+		}
+		last = nil
 		for {
 			tok, lexErr := l.next()
 			if lexErr != nil {
@@ -362,10 +364,18 @@ func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
 		if bad == nil && len(words) > 0 {
 			if words[0].kind != tokWord || words[0].quoted || !isCommand(words[0].text) {
 				bad = new(fault).at(0, "unknown-element", printable(string(words[0].text)), "unknown command.", "activate, annotate, deactivate, delete, protect, set or unprotect")
-			} else if _, bad = e.command(append(buf[:0], steps...), string(words[0].text), words[1:]); bad != nil {
-				bad.word++
-			} else if refused := e.refusal(); refused != nil {
-				bad = &fault{0, refused}
+			} else {
+				if bad = e.command(&r, string(words[0].text), words[1:]); bad != nil {
+					bad.word++
+				} else if refused := e.refusal(); refused != nil {
+					bad = &fault{0, refused}
+				} else if string(words[0].text) == "set" {
+					last, verb = src[start:end], words[0]
+					verb.off -= start
+					for i := range r.levels[known:] {
+						r.levels[known+i].off -= start
+					}
+				}
 			}
 		}
 		if bad != nil && errs.add(bad.err) {
@@ -390,6 +400,21 @@ func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
 		return t, errs.all()
 	}
 	return e.tree(), errs.all()
+}
+
+// shared returns how many levels of the line that was read last hold for the one that text begins with, because it begins with the
+// same octets and has a word there, too.
+func (r *reader) shared(last, text []byte) int {
+	if len(last) == 0 {
+		return 0
+	}
+	for i := len(r.levels); i > 0; i-- {
+		off := r.levels[i-1].off
+		if off < len(text) && !isSpace(text[off]) && text[off] != '#' && bytes.Equal(last[:off], text[:off]) {
+			return i
+		}
+	}
+	return 0
 }
 
 func asErrors(err error) Errors {

@@ -238,12 +238,16 @@ func tokens(words []string) []token {
 
 // reader turns tokens into steps.
 type reader struct {
-	keep  func([]byte) string // makes a string of a value; equal values may share one
-	del   bool                // words of a delete, deactivate and the like: values may be left out
-	brace bool                // an opening brace follows the words
-	group *Schema             // the words ended in the name of this list, and the brace holds its entries
-	out   []step
+	keep   func([]byte) string // makes a string of a value; equal values may share one
+	del    bool                // words of a delete, deactivate and the like: values may be left out
+	brace  bool                // an opening brace follows the words
+	group  *Schema             // the words ended in the name of this list, and the brace holds its entries
+	out    []step
+	levels []level // that the words read last went through
 }
+
+// level is a place among words, before a statement of the container or entry that the steps so far name.
+type level struct{ off, steps int }
 
 // fault is what is wrong with a word: the index of the word, and the error.
 type fault struct {
@@ -285,6 +289,9 @@ func (r *reader) read(s *Schema, words []token) (end *Schema, open bool, bad *fa
 		i += n
 		if open = c.isInner(); open {
 			s = c
+			if i < len(words) {
+				r.levels = append(r.levels, level{words[i].off, len(r.out)})
+			}
 		} else if r.del && i < len(words) {
 			return s, open, new(fault).at(i, "unknown-element", printable(string(words[i].text)), "syntax error.", "end of line")
 		}
