@@ -113,20 +113,23 @@ func (p *page[K, V]) split(o *owner, inserted int) *page[K, V] {
 	if inserted == n-1 {
 		at = n - 1
 	}
-	q := &page[K, V]{owner: o, level: p.level, keys: slices.Clone(p.keys[at:])}
+	q := &page[K, V]{owner: o, level: p.level, keys: withRoom(p.keys[at:])}
 	clear(p.keys[at:])
 	p.keys = p.keys[:at]
 	if p.level > 0 {
-		q.kids = slices.Clone(p.kids[at:])
+		q.kids = withRoom(p.kids[at:])
 		clear(p.kids[at:])
 		p.kids = p.kids[:at]
 	} else {
-		q.vals = slices.Clone(p.vals[at:])
+		q.vals = withRoom(p.vals[at:])
 		clear(p.vals[at:])
 		p.vals = p.vals[:at]
 	}
 	return q
 }
+
+// withRoom copies a part of a page that will be filled: one key more than a page holds, so that it need not grow to be split.
+func withRoom[T any](part []T) []T { return append(make([]T, 0, fanout+1), part...) }
 
 // del removes k and reports whether it was there.
 func (t *btree[K, V]) del(o *owner, k K) bool {

@@ -65,7 +65,7 @@ func (t Tree) LoadCurly(base Path, action Action, file string, src []byte) (Tree
 		e.protects(t)
 	}
 	c := curly{e: e, lex: lexer{src: src, line: 1}, r: reader{keep: e.text}, file: file, action: action}
-	c.block(s, steps, nil, false)
+	c.block(s, append(make([]step, 0, 32), steps...), nil, false)
 	if c.errs.failed() {
 		return t, c.errs.all()
 	}
@@ -222,7 +222,10 @@ func (c *curly) statement(s *Schema, steps []step, group *Schema, remark string)
 	c.words = words
 	c.r.del = tag.delete || end.kind != tokSemi && end.kind != tokOpen
 	c.r.brace, c.r.group = group == nil && end.kind == tokOpen, nil
-	c.r.out = slices.Clone(steps)
+	c.r.out = steps // what is behind them is of statements that are done
+	if c.patch != nil {
+		c.r.out = slices.Clone(steps) // a patch keeps them
+	}
 	in, open, bad := c.r.read(s, words)
 	if bad == nil && len(words) == 0 {
 		bad = new(fault).at(0, "malformed-message", "", "syntax error, expecting <statement>", c.r.expect(s))
@@ -318,6 +321,9 @@ func (c *curly) carryOut(tag tags, out []step, base int, remark string, in *Sche
 	c.e.put(out)
 	if block {
 		c.block(in, out, nil, true)
+	}
+	if tag == (tags{}) && remark == "" {
+		return
 	}
 	h := whole(head)
 	switch {

@@ -220,6 +220,8 @@ var fastPattern = map[string]func(string) bool{
 			bits == "30" || bits == "31" || bits == "32"
 	},
 	identText: isIdent,
+	// The names of routing instances: nearly always such, too.
+	`[0-9A-Za-z_][0-9A-Za-z_.\-]*`: isIdent,
 	// The names of objects are nearly always such as isIdent takes too.
 	`[^ \t\n\r]([^\t\n\r]*[^ \t\n\r])?`: isIdent,
 }
