@@ -101,9 +101,10 @@ type Cluster struct {
 
 // gateway is a peer's gateway. Several groups may name it (D1).
 type gateway struct {
-	step.Gateway
-	gone bool
-	up   []ike.Up // phase-1 SAs, oldest first
+	local  netip.Addr // invalid: any
+	remote netip.Addr // its first address; invalid: none
+	gone   bool
+	up     []ike.Up // phase-1 SAs, oldest first
 }
 
 // peer is one gateway in the server-cluster of one group.
@@ -237,8 +238,8 @@ func (c *Cluster) byID(id uint32) *group {
 
 // remote is a gateway's address; the zero Addr if it is not known.
 func (c *Cluster) remote(name string) netip.Addr {
-	if gw := c.gateways[name]; gw != nil && len(gw.Remote) > 0 {
-		return gw.Remote[0]
+	if gw := c.gateways[name]; gw != nil {
+		return gw.remote
 	}
 	return netip.Addr{}
 }

@@ -55,7 +55,10 @@ func (c *Cluster) Configure(now time.Time, p *step.Plan) {
 				gw = &gateway{}
 				c.gateways[ch.New.Name] = gw
 			}
-			gw.Gateway, gw.gone = *ch.New, false
+			*gw = gateway{local: ch.New.Local, up: gw.up}
+			if len(ch.New.Remote) > 0 {
+				gw.remote = ch.New.Remote[0]
+			}
 		case ch.New == nil && ch.Old != nil:
 			if gw := c.gateways[ch.Old.Name]; gw != nil {
 				gw.gone = true
@@ -157,9 +160,12 @@ func (c *Cluster) Forget(now time.Time, p *step.Plan) {
 		}
 		g.changed = false
 	}
-	for name, gw := range c.gateways {
-		if gw.gone {
-			delete(c.gateways, name)
+	for _, ch := range p.Gateways {
+		if ch.Old == nil {
+			continue
+		}
+		if gw := c.gateways[ch.Old.Name]; gw != nil && gw.gone {
+			delete(c.gateways, ch.Old.Name)
 		}
 	}
 }

@@ -55,7 +55,7 @@ func (c *Cluster) State() State {
 				Differs: slices.Clone(p.differs), Counters: p.count,
 			}
 			if gw := c.gateways[p.gateway]; gw != nil {
-				ps.Local = gw.Local
+				ps.Local = gw.local
 				if n := len(gw.up); n > 0 && !ps.Local.IsValid() {
 					ps.Local = gw.up[n-1].Local.Addr()
 				}

@@ -461,9 +461,11 @@ func (p *curlyPrinter) kids(s *Schema, n *node, level int) {
 			at++
 		}
 		l := k.node.list
+		room := roomFor(l, p.dst)
 		l.each(func(key string, sl slot) bool {
 			p.inheritedEntry(c, k.node, key, at)
 			p.statement(c, sl.node, key, 0, at, c.grouped)
+			p.dst = room.grow(p.dst)
 			return true
 		})
 		if c.grouped {

@@ -899,6 +899,7 @@ func (p *jsonPrinter) object(s *Schema, n *node, val, module string, level int) 
 func (p *jsonPrinter) list(s *Schema, l *list, level int) {
 	p.dst = append(p.dst, '[')
 	first := true
+	room := roomFor(l, p.dst)
 	l.each(func(key string, sl slot) bool {
 		if !first {
 			p.dst = append(p.dst, ',')
@@ -906,6 +907,7 @@ func (p *jsonPrinter) list(s *Schema, l *list, level int) {
 		first = false
 		p.line(level + 1)
 		p.object(s, sl.node, key, s.module, level+1)
+		p.dst = room.grow(p.dst)
 		return true
 	})
 	p.line(level)

@@ -496,8 +496,10 @@ func (p *setPrinter) kids(s *Schema, n *node) {
 			continue
 		}
 		l := k.node.list
+		room := roomFor(l, p.dst)
 		l.each(func(key string, sl slot) bool {
 			p.node(c, sl.node, key, 0)
+			p.dst = room.grow(p.dst)
 			return true
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -213,6 +214,24 @@ func appendWord(dst []byte, v string) []byte {
 		}
 	}
 	return append(dst, '"')
+}
+
+// room makes room for the text of a long list once, from what its first entries have taken: growing step by step would copy the text
+// of a large configuration again and again.
+type room struct{ entries, start, done int }
+
+// sample is how many entries tell how long the others are.
+const sample = 64
+
+func roomFor(l *list, dst []byte) room { return room{entries: l.byName.n, start: len(dst)} }
+
+// grow is called after each entry.
+func (r *room) grow(dst []byte) []byte {
+	if r.done++; r.done != sample || r.entries < 4*sample {
+		return dst
+	}
+	left := (len(dst) - r.start) / sample * (r.entries - sample)
+	return slices.Grow(dst, left+left/16)
 }
 
 // Quote returns a value as set and curly text have it, with quotes only if it needs them.

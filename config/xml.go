@@ -860,8 +860,10 @@ func (p *xmlPrinter) kids(s *Schema, n *node, level int) {
 			continue
 		}
 		l := k.node.list
+		room := roomFor(l, p.dst)
 		l.each(func(key string, sl slot) bool {
 			p.node(c, sl.node, key, 0, level, s.namespace)
+			p.dst = room.grow(p.dst)
 			return true
 		})
 	}

@@ -39,7 +39,6 @@ func (e *Engine) Apply(now time.Time, p *step.Plan) {
 	e.hostName = p.HostName
 	for _, c := range p.Gateways {
 		if c.New != nil {
-			e.gateways[c.New.Name] = *c.New
 			e.ike.SetGateway(now, *c.New)
 		}
 	}
@@ -82,7 +81,6 @@ func (e *Engine) Apply(now time.Time, p *step.Plan) {
 	}
 	for _, c := range p.Gateways {
 		if c.New == nil && c.Old != nil {
-			delete(e.gateways, c.Old.Name)
 			e.ike.RemoveGateway(now, c.Old.Name)
 		}
 	}
@@ -105,7 +103,7 @@ func (e *Engine) greetPeers(now time.Time) {
 			continue
 		}
 		for _, name := range g.Peers {
-			for _, remote := range e.gateways[name].Remote {
+			for _, remote := range e.ike.Remotes(name) {
 				e.ike.Do(now, ike.Connect{Gateway: name, Remote: remote})
 			}
 		}

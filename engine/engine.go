@@ -44,7 +44,6 @@ type Engine struct {
 
 	applied  uint64
 	hostName string
-	gateways map[string]step.Gateway
 	groups   map[string]step.Group
 	vpns     map[string]step.VPN
 
@@ -56,13 +55,12 @@ type Engine struct {
 func New(rand io.Reader, o Options) *Engine {
 	o.IKE.WorkBase, o.Server.WorkBase, o.Cluster.TokenBase, o.Member.TokenBase = ikeBase, serverBase, clusterBase, memberBase
 	return &Engine{
-		ike:      ike.New(rand, o.IKE),
-		server:   server.New(rand, o.Server),
-		cluster:  cluster.New(rand, o.Cluster),
-		member:   member.New(rand, o.Member),
-		gateways: map[string]step.Gateway{},
-		groups:   map[string]step.Group{},
-		vpns:     map[string]step.VPN{},
+		ike:     ike.New(rand, o.IKE),
+		server:  server.New(rand, o.Server),
+		cluster: cluster.New(rand, o.Cluster),
+		member:  member.New(rand, o.Member),
+		groups:  map[string]step.Group{},
+		vpns:    map[string]step.VPN{},
 	}
 }
 
@@ -182,7 +180,7 @@ type Configured struct {
 
 // Configured returns a copy; it shares its secrets with the engine.
 func (e *Engine) Configured() Configured {
-	return Configured{HostName: e.hostName, Gateways: inOrder(e.gateways), Groups: inOrder(e.groups), VPNs: inOrder(e.vpns)}
+	return Configured{HostName: e.hostName, Gateways: e.ike.Gateways(), Groups: inOrder(e.groups), VPNs: inOrder(e.vpns)}
 }
 
 func inOrder[V any](m map[string]V) []V {

@@ -17,7 +17,7 @@ import (
 
 // gateway is a configured gateway with its SAs and its DPD. It outlives its configuration as long as an SA is closing.
 type gateway struct {
-	c       step.Gateway // our own copy
+	c       step.Gateway // the secret is our own, the rest is the plan's, which nobody changes
 	bad     error        // what Supports says of c
 	gone    bool         // taken out of the configuration
 	sas     []*phase1    // in the order in which they began
@@ -129,21 +129,17 @@ func idText(id isakmp.ID) string {
 // changed, and those of ours begin again with what is new. A gateway that Supports refuses neither connects nor answers.
 func (e *Endpoint) SetGateway(now time.Time, c step.Gateway) {
 	c.PSK = c.PSK.Clone()
-	c.Remote = slices.Clone(c.Remote)
-	for i := range c.Remote {
-		c.Remote[i] = c.Remote[i].Unmap()
+	if slices.ContainsFunc(c.Remote, netip.Addr.Is4In6) {
+		c.Remote = slices.Clone(c.Remote)
+		for i := range c.Remote {
+			c.Remote[i] = c.Remote[i].Unmap()
+		}
 	}
 	c.Local = c.Local.Unmap()
-	c.Proposals = slices.Clone(c.Proposals)
-	if c.DPD != nil {
-		d := *c.DPD
-		c.DPD = &d
-	}
 	g := e.gateways[c.Name]
 	switch {
 	case g == nil:
 		g = &gateway{}
-		g.dpd.timer.fire = func(now time.Time) { e.dpdTick(now, g) }
 		e.gateways[c.Name] = g
 	case reflect.DeepEqual(g.c, c):
 		c.PSK.Zero()
@@ -153,6 +149,9 @@ func (e *Endpoint) SetGateway(now time.Time, c step.Gateway) {
 		g.c.PSK.Zero()
 	}
 	g.c, g.bad = c, Supports(c)
+	if c.DPD != nil {
+		g.dpd.timer.fire = func(now time.Time) { e.dpdTick(now, g) }
+	}
 	e.index(g)
 	for _, p := range slices.Clone(g.sas) {
 		if !p.negotiating() {
@@ -214,6 +213,23 @@ func (e *Endpoint) find(local, remote netip.Addr) *gateway {
 		}
 	}
 	return any
+}
+
+// Gateways returns the configured gateways by name, with addresses as IPv4 where they are. They share their secrets with e.
+func (e *Endpoint) Gateways() []step.Gateway {
+	out := make([]step.Gateway, 0, len(e.gateways))
+	for _, g := range e.gatewaysSorted() {
+		out = append(out, g.c)
+	}
+	return out
+}
+
+// Remotes returns the addresses of a gateway; the caller must not change them.
+func (e *Endpoint) Remotes(gateway string) []netip.Addr {
+	if g := e.gateways[gateway]; g != nil {
+		return g.c.Remote
+	}
+	return nil
 }
 
 func (e *Endpoint) gatewaysSorted() []*gateway {

@@ -131,23 +131,26 @@ func (d *differ) leafList(a, b config.Node) {
 func (d *differ) list(s *config.Schema, a, b config.Node) {
 	moved := config.Moved(a, b, s.Name())
 	slices.SortFunc(moved, func(x, y config.Node) int { return slices.Compare(x.Key(), y.Key()) })
-	move := func(before func(key []string) bool) {
-		for len(moved) > 0 && before(moved[0].Key()) {
-			d.add(Move, a.Entry(s.Name(), moved[0].Key()...), moved[0])
-			moved = moved[1:]
-		}
+	d.changes = slices.Grow(d.changes, max(b.Len(s.Name())-a.Len(s.Name()), 0))
+	move := func() {
+		d.add(Move, a.Entry(s.Name(), moved[0].Key()...), moved[0])
+		moved = moved[1:]
 	}
 	for e := range config.DiffEntries(a, b, s.Name()) {
-		key := e.New.Key()
-		if !e.New.Exists() {
-			key = e.Old.Key()
+		at := e.New
+		if !at.Exists() {
+			at = e.Old
 		}
-		move(func(k []string) bool { return slices.Compare(k, key) <= 0 })
+		for len(moved) > 0 && slices.Compare(moved[0].Key(), at.Key()) <= 0 {
+			move()
+		}
 		if d.appeared(e.Old, e.New) {
 			d.inner(s, e.Old, e.New)
 		}
 	}
-	move(func([]string) bool { return true })
+	for len(moved) > 0 {
+		move()
+	}
 }
 
 // Under reports whether the change lies at or below the place that names spell, keys aside.

@@ -24,6 +24,8 @@ const (
 type view struct {
 	system, server, member, bindings, services, applications config.Node
 
+	serverIKE, memberIKE config.Node
+
 	policies map[policyKey]*policy // resolved, by side and name: gateways share what is in them
 
 	zones map[string][]step.ZonePair // by VPN; nil until asked for
@@ -35,8 +37,10 @@ func newView(t config.Tree) *view {
 	root := t.Root()
 	security := root.Child("security")
 	groupVPN := security.Child("group-vpn")
+	server, member := groupVPN.Child("server"), groupVPN.Child("member")
 	return &view{
-		system: root.Child("system"), server: groupVPN.Child("server"), member: groupVPN.Child("member"),
+		serverIKE: server.Child("ike"), memberIKE: member.Child("ike"),
+		system: root.Child("system"), server: server, member: member,
 		bindings: security.Child("ipsec-policy"), services: root.Child("services"), applications: root.Child("applications"),
 	}
 }
@@ -46,10 +50,10 @@ func (v *view) hostName() string { return v.system.Get("host-name") }
 // gateway returns the gateway of that name, with its policy and proposals resolved; nil if it is not there or is not used
 // for want of an ike-policy or an address. A server and a member never stand in one configuration (V13).
 func (v *view) gateway(name string) *step.Gateway {
-	if g := v.server.Child("ike").Entry("gateway", name); g.Exists() {
+	if g := v.serverIKE.Entry("gateway", name); g.Exists() {
 		return v.serverGateway(g)
 	}
-	if g := v.member.Child("ike").Entry("gateway", name); g.Exists() {
+	if g := v.memberIKE.Entry("gateway", name); g.Exists() {
 		return v.memberGateway(g)
 	}
 	return nil
@@ -57,7 +61,7 @@ func (v *view) gateway(name string) *step.Gateway {
 
 func (v *view) serverGateway(n config.Node) *step.Gateway {
 	g := &step.Gateway{Name: n.Key()[0], Side: step.Server}
-	if !v.resolve(g, n, v.server.Child("ike")) {
+	if !v.resolve(g, n, v.serverIKE) {
 		return nil
 	}
 	dynamic := n.Child("dynamic")
@@ -81,7 +85,7 @@ func (v *view) serverGateway(n config.Node) *step.Gateway {
 
 func (v *view) memberGateway(n config.Node) *step.Gateway {
 	g := &step.Gateway{Name: n.Key()[0], Side: step.Member}
-	if !v.resolve(g, n, v.member.Child("ike")) {
+	if !v.resolve(g, n, v.memberIKE) {
 		return nil
 	}
 	for _, a := range n.Child("server-address").Values() {

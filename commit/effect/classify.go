@@ -32,6 +32,8 @@ func (n names) sorted() []string { return slices.Sorted(maps.Keys(n)) }
 // touched are the entries that the changes name, before references are followed.
 type touched struct {
 	proposals, policies, gateways names // IKE, of the server or of the member
+
+	order []string // the gateways as they were found: nearly sorted, since changes are
 }
 
 type classifier struct {
@@ -136,19 +138,24 @@ func (c *classifier) touch(in names, ch diff.Change, at int) {
 }
 
 func (c *classifier) touchIKE(t *touched, ch diff.Change) {
-	in := map[string]names{"proposal": t.proposals, "policy": t.policies, "gateway": t.gateways}[ch.Path[4].Name]
-	if in == nil || len(ch.Path) == 5 && ch.Op == diff.Move { // the order of these lists means nothing
+	if len(ch.Path) == 5 && ch.Op == diff.Move { // the order of these lists means nothing
 		return
 	}
-	c.touch(in, ch, 4)
+	switch ch.Path[4].Name {
+	case "proposal":
+		c.touch(t.proposals, ch, 4)
+	case "policy":
+		c.touch(t.policies, ch, 4)
+	case "gateway":
+		t.touch(ch.Path[4].Keys[0], len(ch.Path) == 5 && ch.Op == diff.Delete)
+	}
 }
 
-// affected follows references in the old configuration: from proposals to the policies that name them, from policies to the
-// gateways that do. The value says that something that the gateway needed was deleted.
-func (t *touched) affected(ike config.Node) names {
-	out := maps.Clone(t.gateways)
+// follow follows references in the old configuration: from proposals to the policies that name them, from policies to the gateways
+// that do. The value of a gateway then says that something that it needed was deleted.
+func (t *touched) follow(ike config.Node) {
 	if len(t.proposals)+len(t.policies) == 0 {
-		return out
+		return
 	}
 	policies := maps.Clone(t.policies)
 	if len(t.proposals) > 0 {
@@ -162,10 +169,16 @@ func (t *touched) affected(ike config.Node) names {
 	}
 	for g := range ike.Entries("gateway") {
 		if deleted, ok := policies[g.Get("ike-policy")]; ok {
-			out[g.Key()[0]] = out[g.Key()[0]] || deleted
+			t.touch(g.Key()[0], deleted)
 		}
 	}
-	return out
+}
+
+func (t *touched) touch(gateway string, deleted bool) {
+	before := len(t.gateways)
+	if t.gateways[gateway] = t.gateways[gateway] || deleted; len(t.gateways) > before {
+		t.order = append(t.order, gateway)
+	}
 }
 
 // followProposals adds the groups that have an ipsec-sa with a touched proposal.
@@ -208,31 +221,27 @@ func sameGateway(a, b *step.Gateway) bool {
 
 // classifyGateways finds rows 1.1 and 2.1, and fills in the plan's gateways.
 func (c *classifier) classifyGateways() {
-	server := c.server.affected(c.old.server.Child("ike"))
-	member := c.member.affected(c.old.member.Child("ike"))
-	both := maps.Clone(server)
-	maps.Copy(both, member)
-	came, were := names{}, names{} // of the server's gateways that differ
-	for _, name := range both.sorted() {
-		o, n := c.old.gateway(name), c.next.gateway(name)
-		if sameGateway(o, n) {
-			continue
-		}
-		c.plan.Gateways = append(c.plan.Gateways, step.GatewayChange{Old: o, New: n})
-		if _, ok := server[name]; ok && o == nil {
-			came[name] = true
-		} else if ok {
-			were[name] = true
+	c.server.follow(c.old.serverIKE)
+	c.member.follow(c.old.memberIKE)
+	server, member := c.server.gateways, c.member.gateways
+	both := slices.Concat(c.server.order, c.member.order)
+	slices.Sort(both)
+	for _, name := range slices.Compact(both) {
+		if o, n := c.old.gateway(name), c.next.gateway(name); !sameGateway(o, n) {
+			c.plan.Gateways = append(c.plan.Gateways, step.GatewayChange{Old: o, New: n})
 		}
 	}
 	// Being added has no effect for a member's gateway: it acts once a group names it.
-	peers, before := c.naming(c.next, came, false), c.naming(c.old, were, true)
+	peers, before := c.naming(c.next, server, false), c.naming(c.old, server, true)
 	for _, ch := range c.plan.Gateways {
-		switch {
-		case ch.Old == nil && len(peers[ch.New.Name].peers) > 0:
-			c.hit("2.1a", hit{column: step.RootServer, gateway: ch.New.Name})
-		case ch.Old != nil && were[ch.Old.Name]:
-			c.classifyServerGateway(ch, before[ch.Old.Name], server[ch.Old.Name] || ch.New == nil)
+		if ch.Old == nil {
+			if len(peers[ch.New.Name].peers) > 0 {
+				c.hit("2.1a", hit{column: step.RootServer, gateway: ch.New.Name})
+			}
+			continue
+		}
+		if deleted, ok := server[ch.Old.Name]; ok {
+			c.classifyServerGateway(ch, before[ch.Old.Name], deleted || ch.New == nil)
 		}
 	}
 	for _, name := range member.sorted() {

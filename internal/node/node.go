@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,9 +49,9 @@ type Node struct {
 	lab   cli.Lab
 
 	// Owned by the loop.
-	engine   *engine.Engine
-	plane    *dataplane.Plane
-	gateways map[string]netip.Addr // the local-address of each gateway; invalid: any
+	engine *engine.Engine
+	plane  *dataplane.Plane
+	locals map[netip.Addr]int // how many gateways have this local-address; invalid: any
 
 	calls     chan func(time.Time)
 	datagrams chan datagram
@@ -85,7 +87,7 @@ const backlog = 256
 func Open(o Options) (_ *Node, err error) {
 	n := &Node{
 		dir: o.Dir, log: o.Log, now: o.Now, lab: o.Lab,
-		gateways:  map[string]netip.Addr{},
+		locals:    map[netip.Addr]int{},
 		calls:     make(chan func(time.Time)),
 		datagrams: make(chan datagram, backlog),
 		results:   make(chan turn.Result),
@@ -190,9 +192,13 @@ func (n *Node) Apply(p *step.Plan) {
 	n.call(func(now time.Time) {
 		for _, c := range p.Gateways {
 			if c.New != nil {
-				n.gateways[c.New.Name] = c.New.Local
-			} else {
-				delete(n.gateways, c.Old.Name)
+				n.locals[c.New.Local]++
+			}
+			if c.Old == nil {
+				continue
+			}
+			if n.locals[c.Old.Local]--; n.locals[c.Old.Local] <= 0 {
+				delete(n.locals, c.Old.Local)
 			}
 		}
 		for _, c := range p.VPNs {
@@ -200,11 +206,7 @@ func (n *Node) Apply(p *step.Plan) {
 				n.plane.SetVPN(*c.New)
 			}
 		}
-		locals := make([]netip.Addr, 0, len(n.gateways))
-		for _, a := range n.gateways {
-			locals = append(locals, a)
-		}
-		n.sockets.bind(wanted(locals))
+		n.sockets.bind(wanted(slices.Collect(maps.Keys(n.locals))))
 		n.engine.Apply(now, p)
 		n.drain()
 		for _, c := range p.VPNs {

@@ -45,13 +45,13 @@ type sockets struct {
 	wg     sync.WaitGroup
 }
 
-// wanted returns the addresses to bind for gateways with these local addresses (invalid: any).
+// wanted returns the addresses to bind for gateways with these local addresses, each once (invalid: any).
 func wanted(locals []netip.Addr) []netip.Addr {
 	if slices.ContainsFunc(locals, func(a netip.Addr) bool { return !a.IsValid() }) {
 		return []netip.Addr{netip.IPv4Unspecified()}
 	}
 	slices.SortFunc(locals, netip.Addr.Compare)
-	return slices.Compact(locals)
+	return locals
 }
 
 // bind makes the open sockets those of want. What cannot be bound is logged once for each new reason; rebind tries it again.

@@ -21,6 +21,11 @@ const (
 	dbFile = "gvpn.db"
 	// lockWait is how long bbolt waits for its own lock on the database; the directory's lock makes it a formality.
 	lockWait = 100 * time.Millisecond
+	// mapped is how much address space the database gets at once, in octets; it costs no memory. When a database outgrows its map,
+	// bbolt copies all that the transaction in hand has written.
+	mapped = 256 << 20
+	// grown is what a file that is too short grows by beside what is needed, in octets.
+	grown = 256 << 10
 	// layout is the version of what stands in the database.
 	layout = "gvpn store 1"
 )
@@ -129,14 +134,16 @@ func (s *Store) make(dir string) error {
 
 func (s *Store) openDB(path string) (db *bbolt.DB, err error) {
 	options := bbolt.Options{
-		Timeout: lockWait, FreelistType: bbolt.FreelistMapType,
+		Timeout: lockWait, FreelistType: bbolt.FreelistMapType, InitialMmapSize: mapped,
 		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 			s.file, err = os.OpenFile(name, flag, mode)
 			return s.file, err
 		},
 	}
 	err = s.guard("open", func() (err error) {
-		db, err = bbolt.Open(path, 0o600, &options)
+		if db, err = bbolt.Open(path, 0o600, &options); err == nil {
+			db.AllocSize = grown
+		}
 		return err
 	})
 	return db, err
