@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,10 +30,16 @@ type DB struct {
 
 	// A checkpoint is due when the deltas since the last are as long as it is, or many.
 	checkpoint, deltas int // octets
+	since              int // how many deltas
 }
 
-// checkpointEvery bounds how many revisions are read to rebuild one.
-const checkpointEvery = 25
+// Deltas are many when there are checkpointEvery of them, or one for each checkpointShare octets of the checkpoint if those are
+// more: reading so many takes about as long as reading the checkpoint, and a commit seldom has to write all of a large
+// configuration.
+const (
+	checkpointEvery = 25
+	checkpointShare = 16 << 10
+)
 
 // Options says whose commit it is.
 type Options struct {
@@ -108,9 +115,10 @@ func (d *DB) rebuild(number uint64, read func(r Revision, text []byte)) (config.
 
 func (d *DB) measure(r Revision, text []byte) {
 	if r.Checkpoint {
-		d.checkpoint, d.deltas = len(text), 0
+		d.checkpoint, d.deltas, d.since = len(text), 0, 0
 	} else {
 		d.deltas += len(text)
+		d.since++
 	}
 }
 
@@ -233,8 +241,8 @@ func (d *DB) commit(next config.Tree, o Options) (Result, error) {
 	d.measure(revision, revision.Text)
 	revision.Text = nil
 	follows := !d.candidate.Changed()
-	d.kept = append(d.kept, revision)
-	d.kept = slices.DeleteFunc(d.kept, func(k Revision) bool { return k.Number < revision.Oldest })
+	gone, _ := slices.BinarySearchFunc(d.kept, revision.Oldest, func(k Revision, n uint64) int { return cmp.Compare(k.Number, n) })
+	d.kept = append(d.kept[gone:], revision)
 	d.running, d.effective = next, effective
 	if follows {
 		d.candidate.Discard()
@@ -246,8 +254,7 @@ func (d *DB) commit(next config.Tree, o Options) (Result, error) {
 
 // write fills in the revision's text and what it lets the log forget.
 func (d *DB) write(r *Revision, next config.Tree) {
-	due := len(d.kept) == 0 || d.deltas >= d.checkpoint ||
-		!slices.ContainsFunc(d.kept[max(0, len(d.kept)-checkpointEvery+1):], func(k Revision) bool { return k.Checkpoint })
+	due := len(d.kept) == 0 || d.deltas >= d.checkpoint || d.since+1 >= max(checkpointEvery, d.checkpoint/checkpointShare)
 	if !due {
 		var ok bool
 		if r.Text, ok = appendDelta(nil, d.running, next); !ok {
@@ -262,9 +269,10 @@ func (d *DB) write(r *Revision, next config.Tree) {
 	if len(d.kept) > 0 {
 		r.Oldest = d.kept[0].Number
 	}
-	for _, k := range d.kept {
-		if k.Checkpoint && needed(k, *r) {
+	for i := len(d.kept) - 1; i >= 0; i-- {
+		if k := &d.kept[i]; k.Checkpoint && needed(*k, *r) {
 			r.Oldest = k.Number
+			break
 		}
 	}
 }

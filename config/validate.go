@@ -336,25 +336,46 @@ func (v *validator) referrers() {
 	if len(v.touched) == 0 && len(v.arrived) == 0 {
 		return
 	}
-	var walk func(s *Schema)
-	walk = func(s *Schema) {
-		if keys := v.touched[s]; keys != nil {
-			for _, from := range s.referrers {
-				v.refer(v.root, from, keys)
-			}
-			for _, from := range s.watchers {
-				v.refer(v.root, from, nil)
-			}
-		} else if v.arrived[s] {
+	lists := slices.Collect(maps.Keys(v.touched))
+	for s := range v.arrived {
+		if v.touched[s] == nil {
+			lists = append(lists, s)
+		}
+	}
+	slices.SortFunc(lists, bySchema)
+	for _, s := range lists {
+		keys := v.touched[s]
+		if keys == nil {
 			for _, from := range s.deniers {
 				v.refer(v.root, from, nil)
 			}
+			continue
 		}
-		for _, c := range s.children {
-			walk(c)
+		for _, from := range s.referrers {
+			v.refer(v.root, from, keys)
+		}
+		for _, from := range s.watchers {
+			v.refer(v.root, from, nil)
 		}
 	}
-	walk(Root())
+}
+
+// bySchema orders schema nodes as they stand in the schema, parents first.
+func bySchema(a, b *Schema) int {
+	for a.depth > b.depth {
+		if a = a.parent; a == b {
+			return 1
+		}
+	}
+	for b.depth > a.depth {
+		if b = b.parent; a == b {
+			return -1
+		}
+	}
+	for a != b && a.parent != b.parent {
+		a, b = a.parent, b.parent
+	}
+	return int(a.id) - int(b.id)
 }
 
 // refer looks at the leaves from at and below n whose value is one of keys, or at all of them if keys is nil.

@@ -226,13 +226,20 @@ func (c *classifier) classifyGateways() {
 	server, member := c.server.gateways, c.member.gateways
 	both := slices.Concat(c.server.order, c.member.order)
 	slices.Sort(both)
+	came, were := false, false
 	for _, name := range slices.Compact(both) {
 		if o, n := c.old.gateway(name), c.next.gateway(name); !sameGateway(o, n) {
 			c.plan.Gateways = append(c.plan.Gateways, step.GatewayChange{Old: o, New: n})
+			came, were = came || o == nil, were || o != nil
 		}
 	}
-	// Being added has no effect for a member's gateway: it acts once a group names it.
-	peers, before := c.naming(c.next, server, false), c.naming(c.old, server, true)
+	var peers, before map[string]naming
+	if came { // which has no effect for a member's gateway: it acts once a group names it
+		peers = c.naming(c.next, server, false)
+	}
+	if were {
+		before = c.naming(c.old, server, true)
+	}
 	for _, ch := range c.plan.Gateways {
 		if ch.Old == nil {
 			if len(peers[ch.New.Name].peers) > 0 {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -13,6 +14,13 @@ import (
 // quickly cost one file, and none of them waits for it.
 const activeDelay = time.Second
 
+// activeShare bounds what the copy of a large configuration costs while commits go on: after one was written the next waits this
+// many times as long as that took.
+const activeShare = 200
+
+// large is the length of a copy, in octets, after which the memory that is free goes back to the system.
+const large = 1 << 20
+
 // activeFile keeps the readable copy of the active configuration. The store is the truth; the copy is for people and their
 // backups, and is never read.
 type activeFile struct {
@@ -23,7 +31,8 @@ type activeFile struct {
 	mu      sync.Mutex
 	latest  []byte // the line above the configuration
 	running config.Tree
-	waiting bool // latest and running are not in the file, and the timer is set
+	took    time.Duration // the last time
+	waiting bool          // latest and running are not in the file, and the timer is set
 	timer   *time.Timer
 
 	writing sync.Mutex // one at a time; taken before mu
@@ -39,7 +48,7 @@ func (a *activeFile) follow(db *commit.DB) {
 	}
 	if !a.waiting {
 		a.waiting = true
-		a.timer = time.AfterFunc(a.delay, a.flush)
+		a.timer = time.AfterFunc(max(a.delay, activeShare*a.took), a.flush)
 	}
 }
 
@@ -54,9 +63,19 @@ func (a *activeFile) flush() {
 	if !waiting {
 		return
 	}
-	if err := a.write(config.AppendCurly(text, t.Root())); err != nil {
+	start := time.Now()
+	text = config.AppendCurly(text, t.Root())
+	if err := a.write(text); err != nil {
 		a.failed(err)
 	}
+	if len(text) > large {
+		// What a commit of this size took was needed for a second; the runtime would keep most of it for minutes.
+		text = nil
+		debug.FreeOSMemory()
+	}
+	a.mu.Lock()
+	a.took = time.Since(start)
+	a.mu.Unlock()
 }
 
 // close writes what waits and waits for what is being written.
