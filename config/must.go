@@ -722,7 +722,7 @@ func (p *walk) follow(cur, leafref *Schema) *walk {
 
 // find returns the string-value of the node, and whether it is there, with the rules of stepDown.
 func (p *walk) find(cur *Node) (val string, ok bool) {
-	at := cur.n
+	var at *node
 	if p.leafref == nil {
 		for range p.up {
 			cur = cur.up

@@ -1,10 +1,14 @@
 package config
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 // TestSpellings: texts in any spelling, what they make, and what is wrong with them. The tree is kept from case to case
@@ -123,4 +127,56 @@ func cutWords(t interface{ Fatal(...any) }, line string) (words []string) {
 			words[len(words)-1] = string(tok.text)
 		}
 	}
+}
+
+// TestSharedLines: a line that begins as the one before means what it means by itself, and what is wrong with it is found at the same
+// place.
+func TestSharedLines(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		lines := strings.SplitAfter(string(AppendSet(nil, drawTree(t).Root())), "\n")
+		for range rapid.IntRange(0, 10).Draw(t, "changes") {
+			i := rapid.IntRange(0, len(lines)-1).Draw(t, "line")
+			line := strings.TrimSuffix(lines[i], "\n")
+			switch rapid.IntRange(0, 6).Draw(t, "change") {
+			case 0:
+				line = "  " + line
+			case 1:
+				line = strings.Replace(line, " ", "   ", 3)
+			case 2:
+				line += " " // and nothing behind
+			case 3:
+				line += " ## remark"
+			case 4:
+				line = line[:rapid.IntRange(0, len(line)).Draw(t, "cut")]
+			case 5:
+				line += " nosuch"
+			case 6:
+				line = strings.Replace(line, "set ", "delete ", 1)
+			}
+			lines = slices.Insert(lines, i, line+"\n")
+		}
+		type fault struct{ at, message, element string }
+		describe := func(errs Errors, line int) (out []fault) {
+			for _, e := range errs {
+				at := max(e.Line, line)
+				out = append(out, fault{fmt.Sprint(at, " ", e.Column), e.Message, e.Element})
+			}
+			return out
+		}
+		whole, errs := Tree{}.LoadSet(nil, "", []byte(strings.Join(lines, "")))
+		var apart Tree
+		var found []fault
+		wrong := false
+		for i, line := range lines {
+			next, errs := apart.LoadSet(nil, "", []byte(line))
+			apart, wrong = next, wrong || errs.Err() != nil
+			found = append(found, describe(errs, i+1)...)
+		}
+		if diff := cmp.Diff(found, describe(errs, 0), cmp.AllowUnexported(fault{})); diff != "" {
+			t.Fatalf("faults line by line and as a whole:\n%s\n%s", diff, strings.Join(lines, ""))
+		}
+		if !wrong && !Equal(whole.Root(), apart.Root()) {
+			t.Fatalf("line by line:\n%s\nas a whole:\n%s", AppendSet(nil, apart.Root()), AppendSet(nil, whole.Root()))
+		}
+	})
 }

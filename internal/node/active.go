@@ -70,7 +70,6 @@ func (a *activeFile) flush() {
 	}
 	if len(text) > large {
 		// What a commit of this size took was needed for a second; the runtime would keep most of it for minutes.
-		text = nil
 		debug.FreeOSMemory()
 	}
 	a.mu.Lock()

@@ -26,7 +26,7 @@ func sizes(b *testing.B, f func(b *testing.B, n int)) {
 	}
 }
 
-// node opens a node without a configuration, in a directory of its own.
+// openEmpty opens a node without a configuration, in a directory of its own.
 func openEmpty(b *testing.B) *Node {
 	b.Helper()
 	n, err := Open(Options{Dir: b.TempDir(), Port: testPort})
@@ -150,8 +150,12 @@ func BenchmarkLeafCommit(b *testing.B) {
 		for b.Loop() {
 			for i := range leafCommits {
 				at := config.Path{
-					{Name: "security"}, {Name: "group-vpn"}, {Name: "server"}, {Name: "ike"},
-					{Name: "gateway", Keys: []string{examples.GatewayName(i * 7 % n)}}, {Name: "address"},
+					{Name: "security"},
+					{Name: "group-vpn"},
+					{Name: "server"},
+					{Name: "ike"},
+					{Name: "gateway", Keys: []string{examples.GatewayName(i * 7 % n)}},
+					{Name: "address"},
 				}
 				value := fmt.Sprintf("172.%d.%d.%d", 16+len(durable)/leafCommits%16, i>>8, i&255)
 				edit := func(db *commit.DB) error {
