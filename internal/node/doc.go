@@ -9,7 +9,8 @@
 //   - the workers (work.go) compute Diffie-Hellman and RSA, as many as there are processors
 //   - a timer (manage.go), only while a confirmed commit or a commit at a time is pending: it takes the one
 //     back, or carries the other out, under the management mutex
-//   - a timer (active.go), for a second after a commit: it writes the readable copy of the active configuration
+//   - a timer (active.go), for a second after a commit, or longer if the copy is large: it writes the readable copy of the
+//     active configuration, and gives back to the system the memory that a large one leaves free
 //   - a timer for each management listener whose address could not be had (services.go): it tries again
 //   - one for each terminal that is told of something, for as long as writing it takes (package cli, Broadcast)
 //   - one acceptor for each management listener, and what each session needs (services.go)
