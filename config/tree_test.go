@@ -2,8 +2,6 @@ package config
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -339,28 +337,6 @@ func TestSetValue(t *testing.T) {
 	}
 	if err == nil || err.Error() != "[edit security group-vpn member ike gateway P] 'server-address' number of elements exceeds limit of 4" {
 		t.Error(err)
-	}
-}
-
-// TestExamples: the example configurations are valid without warnings, and are printed as they are written.
-func TestExamples(t *testing.T) {
-	files, err := filepath.Glob("../examples/*/*.conf")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tree, errs := Tree{}.LoadCurly(nil, Override, file, text)
-		if errs.Err() != nil {
-			t.Error(errs)
-			continue
-		}
-		if errs, warnings := tree.Effective().Validate(Tree{}); len(errs)+len(warnings) > 0 {
-			t.Error(file, errs, warnings)
-		}
 	}
 }
 
