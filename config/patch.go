@@ -222,9 +222,7 @@ func (p *patcher) marks(head []step, tag tags) {
 
 // missing is the error about a statement that the patch takes to be there.
 func (p *patcher) missing(steps []step, at token) {
-	err := notFound(steps)
-	err.Warning = false
-	p.fail(err, at.off, at.line)
+	p.fail(absent(steps), at.off, at.line)
 }
 
 // placed notes an entry that came or moves.

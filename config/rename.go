@@ -4,7 +4,7 @@ import "slices"
 
 // Rename gives the entry of a list, or the value of a leaf-list, that the words name from base on another name; it keeps its place.
 // to is its name and new keys as they stand in its parent: {"group", "B"}. An error's Caret counts in words, "to" and to, joined by
-// single blanks. If there is no such entry the error is a warning.
+// single blanks. That there is no such entry is an error, unlike in Delete: nothing would be as it was asked for.
 func (t Tree) Rename(base Path, words, to []string) (Tree, error) {
 	return t.pair(base, words, "to", to, func(e *editor, steps, other []step) error {
 		return e.rename(steps, other[len(other)-1].key)
@@ -37,7 +37,7 @@ func (t Tree) insert(base Path, words []string, conjunction string, where place,
 	return t.pair(base, words, conjunction, sibling, func(e *editor, steps, other []step) error {
 		for _, s := range [][]step{steps, other} {
 			if _, ok := e.get(s); !ok {
-				return notFound(s)
+				return absent(s)
 			}
 		}
 		e.move(steps, where, other[len(other)-1].key)
@@ -92,22 +92,26 @@ func (t Tree) pair(base Path, words []string, conjunction string, second []strin
 // named reports whether a step names an entry or a value of a leaf-list.
 func named(st step) bool { return (st.s.kind == List || st.s.kind == LeafList) && !st.all }
 
-// exists is the error about an entry that is there already.
-func exists(steps []step) *Error {
+// exists is the error about an entry or value that is there already, absent about one that is not there.
+func exists(steps []step) *Error { return about(steps, "data-exists", "statement already exists") }
+
+func absent(steps []step) *Error { return about(steps, "data-missing", "statement not found") }
+
+func about(steps []step, tag, message string) *Error {
 	last := steps[len(steps)-1]
 	at := pathOf(steps[:len(steps)-1])
 	name := last.element()
-	if last.s.kind == LeafList {
+	if last.s.kind == LeafList && !last.all {
 		name += " " + Quote(last.key)
 	}
-	return &Error{At: at, Path: at.Edit(), Element: name, Tag: "data-exists", Message: "statement already exists"}
+	return &Error{At: at, Path: at.Edit(), Element: name, Tag: tag, Message: message}
 }
 
 func (e *editor) rename(steps []step, key string) error {
 	last := len(steps) - 1
 	other := append(slices.Clone(steps[:last]), step{s: steps[last].s, key: key})
 	if _, ok := e.get(steps); !ok {
-		return notFound(steps)
+		return absent(steps)
 	}
 	if key == steps[last].key {
 		return nil
@@ -138,7 +142,7 @@ func (e *editor) rename(steps []step, key string) error {
 func (e *editor) copy(steps, other []step) error {
 	n, ok := e.get(steps)
 	if !ok {
-		return notFound(steps)
+		return absent(steps)
 	}
 	if _, ok := e.get(other); ok {
 		return exists(other)

@@ -146,8 +146,12 @@ func (t Tree) Insert(p Path, before bool, sibling ...string) (Tree, error) {
 		where = beforeOther
 	}
 	e := t.edit()
-	if !e.move(steps, where, joinKeys(sibling)) {
-		return t, notFound(steps)
+	if _, ok := e.get(steps); !ok {
+		return t, absent(steps)
+	}
+	other := joinKeys(sibling)
+	if !e.move(steps, where, other) {
+		return t, absent(append(steps[:len(steps)-1:len(steps)-1], step{s: last.s, key: other}))
 	}
 	if refused := e.refusal(); refused != nil {
 		return t, refused
