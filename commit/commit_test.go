@@ -337,13 +337,13 @@ func TestDeltaFollowsTheChange(t *testing.T) {
 	w.commit(b.String())
 	w.commit("set security group-vpn server ike gateway X7 address 127.9.9.9\n")
 	r := w.log.revisions[1]
-	want(t, "delta", string(r.Text), "delete security group-vpn server ike gateway X7 address\nset security group-vpn server ike gateway X7 address 127.9.9.9\n")
+	want(t, "delta", string(r.Text), "set security group-vpn server ike gateway X7 address 127.9.9.9\n")
 	if r.Checkpoint {
 		t.Error("recorded as a checkpoint")
 	}
 }
 
-// TestDelta shows how changes are recorded. What set and delete lines cannot say is recorded as a checkpoint.
+// TestDelta shows how changes are recorded; the first commit is a checkpoint, and these are none.
 func TestDelta(t *testing.T) {
 	tests := []struct{ name, edit, want string }{
 		{"an entry that went", "delete security group-vpn server group G ike-gateway M1\n", "same"},
@@ -355,16 +355,20 @@ func TestDelta(t *testing.T) {
 		{"unprotected", "unprotect security group-vpn server ike proposal Q\n", "same"},
 		{
 			"a protected leaf changed", "unprotect system host-name\nset system host-name other\nprotect system host-name\n",
-			"delete system host-name\nset system host-name other\nprotect system host-name\n",
+			"set system host-name other\nprotect system host-name\n",
 		},
 		{"a flag", "set security group-vpn server traceoptions file world-readable\n", "same"},
+		{"a leaf-list", "set security group-vpn server ike policy K proposals Q\n", "same"},
+		{"a remark", "annotate system \"why\"\n", "same"},
+		{"a remark on an entry before others", "annotate security zones security-zone A \"why\"\n", "same"},
 		{
-			"a leaf-list", "set security group-vpn server ike policy K proposals Q\n", "delete security group-vpn server ike policy K proposals\n" +
-				"set security group-vpn server ike policy K proposals P\nset security group-vpn server ike policy K proposals Q\n",
+			"a move", "delete security zones security-zone A\nset security zones security-zone A\n",
+			"insert security zones security-zone B before security-zone A\n",
 		},
-		{"a remark", "annotate system \"why\"\n", "delete system\nset system host-name ks\nannotate system \"why\"\n"},
-		{"a remark on an entry before others", "annotate security zones security-zone A \"why\"\n", "checkpoint"},
-		{"a move", "delete security zones security-zone A\nset security zones security-zone A\n", "checkpoint"},
+		{
+			"an entry between others", "set security zones security-zone C\ninsert security zones security-zone C after security-zone A\n", "same",
+		},
+		{"another name", "rename security group-vpn server group G to group H\n", "same"},
 		{"nothing", "", "same"},
 	}
 	for _, tt := range tests {

@@ -257,9 +257,8 @@ func (d *DB) write(r *Revision, next config.Tree) {
 	due := len(d.kept) == 0 || d.deltas >= d.checkpoint || d.since+1 >= max(checkpointEvery, d.checkpoint/checkpointShare)
 	if !due {
 		var ok bool
-		if r.Text, ok = appendDelta(nil, d.running, next); !ok {
-			due = true
-		}
+		r.Text, ok = delta(d.running, next)
+		due = !ok
 	}
 	if due {
 		r.Checkpoint, r.Text = true, config.AppendSet(nil, next.Root())

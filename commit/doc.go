@@ -10,7 +10,7 @@
 // After a crash between the record and Apply, the record counts: Open reads it, and Applied, told the number of the last
 // commit that the engines have persisted, has the rest carried out.
 //
-// A revision is kept as the set and delete lines that make it from the one before, with a checkpoint of the whole text
+// A revision is kept as the lines (set, delete, rename, insert …) that make it from the one before, with a checkpoint of the whole text
 // now and then; older configurations are rebuilt from the Log when asked for, and not held in memory.
 //
 // A commit may be one that must be confirmed: its revision says when it is taken back and to which one, so what is pending

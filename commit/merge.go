@@ -1,7 +1,9 @@
 package commit
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"gvpn/commit/diff"
 	"gvpn/config"
@@ -23,11 +25,16 @@ func (d *DB) Merge(c *Candidate) error {
 	if !c.Private() || config.Equal(c.base.Root(), d.running.Root()) {
 		return nil
 	}
-	merged, err := merge(c.base, d.running, c.tree)
-	if err != nil {
-		return err
+	mine, theirs := diff.Diff(c.base, c.tree), diff.Diff(c.base, d.running)
+	wrong := conflicts(mine, theirs)
+	merged, ok := config.Tree{}, false
+	if !bothMove(mine, theirs) {
+		merged, ok = merge(c.base, d.running, c.tree, len(wrong) == 0)
 	}
-	wrong := conflicts(diff.Diff(c.base, c.tree), diff.Diff(c.base, d.running))
+	if !ok {
+		return refusal("operation-failed", errors.New("commit: the private edits cannot be merged with later commits: "+
+			"both change the order of entries, or one deletes what the other changes; note the edits and take them up again after 'rollback 0'"))
+	}
 	c.Replace(merged)
 	if len(wrong) > 0 {
 		return &ConflictError{wrong}
@@ -36,20 +43,32 @@ func (d *DB) Merge(c *Candidate) error {
 }
 
 // merge makes the changes from base to mine to theirs. Its cost follows the changes.
-func merge(base, theirs, mine config.Tree) (config.Tree, error) {
-	if lines, ok := appendDelta(nil, base, mine); ok {
+func merge(base, theirs, mine config.Tree, agree bool) (merged config.Tree, ok bool) {
+	if lines, ok := delta(base, mine); ok {
 		if t, errs := theirs.LoadSet(nil, "private edits", lines); errs.Err() == nil {
-			return t, nil
+			return t, true
 		}
 	}
-	// An order that lines cannot tell: theirs may be told instead, if mine has not touched the same.
-	if lines, ok := appendDelta(nil, base, theirs); ok {
-		if t, errs := mine.LoadSet(nil, "later commits", lines); errs.Err() == nil && len(conflicts(diff.Diff(base, mine), diff.Diff(base, theirs))) == 0 {
-			return t, nil
-		}
+	// What mine has put next to something may find it gone. Then theirs may be made to mine, if neither touched what the other did.
+	if lines, ok := delta(base, theirs); ok && agree {
+		t, errs := mine.LoadSet(nil, "later commits", lines)
+		return t, errs.Err() == nil
 	}
-	return config.Tree{}, refusal("operation-failed", fmt.Errorf("commit: the private edits cannot be merged with later commits: "+
-		"both change the order of entries, or one deletes what the other changes; note the edits and take them up again after 'rollback 0'"))
+	return config.Tree{}, false
+}
+
+// bothMove reports whether both sides move entries of one list. Each says where its own go by what the other may have moved, so the
+// two orders cannot be put together.
+func bothMove(mine, theirs []diff.Change) bool {
+	list := func(c diff.Change) string {
+		last := c.Path[len(c.Path)-1]
+		return append(c.Path[:len(c.Path)-1:len(c.Path)-1], config.Elem{Name: last.Name}).String()
+	}
+	moved := map[string]bool{}
+	for _, c := range theirs {
+		moved[list(c)] = moved[list(c)] || c.Op == diff.Move
+	}
+	return slices.ContainsFunc(mine, func(c diff.Change) bool { return c.Op == diff.Move && moved[list(c)] })
 }
 
 // conflicts are the places that both sides changed, and to different ends: the same node, or one a node within which the other

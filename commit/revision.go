@@ -19,7 +19,7 @@ type Revision struct {
 	Deadline time.Time
 	Return   uint64
 
-	// Checkpoint says what Text is: set lines of the whole configuration, or set and delete lines that make this
+	// Checkpoint says what Text is: set lines of the whole configuration, or lines of set, delete, rename, insert and marks that make this
 	// configuration from the one before.
 	Checkpoint bool
 	Text       []byte

@@ -131,23 +131,7 @@ func Moved(a, b Node, name string) []Node {
 }
 
 func movedKeys(a, b *list) []string {
-	if a == b || a.byLabel.root == b.byLabel.root {
-		return nil
-	}
-	relabelled := false
-	a.byLabel.diff(&b.byLabel, func(_ uint64, x, y string, inA, inB bool) bool {
-		if inA && inB && x == y {
-			return true
-		}
-		if inA {
-			_, relabelled = b.byName.get(x)
-		}
-		if inB && !relabelled {
-			_, relabelled = a.byName.get(y)
-		}
-		return !relabelled
-	})
-	if !relabelled {
+	if !relabelled(a, b) {
 		return nil
 	}
 	// The entries that both have, in b's order, each with its place in a's; the longest ascending run stays.
@@ -172,6 +156,24 @@ func movedKeys(a, b *list) []string {
 		}
 	}
 	return out
+}
+
+// relabelled reports whether an entry that both lists have has not the same label in both; only then can any have moved.
+func relabelled(a, b *list) bool {
+	found := false
+	a.byLabel.diff(&b.byLabel, func(_ uint64, x, y string, inA, inB bool) bool {
+		if inA && inB && x == y {
+			return true
+		}
+		if inA {
+			_, found = b.byName.get(x)
+		}
+		if inB && !found {
+			_, found = a.byName.get(y)
+		}
+		return !found
+	})
+	return found
 }
 
 // longestAscending marks the members of a longest ascending subsequence.

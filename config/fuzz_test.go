@@ -54,6 +54,7 @@ group "G 1" { group-id 1; ike-gateway G; } } } ipsec-policy { from-zone A to-zon
 func FuzzLoadSet(f *testing.F) {
 	seeds(f, spellings[0].write)
 	f.Add([]byte("set system host-name a\ndelete system\nannotate security \"x\"\nset security group-vpn server ike policy P proposals [ a b"))
+	f.Add([]byte("set routing-instances a\nrename routing-instances a to to\ncopy routing-instances to to b\ninsert routing-instances b before to"))
 	f.Fuzz(func(t *testing.T, b []byte) { fuzzRead(t, spellings[0], b) })
 }
 

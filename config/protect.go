@@ -109,8 +109,7 @@ func (e *editor) refusesPut(steps []step) bool {
 		if k == nil && len(st.s.cases) > 0 && n != nil {
 			for _, other := range n.kids {
 				s := st.s.parent.children[other.id]
-				held := other.flags&protected != 0 || other.node != nil && other.node.flags&(protected|shields) != 0
-				if held && rivals(s, st.s) {
+				if rivals(s, st.s) && e.holdsProtected(s, other) {
 					e.refuse(append(innerSteps(steps[:i]), step{s: s, all: true}), i-len(steps[:i])+len(innerSteps(steps[:i])), "replaced by "+st.s.name)
 					return true
 				}
@@ -140,6 +139,19 @@ func (e *editor) refusesPut(steps []step) bool {
 		}
 	}
 	return !settled && e.refuses(steps, "modified")
+}
+
+// holdsProtected reports whether a child is protected or holds what is.
+func (e *editor) holdsProtected(s *Schema, k kid) bool {
+	if s.kind != List {
+		return k.flags&protected != 0 || e.keptOf(s, k.node) != nil
+	}
+	found := false
+	k.node.list.byName.all(func(_ string, sl slot) bool {
+		found = e.keptOf(s, sl.node) != nil
+		return !found
+	})
+	return found
 }
 
 func (e *editor) refusesMark(steps []step, set, unset flags) bool {

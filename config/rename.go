@@ -1,92 +1,137 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
+
+// between are the words that may stand between the two entries of an edit.
+var between = map[string][]string{"rename": {"to"}, "copy": {"to"}, "insert": {"before", "after"}}
 
 // Rename gives the entry of a list, or the value of a leaf-list, that the words name from base on another name; it keeps its place.
 // to is its name and new keys as they stand in its parent: {"group", "B"}. An error's Caret counts in words, "to" and to, joined by
 // single blanks. That there is no such entry is an error, unlike in Delete: nothing would be as it was asked for.
 func (t Tree) Rename(base Path, words, to []string) (Tree, error) {
-	return t.pair(base, words, "to", to, func(e *editor, steps, other []step) error {
-		return e.rename(steps, other[len(other)-1].key)
-	})
+	return t.pair(base, "rename", words, "to", to)
 }
 
 // Copy makes another entry like the one that the words name, with all that is in it, marks too, behind all others; otherwise it is
 // like Rename.
 func (t Tree) Copy(base Path, words, to []string) (Tree, error) {
-	return t.pair(base, words, "to", to, func(e *editor, steps, other []step) error {
-		if err := e.copy(steps, other); err != nil {
-			return err
-		}
-		return e.tooMany(other)
-	})
+	return t.pair(base, "copy", words, "to", to)
 }
 
 // InsertBefore and InsertAfter give the entry or leaf-list value that the words name from base on its place next to another of the
 // same list, whose name and keys sibling has.
 func (t Tree) InsertBefore(base Path, words, sibling []string) (Tree, error) {
-	return t.insert(base, words, "before", beforeOther, sibling)
+	return t.pair(base, "insert", words, "before", sibling)
 }
 
 // InsertAfter is InsertBefore for the place behind the sibling.
 func (t Tree) InsertAfter(base Path, words, sibling []string) (Tree, error) {
-	return t.insert(base, words, "after", afterOther, sibling)
-}
-
-func (t Tree) insert(base Path, words []string, conjunction string, where place, sibling []string) (Tree, error) {
-	return t.pair(base, words, conjunction, sibling, func(e *editor, steps, other []step) error {
-		for _, s := range [][]step{steps, other} {
-			if _, ok := e.get(s); !ok {
-				return absent(s)
-			}
-		}
-		e.move(steps, where, other[len(other)-1].key)
-		return nil
-	})
+	return t.pair(base, "insert", words, "after", sibling)
 }
 
 // pair carries out an edit of two entries of one list, the second of which is named as it stands in the parent of the first.
-func (t Tree) pair(base Path, words []string, conjunction string, second []string, do func(e *editor, steps, other []step) error) (Tree, error) {
+func (t Tree) pair(base Path, verb string, words []string, between string, second []string) (Tree, error) {
 	from, err := base.resolve()
 	if err != nil {
 		return t, err
 	}
 	e := t.edit()
-	all := slices.Concat(words, []string{conjunction}, second)
-	toks := tokens(all)
-	cur := Root()
-	if len(from) > 0 {
-		cur = from[len(from)-1].s
-	}
-	if !cur.isInner() {
+	all := slices.Concat(words, []string{between}, second)
+	if len(from) > 0 && !from[len(from)-1].s.isInner() {
+		cur := from[len(from)-1].s
 		return t, &Error{At: base.Clone(), Path: base.Edit(), Tag: "invalid-value", Element: cur.name, Message: "nothing is below " + cur.name}
 	}
-	r := reader{keep: e.text, del: true, out: from}
-	if _, _, bad := r.read(cur, toks[:len(words)]); bad != nil {
+	steps, other, bad := e.readPair(from, tokens(all), len(words))
+	if bad != nil {
 		return t, bad.inWords(base, all)
 	}
-	steps := r.out
-	last := len(steps) - 1
-	if len(words) == 0 || !named(steps[last]) || slices.ContainsFunc(steps[:last], func(st step) bool { return !st.s.isInner() }) {
-		return t, new(fault).at(len(words), "missing-element", "", "syntax error, expecting <identifier>", "").inWords(base, all)
-	}
-	s := steps[last].s
-	r = reader{keep: e.text, del: true}
-	if _, _, bad := r.read(s.parent, toks[len(words)+1:]); bad != nil {
-		bad.word += len(words) + 1
-		return t, bad.inWords(base, all)
-	}
-	if len(r.out) != 1 || r.out[0].s != s || !named(r.out[0]) {
-		return t, new(fault).at(len(words)+1, "bad-element", "", "syntax error, expecting <"+s.name+">", s.name).inWords(base, all)
-	}
-	other := append(slices.Clone(steps[:last]), r.out[0])
-	if err := do(e, steps, other); err != nil {
+	if err := e.carryOut(verb, between, steps, other); err != nil {
 		return t, err
 	}
 	if refused := e.refusal(); refused != nil {
 		return t, refused
 	}
+	if verb == "copy" {
+		if err := e.tooMany(other); err != nil {
+			return t, err
+		}
+	}
 	return e.tree(), nil
+}
+
+// readPair reads two entries, or values of a leaf-list, from a place on; words[at] stands between them.
+func (e *editor) readPair(from []step, words []token, at int) (steps, other []step, bad *fault) {
+	cur := Root()
+	if len(from) > 0 {
+		cur = from[len(from)-1].s
+	}
+	r := reader{keep: e.text, del: true, out: slices.Clip(from)}
+	if _, _, bad := r.read(cur, words[:at]); bad != nil {
+		return nil, nil, bad
+	}
+	steps = r.out
+	last := len(steps) - 1
+	if at == 0 || !named(steps[last]) || slices.ContainsFunc(steps[:last], func(st step) bool { return !st.s.isInner() }) {
+		return nil, nil, new(fault).at(at, "missing-element", "", "syntax error, expecting <identifier>", "")
+	}
+	s := steps[last].s
+	r = reader{keep: e.text, del: true}
+	if _, _, bad := r.read(s.parent, words[at+1:]); bad != nil {
+		bad.word += at + 1
+		return nil, nil, bad
+	}
+	if len(r.out) != 1 || r.out[0].s != s || !named(r.out[0]) {
+		return nil, nil, new(fault).at(at+1, "bad-element", "", "syntax error, expecting <"+s.name+">", s.name)
+	}
+	return steps, append(slices.Clone(steps[:last]), r.out[0]), nil
+}
+
+// pairOfWords carries out rename, copy or insert of a line. The word between may be a name, too: it is the last that makes sense.
+func (e *editor) pairOfWords(from []step, verb string, words []token) *fault {
+	var first *fault
+	for at := len(words) - 2; at >= 0; at-- {
+		if words[at].quoted || words[at].kind != tokWord || !slices.Contains(between[verb], string(words[at].text)) {
+			continue
+		}
+		steps, other, bad := e.readPair(from, words, at)
+		if bad == nil {
+			if err := e.carryOut(verb, string(words[at].text), steps, other); err != nil {
+				return &fault{-1, err}
+			}
+			return nil
+		}
+		if first == nil {
+			first = bad
+		}
+	}
+	if first == nil {
+		first = new(fault).at(len(words), "missing-element", "", "syntax error.", strings.Join(between[verb], " or ")+" and another identifier")
+	}
+	return first
+}
+
+// carryOut does the edit of two entries.
+func (e *editor) carryOut(verb, between string, steps, other []step) *Error {
+	switch verb {
+	case "rename":
+		return e.rename(steps, other[len(other)-1].key)
+	case "copy":
+		return e.copy(steps, other)
+	}
+	for _, s := range [][]step{steps, other} {
+		if _, ok := e.get(s); !ok {
+			return absent(s)
+		}
+	}
+	where := afterOther
+	if between == "before" {
+		where = beforeOther
+	}
+	e.move(steps, where, other[len(other)-1].key)
+	return nil
 }
 
 // named reports whether a step names an entry or a value of a leaf-list.
@@ -107,7 +152,7 @@ func about(steps []step, tag, message string) *Error {
 	return &Error{At: at, Path: at.Edit(), Element: name, Tag: tag, Message: message}
 }
 
-func (e *editor) rename(steps []step, key string) error {
+func (e *editor) rename(steps []step, key string) *Error {
 	last := len(steps) - 1
 	other := append(slices.Clone(steps[:last]), step{s: steps[last].s, key: key})
 	if _, ok := e.get(steps); !ok {
@@ -139,7 +184,7 @@ func (e *editor) rename(steps []step, key string) error {
 }
 
 // copy makes other what steps are. Both have the same parent, so the flags on the way are set already.
-func (e *editor) copy(steps, other []step) error {
+func (e *editor) copy(steps, other []step) *Error {
 	n, ok := e.get(steps)
 	if !ok {
 		return absent(steps)

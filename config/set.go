@@ -223,6 +223,9 @@ func (e *editor) command(r *reader, verb string, words []token) *fault {
 	if !cur.isInner() || len(steps) > 0 && steps[len(steps)-1].all && cur.kind == List {
 		return &fault{-1, &Error{Tag: "invalid-value", Element: cur.name, Message: "nothing can be set below " + cur.name}}
 	}
+	if between[verb] != nil {
+		return e.pairOfWords(steps, verb, words)
+	}
 	var text string
 	if verb == "annotate" {
 		if len(words) < 1 {
@@ -300,7 +303,7 @@ func (e *editor) tooMany(steps []step, base ...step) error {
 // command words of set text.
 func isCommand(w []byte) bool {
 	switch string(w) {
-	case "set", "delete", "activate", "deactivate", "annotate", "protect", "unprotect":
+	case "set", "delete", "activate", "deactivate", "annotate", "protect", "unprotect", "rename", "copy", "insert":
 		return true
 	}
 	return false
@@ -309,8 +312,8 @@ func isCommand(w []byte) bool {
 // byteOrderMark is what some editors put before the first statement of a file in UTF-8.
 var byteOrderMark = []byte("\ufeff")
 
-// LoadSet carries out lines of set, delete, activate, deactivate, annotate, protect and unprotect, from base on. A line that what
-// is protected at that point forbids is a warning and changes nothing. Lines that are empty or
+// LoadSet carries out lines of set, delete, activate, deactivate, annotate, protect, unprotect, rename, copy and insert, from base
+// on. A line that what is protected at that point forbids is a warning and changes nothing. Lines that are empty or
 // begin with # are skipped. If any line is wrong t comes back unchanged, with an error for every wrong line (at most
 // 100); a statement that is not there to delete is a warning. file names the source in errors.
 func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
@@ -367,7 +370,7 @@ func (t Tree) LoadSet(base Path, file string, src []byte) (Tree, Errors) {
 		end := l.at
 		if bad == nil && len(words) > 0 {
 			if words[0].kind != tokWord || words[0].quoted || !isCommand(words[0].text) {
-				bad = new(fault).at(0, "unknown-element", printable(string(words[0].text)), "unknown command.", "activate, annotate, deactivate, delete, protect, set or unprotect")
+				bad = new(fault).at(0, "unknown-element", printable(string(words[0].text)), "unknown command.", "activate, annotate, copy, deactivate, delete, insert, protect, rename, set or unprotect")
 			} else {
 				if bad = e.command(&r, string(words[0].text), words[1:]); bad != nil {
 					bad.word++
@@ -493,20 +496,22 @@ func appendQuoted(dst []byte, v string) []byte {
 
 func (p *setPrinter) kids(s *Schema, n *node) {
 	for i := range n.kids {
-		k := &n.kids[i]
-		c := s.children[k.id]
-		if c.kind != List {
-			p.node(c, k.node, k.val, k.flags)
-			continue
-		}
-		l := k.node.list
-		room := roomFor(l, p.dst)
-		l.each(func(key string, sl slot) bool {
-			p.node(c, sl.node, key, 0)
-			p.dst = room.grow(p.dst)
-			return true
-		})
+		p.kid(s.children[n.kids[i].id], &n.kids[i])
 	}
+}
+
+func (p *setPrinter) kid(c *Schema, k *kid) {
+	if c.kind != List {
+		p.node(c, k.node, k.val, k.flags)
+		return
+	}
+	l := k.node.list
+	room := roomFor(l, p.dst)
+	l.each(func(key string, sl slot) bool {
+		p.node(c, sl.node, key, 0)
+		p.dst = room.grow(p.dst)
+		return true
+	})
 }
 
 func (p *setPrinter) node(s *Schema, n *node, val string, f flags) {
