@@ -30,9 +30,11 @@ type Lab interface {
 	Node(name string) (Backend, bool)
 }
 
-// Files opens files of the client by the name that was typed.
+// Files opens and makes files of the client by the name that was typed.
 type Files interface {
 	Open(name string) (io.ReadCloser, error)
+	// Create makes a file, or empties it; what is written to it is in it when Close returns nil.
+	Create(name string) (io.WriteCloser, error)
 }
 
 // Config is what a session needs.

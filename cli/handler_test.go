@@ -41,7 +41,7 @@ func connectTo(t *testing.T, shell auth.Handler, dir string) *auth.Client {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
-	client, err := auth.Dial(t.Context(), path, func(_ uint32, name string) (io.ReadCloser, error) { return os.Open(filepath.Join(dir, name)) })
+	client, err := auth.Dial(t.Context(), path, lent(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,4 +324,15 @@ func TestClientGoesAway(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lent are the files of a directory.
+type lent string
+
+func (l lent) Open(_ uint32, name string) (io.ReadCloser, error) {
+	return os.Open(filepath.Join(string(l), name))
+}
+
+func (l lent) Create(_ uint32, name string) (io.WriteCloser, error) {
+	return os.Create(filepath.Join(string(l), name))
 }

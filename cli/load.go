@@ -65,13 +65,7 @@ func (p *parser) parseLoadOptions(kind string) (relative, json bool, err error) 
 	}
 }
 
-// FileWriter makes files of the client by the name that was typed; what is there is overwritten. It is what Files may be in addition:
-// a client at the other end of a socket only reads files, so `save` is refused there.
-type FileWriter interface {
-	Create(name string) (io.WriteCloser, error)
-}
-
-// Create implements FileWriter. A configuration holds secrets, so the file is for its owner alone.
+// Create implements Files. A configuration holds secrets, so the file is for its owner alone.
 func (LocalFiles) Create(name string) (io.WriteCloser, error) {
 	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 }
@@ -86,12 +80,11 @@ func parseSave(p *parser) (action, error) {
 
 // save writes what is at this level to a file of the client.
 func save(r *run, name string) error {
-	files, ok := r.cfg.Files.(FileWriter)
-	if !ok {
-		return fmt.Errorf("%s: this session writes no files; use 'show' and keep its output", name)
+	if r.cfg.Files == nil {
+		return fmt.Errorf("%s: this session has no files; use 'show' and keep its output", name)
 	}
 	text := config.AppendCurly(nil, r.tree().Root().At(r.here()))
-	f, err := files.Create(name)
+	f, err := r.cfg.Files.Create(name)
 	if err != nil {
 		return err
 	}

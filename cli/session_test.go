@@ -96,9 +96,28 @@ func (f files) Open(name string) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader(text)), nil
 }
 
+func (f files) Create(name string) (io.WriteCloser, error) {
+	if name == "locked" {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return &saved{name: name, to: f}, nil
+}
+
+// saved is a file that is being made.
+type saved struct {
+	bytes.Buffer
+	name string
+	to   files
+}
+
+func (s *saved) Close() error {
+	s.to[s.name] = s.String()
+	return nil
+}
+
 // The files in testdata are conversations with one node each. "exec" is `gvpn -c`, "script" is lines from a pipe, "type" is keys on
 // a terminal, shown as the screen at the end; "on" is lines of a session that stays until it is "gone"; what follows a line of -- is what comes from standard input. "file" gives the
-// client a file, "user" another class, "did" shows what the engines were given, "node" sets up the node.
+// client a file, "cat" shows one, "user" another class, "did" shows what the engines were given, "node" sets up the node.
 func TestSessions(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		n := newNode(t)
@@ -160,6 +179,8 @@ func TestSessions(t *testing.T) {
 				delete(held, d.CmdArgs[0].Key)
 			case "file":
 				client[d.CmdArgs[0].Key] = d.Input + "\n"
+			case "cat":
+				return client[d.CmdArgs[0].Key]
 			case "nofiles":
 				client = nil
 			case "user":

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -49,7 +50,7 @@ func run(args []string) int {
 	exec := false
 	flags.Visit(func(f *flag.Flag) { exec = exec || f.Name == "c" })
 
-	client, err := auth.Dial(context.Background(), *socket, filesFor(*commands, uint32(os.Geteuid())))
+	client, err := auth.Dial(context.Background(), *socket, lentFiles{commands: *commands, own: uint32(os.Geteuid())})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		return exitFailed
@@ -69,15 +70,35 @@ func defaultSocketPath() string {
 	return defaultSocket
 }
 
-// filesFor opens the files that the daemon asks for. A daemon that runs as root or as this user could read them anyway; any
-// other, which somebody may have put at the other end of the socket, gets only files that the commands name.
-func filesFor(commands string, own uint32) func(uint32, string) (io.ReadCloser, error) {
-	return func(daemon uint32, name string) (io.ReadCloser, error) {
-		if daemon != 0 && daemon != own && (name == "" || !strings.Contains(commands, name)) {
-			return nil, errors.New("refused: the daemon runs as another user and asks for a file that -c does not name")
-		}
-		return os.Open(name)
+// lentFiles are the files that the daemon may have. A daemon that runs as root or as this user has them anyway; any other, which
+// somebody may have put at the other end of the socket, gets only files that the commands name.
+type lentFiles struct {
+	commands string
+	own      uint32
+}
+
+func (l lentFiles) may(daemon uint32, name string) error {
+	words := strings.FieldsFunc(l.commands, func(c rune) bool { return strings.ContainsRune(" \t\r\n;|\"", c) })
+	if daemon != 0 && daemon != l.own && !slices.Contains(words, name) {
+		return errors.New("refused: the daemon runs as another user and asks for a file that -c does not name")
 	}
+	return nil
+}
+
+// Open implements auth.Files.
+func (l lentFiles) Open(daemon uint32, name string) (io.ReadCloser, error) {
+	if err := l.may(daemon, name); err != nil {
+		return nil, err
+	}
+	return os.Open(name)
+}
+
+// Create implements auth.Files. A configuration holds secrets, so the file is for its owner alone.
+func (l lentFiles) Create(daemon uint32, name string) (io.WriteCloser, error) {
+	if err := l.may(daemon, name); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 }
 
 // converse runs one session and returns its exit status.

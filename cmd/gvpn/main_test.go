@@ -103,13 +103,21 @@ func TestFilesForDaemon(t *testing.T) {
 		{daemon: other, refused: true},
 		{daemon: other, commands: "configure; load merge " + name},
 		{daemon: other, commands: "configure; load merge another.conf", refused: true},
+		{daemon: other, commands: "configure; load merge " + name + ".old", refused: true},
+		{daemon: other, commands: `configure; save "` + name + `"; exit`},
 	} {
-		f, err := filesFor(c.commands, own)(c.daemon, name)
-		if (err != nil) != c.refused {
-			t.Errorf("daemon of %d, commands %q: %v, want refused %v", c.daemon, c.commands, err, c.refused)
+		files := lentFiles{c.commands, own}
+		var got [2]bool
+		r, err := files.Open(c.daemon, name)
+		if got[0] = err != nil; !got[0] {
+			_ = r.Close()
 		}
-		if err == nil {
-			f.Close()
+		w, err := files.Create(c.daemon, name)
+		if got[1] = err != nil; !got[1] {
+			_ = w.Close()
+		}
+		if want := [2]bool{c.refused, c.refused}; got != want {
+			t.Errorf("daemon of %d, commands %q: reading and writing refused %v, want %v", c.daemon, c.commands, got, want)
 		}
 	}
 }

@@ -16,5 +16,9 @@
 // as typed. The client rejects the channel with a text, or accepts it, sends the octets of the file, an exit-status of 0
 // to say that they are all, and closes. A client without such files (OpenSSH) rejects the unknown channel type by itself.
 //
+// `save FILE` goes the other way, in a channel of type "save@gvpn" with the same extra data: the client opens the file with its own
+// rights, or rejects; the server sends the octets, an EOF, and a request "whole@gvpn", which the client grants when all is written;
+// else it sends a text and refuses the request. So a daemon never writes a file for a caller with rights of its own.
+//
 // This package is not a policy engine: classes are Junos's four predefined ones, and what a class may do is three words.
 package auth

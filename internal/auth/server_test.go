@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/sys/unix"
 )
 
 // serve runs a server on a control socket in a directory of its own and returns the socket's path.
@@ -48,7 +50,7 @@ func serve(t *testing.T, s *Server) string {
 	return path
 }
 
-func dial(t *testing.T, path string, files func(uint32, string) (io.ReadCloser, error)) *Client {
+func dial(t *testing.T, path string, files Files) *Client {
 	t.Helper()
 	c, err := Dial(t.Context(), path, files)
 	if err != nil {
@@ -210,13 +212,74 @@ func TestPeerUID(t *testing.T) {
 	}
 }
 
-// A client's files: a whole one, one that is not there, one that breaks off, and a client that has none.
+// lent are files of a client by what they are for.
+type lent struct {
+	t     *testing.T
+	big   []byte
+	saved bytes.Buffer
+}
+
+func (l *lent) Open(uid uint32, name string) (io.ReadCloser, error) {
+	if uid != uint32(os.Geteuid()) {
+		l.t.Errorf("the daemon's user is %d, want %d", uid, os.Geteuid())
+	}
+	switch name {
+	case "big":
+		return io.NopCloser(bytes.NewReader(l.big)), nil
+	case "broken":
+		return io.NopCloser(io.MultiReader(strings.NewReader("half"), errReader{})), nil
+	}
+	return os.Open(filepath.Join(l.t.TempDir(), name))
+}
+
+func (l *lent) Create(uid uint32, name string) (io.WriteCloser, error) {
+	if uid != uint32(os.Geteuid()) {
+		l.t.Errorf("the daemon's user is %d, want %d", uid, os.Geteuid())
+	}
+	switch name {
+	case "big":
+		return &badFile{w: &l.saved}, nil
+	case "full":
+		return &badFile{write: &fs.PathError{Op: "write", Path: "full", Err: unix.ENOSPC}}, nil
+	case "late":
+		return &badFile{w: io.Discard, close: errors.New("disk on fire")}, nil
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+}
+
+// badFile fails as it is told to.
+type badFile struct {
+	w            io.Writer
+	write, close error
+}
+
+func (b *badFile) Write(p []byte) (int, error) {
+	if b.write != nil {
+		return 0, b.write
+	}
+	return b.w.Write(p)
+}
+
+func (b *badFile) Close() error { return b.close }
+
+// A client's files: a whole one, one that is not there, one that breaks off, and a client that has none; and those that it writes.
 func TestClientFiles(t *testing.T) {
 	big := bytes.Repeat([]byte("0123456789abcdef"), 300_000) // more than a channel's window
 	path := serve(t, &Server{
 		Peer: LocalPeer(),
 		Shell: func(_ context.Context, s *Session) int {
-			f, err := s.Open(s.Command)
+			verb, name, _ := strings.Cut(s.Command, " ")
+			if verb == "save" {
+				f, err := s.Create(name)
+				if err != nil {
+					fmt.Fprintf(s, "create: %v", err)
+					return 1
+				}
+				_, err = f.Write(big)
+				fmt.Fprintf(s, "write: %v, close: %v", err, f.Close())
+				return 0
+			}
+			f, err := s.Open(name)
 			if err != nil {
 				fmt.Fprintf(s, "open: %v", err)
 				return 1
@@ -231,36 +294,33 @@ func TestClientFiles(t *testing.T) {
 			return 0
 		},
 	})
-	files := func(uid uint32, name string) (io.ReadCloser, error) {
-		if uid != uint32(os.Geteuid()) {
-			t.Errorf("the daemon's user is %d, want %d", uid, os.Geteuid())
-		}
-		switch name {
-		case "big":
-			return io.NopCloser(bytes.NewReader(big)), nil
-		case "broken":
-			return io.NopCloser(io.MultiReader(strings.NewReader("half"), errReader{})), nil
-		}
-		return os.Open(filepath.Join(t.TempDir(), name))
-	}
+	files := &lent{t: t, big: big}
 	for _, c := range []struct {
-		name  string
-		files func(uint32, string) (io.ReadCloser, error)
-		want  string
+		command string
+		files   Files
+		want    string
 	}{
-		{"big", files, "4800000 octets, same true"},
-		{"absent", files, "open: absent: no such file or directory"},
-		{"broken", files, "read: broken: the client did not send the whole file: unexpected EOF"},
-		{"big", nil, "open: big: this client cannot hand over files; use 'terminal' and send the text"},
+		{"load big", files, "4800000 octets, same true"},
+		{"load absent", files, "open: absent: no such file or directory"},
+		{"load broken", files, "read: broken: the client did not send the whole file: unexpected EOF"},
+		{"load big", nil, "open: big: this client cannot hand over files; use 'terminal' and send the text"},
+		{"save big", files, "write: <nil>, close: <nil>"},
+		{"save full", files, "write: <nil>, close: full: no space left on device"},
+		{"save late", files, "write: <nil>, close: late: disk on fire"},
+		{"save secret", files, "create: secret: permission denied"},
+		{"save big", nil, "create: big: this client writes no files; use 'show' and keep its output"},
 	} {
 		session, err := dial(t, path, c.files).NewSession()
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := session.Output(c.name)
+		out, err := session.Output(c.command)
 		if string(out) != c.want {
-			t.Errorf("%s: %q (%v), want %q", c.name, out, err, c.want)
+			t.Errorf("%s: %q (%v), want %q", c.command, out, err, c.want)
 		}
+	}
+	if !bytes.Equal(files.saved.Bytes(), big) {
+		t.Errorf("saved: %d octets, want the same %d", files.saved.Len(), len(big))
 	}
 }
 

@@ -11,10 +11,13 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// FileChannel is the type of the channel by which a server asks its client for a file (see the package comment).
-const FileChannel = "file@gvpn"
+// The types of the channels by which a server asks its client for a file, and hands it one to write (see the package comment).
+const (
+	FileChannel = "file@gvpn"
+	SaveChannel = "save@gvpn"
+)
 
-// fileRequest is the extra data of a FileChannel's open message.
+// fileRequest is the extra data of the open message of either.
 type fileRequest struct{ Name string }
 
 // Session is one session channel: what the client sends and is sent, and what it asked for. Reads give io.EOF when the client
@@ -36,16 +39,9 @@ type Session struct {
 // Open asks the client for one of its files. The octets are read as the client sends them; the error of a refused request
 // carries the client's text.
 func (s *Session) Open(name string) (io.ReadCloser, error) {
-	channel, requests, err := s.conn.OpenChannel(FileChannel, ssh.Marshal(fileRequest{Name: name}))
+	channel, requests, err := s.ask(FileChannel, name, "this client cannot hand over files; use 'terminal' and send the text")
 	if err != nil {
-		var refused *ssh.OpenChannelError
-		switch {
-		case errors.As(err, &refused) && refused.Reason == ssh.UnknownChannelType:
-			return nil, fmt.Errorf("%s: this client cannot hand over files; use 'terminal' and send the text", name)
-		case errors.As(err, &refused):
-			return nil, fmt.Errorf("%s: %s", name, printable(refused.Message))
-		}
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
 	f := &clientFile{Channel: channel, name: name, whole: make(chan bool, 1)}
 	go func() { // ends with the channel
@@ -74,6 +70,77 @@ func (i input) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// Create asks the client to write one of its files, with the client's rights; what is there is overwritten. The file is whole when
+// Close returns nil; after a failed Write it is not, and the client knows.
+func (s *Session) Create(name string) (io.WriteCloser, error) {
+	channel, requests, err := s.ask(SaveChannel, name, "this client writes no files; use 'show' and keep its output")
+	if err != nil {
+		return nil, err
+	}
+	go ssh.DiscardRequests(requests)
+	return &savedFile{Channel: channel, name: name}, nil
+}
+
+// ask opens a channel for a file. cannot is the error if the client knows no such channel.
+func (s *Session) ask(kind, name, cannot string) (ssh.Channel, <-chan *ssh.Request, error) {
+	channel, requests, err := s.conn.OpenChannel(kind, ssh.Marshal(fileRequest{Name: name}))
+	var refused *ssh.OpenChannelError
+	switch {
+	case err == nil:
+	case errors.As(err, &refused) && refused.Reason == ssh.UnknownChannelType:
+		err = fmt.Errorf("%s: %s", name, cannot)
+	case errors.As(err, &refused):
+		err = fmt.Errorf("%s: %s", name, printable(refused.Message))
+	default:
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return channel, requests, err
+}
+
+// savedFile is a file on its way to the client.
+type savedFile struct {
+	ssh.Channel
+	name string
+	err  error // of a Write
+}
+
+func (f *savedFile) Write(p []byte) (int, error) {
+	n, err := f.Channel.Write(p)
+	if err != nil {
+		f.err = fmt.Errorf("%s: %w", f.name, err)
+	}
+	return n, f.err
+}
+
+// wholeRequest says that all of a file to save was sent. The answer comes when it is written; a refusal's text is on the channel.
+const wholeRequest = "whole@gvpn"
+
+// maxRefusal bounds how much of the text is read.
+const maxRefusal = 1000
+
+func (f *savedFile) Close() error {
+	defer f.Channel.Close()
+	if f.err != nil {
+		return f.err
+	}
+	err := f.CloseWrite()
+	written := false
+	if err == nil {
+		written, err = f.SendRequest(wholeRequest, true, nil)
+	}
+	if err != nil || written {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", f.name, err)
+		}
+		return err
+	}
+	text, err := io.ReadAll(io.LimitReader(f.Channel, maxRefusal))
+	if err != nil || len(text) == 0 {
+		text = []byte("the client did not write the file")
+	}
+	return fmt.Errorf("%s: %s", f.name, printable(string(text)))
 }
 
 // clientFile is a client's file on its way here. One that broke off must not look like a whole one, so the client ends it
