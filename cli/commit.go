@@ -166,7 +166,7 @@ func showCommits(r *run) error {
 func committed(v commit.Revision) string {
 	text := fmt.Sprintf("%s by %s via %s", stamp(v), v.User, v.Client)
 	if v.Within != 0 {
-		text += fmt.Sprintf(" commit confirmed, rollback in %dmins", int(v.Within/time.Minute))
+		text += fmt.Sprintf(" commit confirmed, rollback in %dmins", commit.Minutes(v.Within))
 	}
 	return text
 }

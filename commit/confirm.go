@@ -56,19 +56,42 @@ func (d *DB) confirmed(r *Revision, within time.Duration) {
 const NotConfirmed = "Commit was not confirmed; automatic rollback complete."
 
 // takeBack commits what ran before the first of the commits that were not confirmed. The lock does not stop it. A shared
-// candidate without edits follows; edits stay, over the configuration that they were made in.
-func (d *DB) takeBack() error {
+// candidate without edits follows; edits stay, over the configuration that they were made in. why is the middle of the comment.
+func (d *DB) takeBack(o Options, why string) error {
 	newest := d.kept[len(d.kept)-1]
 	next, err := d.rebuild(newest.Return, nil)
 	if err == nil {
-		_, err = d.commit(next, Options{
-			User: "root", Client: "other", Comment: fmt.Sprintf("commit %d was not confirmed; rolled back to commit %d", newest.Number, newest.Return),
-		})
+		o.Comment = fmt.Sprintf("commit %d was %s; rolled back to commit %d", newest.Number, why, newest.Return)
+		_, err = d.commit(next, o)
 	}
 	if err != nil {
-		return fmt.Errorf("commit: automatic rollback of a commit that was not confirmed: %w", err)
+		return fmt.Errorf("commit: rollback of a commit that was %s: %w", why, err)
 	}
 	return nil
+}
+
+// Cancel takes back a commit that waits for its confirmation, now; o says who does it. It does nothing if nothing is pending.
+func (d *DB) Cancel(o Options) error {
+	if _, ok := d.Pending(); !ok {
+		return nil
+	}
+	return d.takeBack(o, "cancelled")
+}
+
+// Expire lets the time of a commit that waits for its confirmation be over: HandleTimeout takes it back.
+func (d *DB) Expire() {
+	if _, ok := d.Pending(); ok {
+		d.kept[len(d.kept)-1].Deadline = d.now()
+	}
+}
+
+// expireSession is Expire after a start for a commit that a NETCONF session was to confirm: "If the device reboots for any reason
+// before the confirm timeout expires, the server MUST restore the configuration to its state before the confirmed commit was issued"
+// (RFC 6241 section 8.4.1). The shell's own, as Junos has them, go on waiting.
+func (d *DB) expireSession() {
+	if _, ok := d.Pending(); ok && d.kept[len(d.kept)-1].Client == "netconf" {
+		d.Expire()
+	}
 }
 
 // retryEvery is how long a rollback, or a commit at a time, that the log refused waits for its next try. Ours: short beside the
@@ -97,7 +120,7 @@ func (d *DB) HandleTimeout() (news []string, err error) {
 	}
 	if d.scheduled != nil {
 		news, err = d.executeScheduled()
-	} else if err = d.takeBack(); err == nil {
+	} else if err = d.takeBack(Options{User: "root", Client: "other"}, "not confirmed"); err == nil {
 		news = []string{NotConfirmed}
 	}
 	d.retry = time.Time{}
@@ -121,11 +144,11 @@ func (d *DB) CheckCandidate(c *Candidate) (Result, error) {
 	return d.Check(c.tree)
 }
 
-// minutes is a confirmed commit's time as it is shown.
-func minutes(d time.Duration) int { return int((d + time.Minute - 1) / time.Minute) }
+// Minutes is a confirmed commit's time as it is shown, rounded up: NETCONF counts it in seconds.
+func Minutes(d time.Duration) int { return int((d + time.Minute - 1) / time.Minute) }
 
 // PendingMinutes returns how many minutes, rounded up, are left before the running configuration is taken back at now.
 func (d *DB) PendingMinutes(now time.Time) (left int, ok bool) {
 	deadline, ok := d.Pending()
-	return max(minutes(deadline.Sub(now)), 0), ok
+	return max(Minutes(deadline.Sub(now)), 0), ok
 }

@@ -79,6 +79,7 @@ func Open(log Log, applier Applier, now func() time.Time) (*DB, error) {
 	}
 	d.effective, _ = config.Effective{}.Next(d.running) // without errors when it was committed
 	d.candidate.Discard()
+	d.expireSession()
 	return d, d.restoreScheduled()
 }
 

@@ -21,6 +21,7 @@ var operations = map[string]operation{
 	"get-config":      {auth.View, (*session).getConfig},
 	"edit-config":     {auth.Configure, (*session).editConfig},
 	"commit":          {auth.Configure, (*session).commit},
+	"cancel-commit":   {auth.Configure, (*session).cancelCommit},
 	"discard-changes": {auth.Configure, (*session).discardChanges},
 	"validate":        {auth.Configure, (*session).validate},
 	"lock":            {auth.Configure, (*session).lock},
@@ -28,6 +29,9 @@ var operations = map[string]operation{
 	"close-session":   {auth.View, (*session).closeSession},
 	"kill-session":    {auth.Configure, (*session).killSession},
 }
+
+// clientName is how commits are made, in the log of commits.
+const clientName = "netconf"
 
 // The datastores.
 const (
@@ -192,21 +196,6 @@ func defaultOperation(name string) (config.Operation, error) {
 	return 0, refuse(invalidValue, "default-operation "+strconv.Quote(name), info{"bad-element", "default-operation"})
 }
 
-func (x *session) commit(op *element) ([]byte, error) {
-	for _, c := range op.children {
-		return nil, unsupported(c.name, op.name+" with "+c.name)
-	}
-	var result commit.Result
-	err := x.server.backend.Manage(func(db *commit.DB) error {
-		err := x.mayEdit(db)
-		if err == nil {
-			result, err = db.Commit(commit.Options{User: x.identity.User, Client: "netconf", Owner: x.owner()})
-		}
-		return err
-	})
-	return done(result.Warnings), err
-}
-
 func (x *session) discardChanges(*element) ([]byte, error) {
 	return []byte(ok), x.server.backend.Manage(func(db *commit.DB) error {
 		if err := x.mayEdit(db); err != nil {
@@ -247,7 +236,7 @@ func (x *session) validate(op *element) ([]byte, error) {
 
 func (x *session) closeSession(*element) ([]byte, error) { return []byte(ok), errEnd }
 
-// killSession ends another session: its locks are free when the answer is out.
+// killSession ends another session: what it held is free when the answer is out.
 func (x *session) killSession(op *element) ([]byte, error) {
 	target := op.child("session-id")
 	if target == nil {
@@ -265,6 +254,6 @@ func (x *session) killSession(op *element) ([]byte, error) {
 	}
 	other.killed.Store(true)
 	other.end()
-	other.freeLocks()
+	other.giveUp()
 	return []byte(ok), nil
 }

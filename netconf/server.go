@@ -25,6 +25,7 @@ var capabilities = []string{
 	base10,
 	base11,
 	"urn:ietf:params:netconf:capability:candidate:1.0",
+	"urn:ietf:params:netconf:capability:confirmed-commit:1.1",
 	"urn:ietf:params:netconf:capability:rollback-on-error:1.0",
 	"urn:ietf:params:netconf:capability:validate:1.1",
 }
@@ -49,6 +50,8 @@ type Server struct {
 	last     uint32              // the last session-id given out
 	sessions map[uint32]*session // guarded by mu
 	locks    map[string]uint32   // datastore to the session that holds its lock; guarded by mu
+
+	confirmation confirmation // guarded by mu
 }
 
 // New returns a Server without sessions.
@@ -68,7 +71,7 @@ func (s *Server) Handler() auth.Handler {
 }
 
 // Serve runs one session on a stream for a caller who has been authenticated, and returns when it ends: nil after
-// close-session, kill-session or a stream that ended between messages. Whatever way it ends, its locks are freed. If ctx
+// close-session, kill-session or a stream that ended between messages. Whatever way it ends, its locks are freed, and what only it could confirm is taken back. If ctx
 // ends, so should the stream; rw is closed to end a session from outside if it is an io.Closer, or its io.Reader is one.
 func (s *Server) Serve(ctx context.Context, rw io.ReadWriter, id auth.Identity) error {
 	x := &session{server: s, identity: id, framer: newFramer(rw), end: closer(rw)}
@@ -115,10 +118,16 @@ func (s *Server) enter(x *session) {
 	s.sessions[x.id] = x
 }
 
-// leave forgets a session and frees its locks.
+// leave forgets a session.
 func (s *Server) leave(x *session) {
 	s.mu.Lock()
 	delete(s.sessions, x.id)
 	s.mu.Unlock()
+	x.giveUp()
+}
+
+// giveUp frees what a session held; it may be called more than once, and from another's goroutine.
+func (x *session) giveUp() {
+	x.expire()
 	x.freeLocks()
 }

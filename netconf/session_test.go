@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -18,7 +19,11 @@ import (
 //	rpc a                                 an operation (input) of session a; prints the content of the reply
 //	raw a                                 a whole message of session a; prints the whole reply
 //	drop a                                session a's stream breaks
-//	cli lock | unlock | edit              what somebody on the shell does: lock, unlock, set lines (input)
+//	cli lock | unlock | edit | commit | confirmed
+//	                                      what somebody on the shell does: lock, unlock, set lines (input), commit, commit confirmed
+//	after 10m                             time goes by, and the database does what is due; prints what everybody is told
+//	restart                               the node starts again, without its sessions
+//	history                               prints the newest commit
 //	running | candidate                   prints the datastore as set lines
 func TestConversations(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
@@ -58,6 +63,20 @@ func TestConversations(t *testing.T) {
 				return "ended\n"
 			case "cli":
 				return shell(n.db, name, d.Input)
+			case "after":
+				by, err := time.ParseDuration(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n.clock = n.clock.Add(by)
+				return n.timeout()
+			case "restart":
+				n.open(t)
+				s, clients = New(n), map[string]*client{}
+				return n.timeout()
+			case "history":
+				h := n.db.History()[0]
+				return fmt.Sprintf("%d by %s via %s: %s\n", h.Number, h.User, h.Client, h.Comment)
 			case "running":
 				return setLines(n.db.Running())
 			case "candidate":
@@ -76,6 +95,10 @@ func shell(db *commit.DB, what, input string) string {
 		err = db.Lock("mary on the shell")
 	case "unlock":
 		db.Unlock("mary on the shell")
+	case "commit":
+		_, err = db.Commit(commit.Options{User: "mary", Client: "cli"})
+	case "confirmed":
+		_, err = db.Commit(commit.Options{User: "mary", Client: "cli", Confirm: 10 * time.Minute})
 	case "edit":
 		tree, errs := db.Candidate().Tree().LoadSet(nil, "shell", []byte(input))
 		if err = errs.Err(); err == nil {

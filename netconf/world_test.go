@@ -20,8 +20,33 @@ import (
 
 // node is the Backend of tests: a database in memory that nothing is applied to.
 type node struct {
-	mu sync.Mutex
-	db *commit.DB
+	mu    sync.Mutex
+	db    *commit.DB
+	log   commit.MemoryLog
+	clock time.Time
+}
+
+// open opens the database, anew if there was one.
+func (n *node) open(t testing.TB) {
+	t.Helper()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var err error
+	if n.db, err = commit.Open(&n.log, applier{}, func() time.Time { return n.clock }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// timeout has the database do what is due, and returns the news.
+func (n *node) timeout() string {
+	var news []string
+	if err := n.Manage(func(db *commit.DB) (err error) {
+		news, err = db.HandleTimeout()
+		return err
+	}); err != nil {
+		return err.Error() + "\n"
+	}
+	return strings.Join(append(news, ""), "\n")
 }
 
 func (n *node) Manage(f func(db *commit.DB) error) error {
@@ -44,11 +69,9 @@ func (applier) Apply(*step.Plan) {}
 
 func newNode(t testing.TB, set string) *node {
 	t.Helper()
-	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	db, err := commit.Open(&commit.MemoryLog{}, applier{}, func() time.Time { return now })
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := &node{clock: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	n.open(t)
+	db := n.db
 	if set != "" {
 		tree, errs := db.Running().LoadSet(nil, "test", []byte(set))
 		if err := errs.Err(); err != nil {
@@ -59,7 +82,7 @@ func newNode(t testing.TB, set string) *node {
 			t.Fatal(err)
 		}
 	}
-	return &node{db: db}
+	return n
 }
 
 // client is the other end of a session, with framing of its own.
