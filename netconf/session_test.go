@@ -68,12 +68,11 @@ func TestConversations(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				n.clock = n.clock.Add(by)
-				return n.timeout()
+				return n.timeout(by)
 			case "restart":
 				n.open(t)
 				s, clients = New(n), map[string]*client{}
-				return n.timeout()
+				return n.timeout(0)
 			case "history":
 				h := n.db.History()[0]
 				return fmt.Sprintf("%d by %s via %s: %s\n", h.Number, h.User, h.Client, h.Comment)

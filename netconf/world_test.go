@@ -37,10 +37,11 @@ func (n *node) open(t testing.TB) {
 	}
 }
 
-// timeout has the database do what is due, and returns the news.
-func (n *node) timeout() string {
+// timeout lets time go by, has the database do what is due, and returns the news.
+func (n *node) timeout(by time.Duration) string {
 	var news []string
 	if err := n.Manage(func(db *commit.DB) (err error) {
+		n.clock = n.clock.Add(by)
 		news, err = db.HandleTimeout()
 		return err
 	}); err != nil {
