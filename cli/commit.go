@@ -99,7 +99,7 @@ func doCommit(r *run, o commitOptions) error {
 		}
 		if err = unlockedFor(db, r.owner()); err == nil {
 			result, err = db.Commit(commit.Options{
-				User: r.cfg.Identity.User, Client: client, Comment: o.comment, Owner: r.owner(), Candidate: c,
+				User: r.cfg.Identity.User, Client: client, Remote: r.cfg.Identity.Remote, Comment: o.comment, Owner: r.owner(), Candidate: c,
 				Confirm: time.Duration(o.confirm) * time.Minute,
 			})
 		}
@@ -135,38 +135,4 @@ func (s *Shell) pending() string {
 		return nil
 	})
 	return line
-}
-
-// showCommits lists what rollback reaches, as Junos does.
-func showCommits(r *run) error {
-	var history []commit.Revision
-	var waits *commit.Scheduled
-	err := r.backend.Manage(func(db *commit.DB) error {
-		history, waits = db.History(), db.Scheduled()
-		return nil
-	})
-	if err == nil && waits != nil {
-		err = r.printf("commit requested by %s via %s at %s\n", waits.User, waits.Client, waits.At.Format("2006-01-02 15:04:05 MST"))
-		if err == nil && waits.Comment != "" {
-			err = r.printf("    %s\n", waits.Comment)
-		}
-	}
-	for i, v := range history {
-		if err == nil {
-			err = r.printf("%-3d %s\n", i, committed(v))
-		}
-		if err == nil && v.Comment != "" {
-			err = r.printf("    %s\n", v.Comment)
-		}
-	}
-	return err
-}
-
-// committed is when a revision was committed, by whom and how.
-func committed(v commit.Revision) string {
-	text := fmt.Sprintf("%s by %s via %s", stamp(v), v.User, v.Client)
-	if v.Within != 0 {
-		text += fmt.Sprintf(" commit confirmed, rollback in %dmins", commit.Minutes(v.Within))
-	}
-	return text
 }

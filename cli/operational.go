@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gvpn/commit"
 	"gvpn/config"
@@ -20,7 +21,7 @@ func operationalCommands() []*command {
 	show := join([]*command{
 		{name: "configuration", help: "Show current configuration", parse: parseShowConfiguration},
 		{name: "system", help: "Show system information", sub: []*command{
-			{name: "commit", help: "Show pending commit requests (if any) and commit history", parse: noArguments(action{run: showCommits})},
+			{name: "commit", help: "Show pending commit requests (if any) and commit history", parse: parseShowCommits},
 			{name: "configuration", help: "Show configuration files", sub: []*command{
 				{name: "rescue", help: "Show rescue configuration", parse: parseShowRescue},
 			}},
@@ -236,13 +237,7 @@ func reply(r *run, c oper.Command, args oper.Args) error {
 	if err != nil {
 		return err
 	}
-	switch r.pipe.form {
-	case formXML:
-		return r.write(inReply(func(dst []byte) []byte { return oper.AppendXML(dst, answer, 1) }))
-	case formJSON:
-		return r.write(oper.AppendJSON(nil, answer))
-	}
-	return r.write(answer.AppendText(nil))
+	return r.answer(answer)
 }
 
 // inReply puts XML into the element in which Junos shows it.
@@ -286,7 +281,7 @@ func parseShowConfiguration(p *parser) (action, error) {
 				return err
 			}
 			if len(st.path) == 0 && r.pipe.form == formText && len(history) > 0 {
-				if err := r.printf("## Last commit: %s by %s\n", stamp(history[0]), history[0].User); err != nil {
+				if err := r.printf("## Last commit: %s by %s\n", date(history[0].Time), history[0].User); err != nil {
 					return err
 				}
 			}
@@ -295,7 +290,7 @@ func parseShowConfiguration(p *parser) (action, error) {
 	}, nil
 }
 
-func stamp(v commit.Revision) string { return v.Time.Format("2006-01-02 15:04:05 MST") }
+func date(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") }
 
 func leaveShell(r *run) error {
 	r.done = true

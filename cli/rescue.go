@@ -100,7 +100,7 @@ func commitAt(r *run, o commitOptions) error {
 	err := r.backend.Manage(func(db *commit.DB) (err error) {
 		if err = unlockedFor(db, r.owner()); err == nil {
 			result, err = db.CommitAt(commit.Options{
-				User: r.cfg.Identity.User, Client: client, Comment: o.comment, Owner: r.owner(), Candidate: r.candidate(db),
+				User: r.cfg.Identity.User, Client: client, Remote: r.cfg.Identity.Remote, Comment: o.comment, Owner: r.owner(), Candidate: r.candidate(db),
 			}, o.at)
 		}
 		return err

@@ -117,7 +117,7 @@ func (s *saved) Close() error {
 
 // The files in testdata are conversations with one node each. "exec" is `gvpn -c`, "script" is lines from a pipe, "type" is keys on
 // a terminal, shown as the screen at the end; "on" is lines of a session that stays until it is "gone"; what follows a line of -- is what comes from standard input. "file" gives the
-// client a file, "cat" shows one, "user" another class, "did" shows what the engines were given, "node" sets up the node.
+// client a file, "cat" shows one, "user" another class, "from" another address, "did" shows what the engines were given, "node" sets up the node.
 func TestSessions(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
 		n := newNode(t)
@@ -185,6 +185,8 @@ func TestSessions(t *testing.T) {
 				client = nil
 			case "user":
 				user.Class = auth.Class(d.CmdArgs[0].Key)
+			case "from":
+				user.Remote = d.CmdArgs[0].Key
 			case "node":
 				switch d.CmdArgs[0].Key {
 				case "lab":

@@ -45,6 +45,7 @@ const (
 type Options struct {
 	User    string
 	Client  string // "cli", "netconf", "gnmi", "file"; "other" for the node itself
+	Remote  string // see Revision
 	Comment string
 
 	// Owner is who commits as far as Lock goes: a commit by anybody else than the lock's owner is refused.
@@ -230,7 +231,7 @@ func (d *DB) commit(next config.Tree, o Options) (Result, error) {
 		return r, err
 	}
 	revision := Revision{
-		Number: r.Plan.Commit, Time: d.now(), User: o.User, Client: o.Client, Comment: o.Comment,
+		Number: r.Plan.Commit, Time: d.now(), User: o.User, Client: o.Client, Remote: o.Remote, Comment: o.Comment,
 	}
 	if o.Confirm != 0 {
 		d.confirmed(&revision, o.Confirm)

@@ -11,6 +11,7 @@ type Revision struct {
 	Time    time.Time
 	User    string // who committed
 	Client  string // "cli", "netconf", "gnmi", "file"; "other": the node itself
+	Remote  string // the address and port that User came from, "" for this machine
 	Comment string // commit comment, one line
 
 	// Of a confirmed commit: Within is how long it waits for its confirmation, Deadline when it is taken back, and Return the

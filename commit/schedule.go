@@ -14,6 +14,7 @@ type Scheduled struct {
 	At      time.Time `json:"at"`
 	User    string    `json:"user"`
 	Client  string    `json:"client"`
+	Remote  string    `json:"remote,omitempty"`
 	Comment string    `json:"comment,omitempty"`
 
 	// Number is that of the commit to be. If there is one with it the node died after the commit and before it forgot this.
@@ -46,7 +47,7 @@ func (d *DB) CommitAt(o Options, at time.Time) (Result, error) {
 		return r, err
 	}
 	s := &Scheduled{
-		At: at.Round(0), User: o.User, Client: o.Client, Comment: o.Comment, Number: d.Number() + 1,
+		At: at.Round(0), User: o.User, Client: o.Client, Remote: o.Remote, Comment: o.Comment, Number: d.Number() + 1,
 		Text: config.AppendSet([]byte{}, d.candidate.tree.Root()), tree: d.candidate.tree,
 	}
 	text, err := json.Marshal(s)
@@ -114,7 +115,7 @@ func (d *DB) executeScheduled() (news []string, err error) {
 		}
 		return []string{fmt.Sprintf("commit at %s by %s failed: %v", when, s.User, err)}, nil
 	}
-	if _, err := d.commit(s.tree, Options{User: s.User, Client: s.Client, Comment: s.Comment}); err != nil {
+	if _, err := d.commit(s.tree, Options{User: s.User, Client: s.Client, Remote: s.Remote, Comment: s.Comment}); err != nil {
 		return nil, err
 	}
 	d.candidate.Discard()

@@ -183,7 +183,7 @@ func loader(p *pb.Path, at place, val *pb.TypedValue) (edit, error) {
 // commit makes tree the candidate and commits it. If that fails the candidate is again what runs.
 func (s *Server) commit(db *commit.DB, tree config.Tree, id auth.Identity) error {
 	db.Candidate().Update(tree)
-	if _, err := db.Commit(commit.Options{User: id.User, Client: "gnmi"}); err != nil {
+	if _, err := db.Commit(commit.Options{User: id.User, Client: "gnmi", Remote: id.Remote}); err != nil {
 		db.Candidate().Discard()
 		return refused(err)
 	}

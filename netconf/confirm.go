@@ -115,7 +115,7 @@ func (x *session) commit(op *element) ([]byte, error) {
 			err = x.mayConfirm(db, r)
 		}
 		if err == nil {
-			result, err = db.Commit(commit.Options{User: x.identity.User, Client: clientName, Owner: x.owner(), Confirm: r.confirm})
+			result, err = db.Commit(commit.Options{User: x.identity.User, Client: clientName, Remote: x.identity.Remote, Owner: x.owner(), Confirm: r.confirm})
 		}
 		if err == nil && r.confirm != 0 {
 			x.await(result.Number, r)
@@ -140,7 +140,7 @@ func (x *session) cancelCommit(op *element) ([]byte, error) {
 		if _, pending := x.server.awaited(db); !pending {
 			return refuse(operationFailed, "no confirmed commit of a NETCONF session is pending")
 		}
-		return db.Cancel(commit.Options{User: x.identity.User, Client: clientName})
+		return db.Cancel(commit.Options{User: x.identity.User, Client: clientName, Remote: x.identity.Remote})
 	})
 }
 

@@ -24,6 +24,7 @@ type header struct {
 	Time    time.Time `json:"time"`
 	User    string    `json:"user,omitempty"`
 	Client  string    `json:"client,omitempty"`
+	Remote  string    `json:"remote,omitempty"`
 	Comment string    `json:"comment,omitempty"`
 
 	Within   time.Duration `json:"within,omitzero"` // nanoseconds
@@ -51,7 +52,7 @@ func (s *Store) Append(r commit.Revision) error {
 			return err
 		}
 		h, err := json.Marshal(header{
-			Time: r.Time, User: r.User, Client: r.Client, Comment: r.Comment,
+			Time: r.Time, User: r.User, Client: r.Client, Remote: r.Remote, Comment: r.Comment,
 			Within: r.Within, Deadline: r.Deadline, Return: r.Return,
 			Checkpoint: r.Checkpoint, Oldest: r.Oldest, Length: len(r.Text),
 		})
@@ -112,7 +113,7 @@ func (s *Store) Revisions() ([]commit.Revision, error) {
 				return err
 			}
 			out = append(out, commit.Revision{
-				Number: n, Time: h.Time, User: h.User, Client: h.Client, Comment: h.Comment,
+				Number: n, Time: h.Time, User: h.User, Client: h.Client, Remote: h.Remote, Comment: h.Comment,
 				Within: h.Within, Deadline: h.Deadline, Return: h.Return,
 				Checkpoint: h.Checkpoint, Oldest: h.Oldest,
 			})

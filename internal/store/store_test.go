@@ -159,7 +159,7 @@ func TestPutIsAllOrNothing(t *testing.T) {
 
 func revision(n uint64, text string) commit.Revision {
 	return commit.Revision{
-		Number: n, Time: time.Date(2025, 1, 2, 3, 4, int(n), 0, time.UTC), User: "lab", Client: "cli",
+		Number: n, Time: time.Date(2025, 1, 2, 3, 4, int(n), 0, time.UTC), User: "lab", Client: "cli", Remote: "192.0.2.1:50022",
 		Comment: fmt.Sprint("comment ", n), Checkpoint: n == 1, Text: []byte(text), Oldest: 1,
 	}
 }
