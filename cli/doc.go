@@ -25,7 +25,7 @@
 //     itself; a client without files (OpenSSH) is refused. `save` overwrites.
 //   - `| display inheritance` shows the configuration without groups and apply-groups, and also in front of `| display set`, xml and json.
 //   - `| display set explicit` has a line for each entry, too.
-//   - `request security group-vpn server rekey`, `request lab node`, `| display effects`.
+//   - `request security group-vpn server rekey`, `request lab node`, `| display effects`, `show system commit detail` and its `remote-address`.
 //   - `commit at` keeps the shared candidate locked until its time or `clear system commit`; `commit at reboot` is refused.
 //   - A private commit that conflicts with later ones is refused once, with the list of places; the next one wins.
 //   - Without a terminal, edits in `configure private` and `configure exclusive` are discarded on exit without a question.
