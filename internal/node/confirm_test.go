@@ -1,15 +1,19 @@
 package node
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"gvpn/commit"
+	"gvpn/internal/auth"
 )
 
 // clock is the wall clock and what a test adds to it.
@@ -116,4 +120,81 @@ func TestCommitCheckConfirms(t *testing.T) {
 	}); err != nil {
 		t.Error(err)
 	}
+}
+
+// A confirmed commit over NETCONF is taken back when its session ends, and when the node ends with it; by a commit it is confirmed.
+func TestConfirmedCommitOfSession(t *testing.T) {
+	dir := t.TempDir()
+	var c clock
+	n, rolledBack := openAt(t, dir, &c)
+	confirmed := func(host string) (*auth.Client, io.Writer, *bufio.Scanner) {
+		run(t, n, "configure; set system host-name "+host)
+		client, err := auth.Dial(t.Context(), filepath.Join(dir, ControlSocket), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		session, err := client.NewSession()
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := session.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := session.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := session.RequestSubsystem("netconf"); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		say(t, in, `<hello><capabilities><capability>urn:ietf:params:netconf:base:1.0</capability></capabilities></hello>`)
+		say(t, in, `<rpc message-id="1"><commit><confirmed/></commit></rpc>`)
+		hear(t, lines, "<ok/>")
+		return client, in, lines
+	}
+	client, in, lines := confirmed("a")
+	say(t, in, `<rpc message-id="2"><commit/></rpc>`)
+	hear(t, lines, "<ok/>")
+	_ = client.Close()
+	wantHostName(t, n, "a")
+
+	client, _, _ = confirmed("b")
+	wantHostName(t, n, "b")
+	_ = client.Close()
+	<-rolledBack
+	wantHostName(t, n, "a")
+	closeNode(t, n)
+
+	// By the session's end, or at the next start if the node was gone before that.
+	n, _ = openAt(t, dir, &c)
+	client, _, _ = confirmed("c")
+	defer client.Close()
+	wantHostName(t, n, "c")
+	closeNode(t, n)
+	n, _ = openAt(t, dir, &c)
+	defer closeNode(t, n)
+	wantHostName(t, n, "a")
+}
+
+func say(t *testing.T, in io.Writer, message string) {
+	t.Helper()
+	if _, err := io.WriteString(in, message+"]]>]]>"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hear reads lines up to one with text.
+func hear(t *testing.T, lines *bufio.Scanner, text string) {
+	t.Helper()
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "rpc-error") {
+			t.Fatal(lines.Text())
+		}
+		if strings.Contains(lines.Text(), text) {
+			return
+		}
+	}
+	t.Fatalf("the session ended before %q: %v", text, lines.Err())
 }
