@@ -8,10 +8,11 @@ import (
 // Hash names a hash function of the configuration: the prf of a phase-1 SA, or the hash under a PUSH signature.
 type Hash uint8
 
-// The hashes that Junos's Group VPNv2 configuration can name.
+// The hashes. Junos's Group VPNv2 configuration can name the first two.
 const (
 	SHA256 Hash = iota + 1
 	SHA384
+	SHA512
 )
 
 // String returns Junos's word for the hash.
@@ -21,8 +22,45 @@ func (h Hash) String() string {
 		return "sha-256"
 	case SHA384:
 		return "sha-384"
+	case SHA512:
+		return "sha-512"
 	}
 	return "unknown-hash"
+}
+
+// SigAlg names the signature algorithm of PUSHes (RFC 6407 section 5.3.6). The zero value is Junos's one.
+type SigAlg uint8
+
+// The signature algorithms. An ECDSA one implies its hash: SHA-256 with P-256, SHA-384 with P-384 (RFC 4754).
+const (
+	RSA SigAlg = iota
+	ECDSA256
+	ECDSA384
+	sigAlgs // how many there are
+)
+
+// String names the algorithm.
+func (a SigAlg) String() string {
+	switch a {
+	case RSA:
+		return "rsa"
+	case ECDSA256:
+		return "ecdsa-256"
+	case ECDSA384:
+		return "ecdsa-384"
+	}
+	return "unknown-signature"
+}
+
+// Hash is the hash that the algorithm implies, 0 if it goes with any.
+func (a SigAlg) Hash() Hash {
+	switch a {
+	case ECDSA256:
+		return SHA256
+	case ECDSA384:
+		return SHA384
+	}
+	return 0
 }
 
 // KEK is the group's key encryption key with its policy: what RFC 6407 calls the Rekey SA.
@@ -32,8 +70,9 @@ type KEK struct {
 	IV      [16]byte // static: every PUSH under this KEK starts from it (RFC 6407 section 5.6.2.1)
 	Key     Secret   // KeyBits/8 octets
 
-	SigHash    Hash
-	SigPublic  []byte // DER SubjectPublicKeyInfo of the RSA key that signs PUSHes
+	SigAlg     SigAlg
+	SigHash    Hash   // as SigAlg implies, if it does
+	SigPublic  []byte // DER SubjectPublicKeyInfo of the key that signs PUSHes
 	SigPrivate Secret // PKCS #8 DER; empty at a member
 
 	// Seq is the number of the last PUSH sent (server) or accepted (member) under this KEK; 0 before the first.
@@ -64,27 +103,88 @@ func (k *KEK) Zero() {
 	}
 }
 
-// TEK is one traffic encryption key with its policy: ESP in tunnel mode with address preservation, AES-CBC and
-// HMAC-SHA-256-128. Name is the ipsec-sa's at a server and empty at a member.
+// Cipher names what a TEK for ESP protects packets with. The zero value is Junos's one.
+type Cipher uint8
+
+// The ciphers.
+const (
+	CBC     Cipher = iota // AES-CBC (RFC 3602) with HMAC-SHA-256-128 (RFC 4868)
+	GCM                   // AES-GCM with an ICV of 16 octets (RFC 4106); it counts, so that a sender needs an ID of its own
+	ciphers               // how many there are
+)
+
+// String names the cipher.
+func (c Cipher) String() string {
+	switch c {
+	case CBC:
+		return "aes-cbc"
+	case GCM:
+		return "aes-gcm"
+	}
+	return "unknown-cipher"
+}
+
+// TEK is one traffic encryption key with its policy: ESP in tunnel mode with address preservation, or, with IEC61850, that of
+// RFC 8052. Name is the ipsec-sa's at a server and empty at a member.
 type TEK struct {
 	Name    string
 	SPI     uint32
-	KeyBits int    // AES-CBC key length: 128, 192 or 256
-	Key     Secret // KeyBits/8 octets
-	AuthKey Secret // 32 octets (RFC 4868)
+	Cipher  Cipher // for ESP
+	KeyBits int    // AES key length: 128, 192 or 256; 0 with IEC61850, where the algorithms say it
+	Key     Secret // the cipher's key, for one that counts followed by its salt of 4 octets; KeyLengths says how long
+	AuthKey Secret // the authentication key, if there is one
 
-	Policies []Policy // the match-policies in configured order, 1..10
+	// IEC61850 is set in a TEK for GOOSE or sampled values (RFC 8052), and only there.
+	IEC61850 *IEC61850
 
-	Created, Soft, Hard time.Time // made; to be replaced; dead
+	Policies []Policy // for ESP the match-policies in configured order, 1..10
+
+	Created, Soft, Hard time.Time // made; to be replaced; dead. An IEC 61850 TEK without a lifetime has a zero Hard.
 	// Activate is when a member starts to send with this TEK if it has an older one for the same traffic; it receives
-	// with it from the start (RFC 6407 section 5.4, ACTIVATION_TIME_DELAY).
+	// with it from the start (RFC 6407 section 5.4, ACTIVATION_TIME_DELAY). An IEC 61850 TEK is neither sent nor received
+	// with before (RFC 8052 section 2.2.4.1, SA_ATD).
 	Activate time.Time
+}
+
+// saltLen is the length of the salt after a key of GCM or GMAC (RFC 4106 section 8.1, RFC 8052 section 2.3), authKeyLen that
+// of an HMAC-SHA-256 key (RFC 4868 section 2.1.1, RFC 8052 section 2.3).
+const (
+	saltLen    = 4
+	authKeyLen = 32
+)
+
+// KeyLengths says how many octets Key and AuthKey have, 0 for one that the TEK does not need. It is false for algorithms that
+// are not known or do not go together.
+func (t *TEK) KeyLengths() (key, auth int, ok bool) {
+	switch {
+	case t.IEC61850 != nil:
+		return t.IEC61850.keyLengths()
+	case !keyBits(t.KeyBits):
+		return 0, 0, false
+	case t.Cipher == CBC:
+		return t.KeyBits / 8, authKeyLen, true
+	case t.Cipher == GCM:
+		return t.KeyBits/8 + saltLen, 0, true
+	}
+	return 0, 0, false
+}
+
+// Counts reports whether the cipher's nonces count, so that no two senders may share one (RFC 6407 section 3.5).
+func (t *TEK) Counts() bool {
+	if x := t.IEC61850; x != nil {
+		return x.Enc == EncGCM128 || x.Enc == EncGCM256 || x.Auth == AuthGMAC128 || x.Auth == AuthGMAC256
+	}
+	return t.Cipher == GCM
 }
 
 // Clone returns a deep copy.
 func (t TEK) Clone() TEK {
 	t.Key, t.AuthKey = t.Key.Clone(), t.AuthKey.Clone()
 	t.Policies = append([]Policy(nil), t.Policies...)
+	if t.IEC61850 != nil {
+		x := *t.IEC61850
+		t.IEC61850 = &x
+	}
 	return t
 }
 

@@ -19,7 +19,7 @@ const (
 )
 
 // updateVersion is the first octet of the binary form. A form that is not compatible gets another number.
-const updateVersion = 1
+const updateVersion = 2
 
 // Flags of the binary form.
 const (
@@ -31,8 +31,11 @@ const (
 	flagsKnown = 1<<iota - 1
 )
 
-// authKeyLen is the length of an HMAC-SHA-256 key for ESP (RFC 4868 section 2.1.1).
-const authKeyLen = 32
+// Kinds of TEK in the binary form: ESP ciphers as they are numbered, and IEC 61850.
+const kindIEC61850 = 255
+
+// noAssurance stands for an IEC61850 without HasAssurance; a percentage is at most 100.
+const noAssurance = 255
 
 // noTime stands for the zero time.Time; other times are at most maxMillis from the reference, some 278 years.
 const (
@@ -62,17 +65,22 @@ func (u *Update) Check() error {
 		switch {
 		case !keyBits(k.KeyBits) || len(k.Key) != k.KeyBits/8:
 			return fault("KEK key of %d octets for %d bits", len(k.Key), k.KeyBits)
+		case k.SigAlg >= sigAlgs:
+			return fault("KEK signature algorithm %d", k.SigAlg)
 		case len(k.SigPublic) > MaxPublic || len(k.SigPrivate) > MaxPrivate:
 			return fault("KEK signature keys of %d and %d octets", len(k.SigPublic), len(k.SigPrivate))
 		}
 	}
 	for i := range u.TEKs {
 		t := &u.TEKs[i]
+		key, auth, ok := t.KeyLengths()
 		switch {
 		case !name(t.Name):
 			return fault("TEK %d: name %q", i, t.Name)
-		case !keyBits(t.KeyBits) || len(t.Key) != t.KeyBits/8 || len(t.AuthKey) != authKeyLen:
+		case !ok || len(t.Key) != key || len(t.AuthKey) != auth:
 			return fault("TEK %d: keys of %d and %d octets for %d bits", i, len(t.Key), len(t.AuthKey), t.KeyBits)
+		case t.IEC61850 != nil && (!t.IEC61850.codable() || t.Cipher != 0 || t.KeyBits != 0):
+			return fault("TEK %d: its policy for IEC 61850", i)
 		case len(t.Policies) > MaxPolicies:
 			return fault("TEK %d: %d match-policies, at most %d", i, len(t.Policies), MaxPolicies)
 		}
@@ -83,6 +91,11 @@ func (u *Update) Check() error {
 		}
 	}
 	return nil
+}
+
+// codable reports whether x has one spelling in the binary form.
+func (x *IEC61850) codable() bool {
+	return x.Selector.Sound() && x.Assurance <= 100 && (x.HasAssurance || x.Assurance == 0)
 }
 
 func keyBits(n int) bool { return n == 128 || n == 192 || n == 256 }
@@ -104,14 +117,16 @@ func codable(p netip.Prefix) bool { return p == netip.Prefix{} || p.IsValid() &&
 // each side's now, so that their clocks need not agree; on disk it is the Unix epoch. It panics on an Update that Check
 // refuses. The result holds secrets.
 //
-//	Update:  version 1 (=1) | flags 1 | group ID 4 | update version 8 | activation delay 4 (ms) | group name |
+//	Update:  version 1 (=2) | flags 1 | group ID 4 | update version 8 | activation delay 4 (ms) | group name |
 //	         [KEK] | TEK count 2 | TEKs | delete count 2 | SPIs 4 each
 //	flags:   1 a KEK follows, 2 full, 4 delete all, 8 delete members, 16 delete KEK
 //	name:    length 1 | octets
-//	KEK:     SPI 16 | key bits 2 | IV 16 | key | hash 1 | public length 2 | SPKI | private length 2 | PKCS #8 |
+//	KEK:     SPI 16 | key bits 2 | IV 16 | key | signature 1 | hash 1 | public length 2 | SPKI | private length 2 | PKCS #8 |
 //	         sequence 4 | ack type 2 | created 8 | soft 8 | hard 8
-//	TEK:     name | SPI 4 | key bits 2 | key | authentication key 32 | policy count 1 | policies |
+//	TEK:     name | SPI 4 | kind 1 | key bits 2 or IEC 61850 | key | authentication key | policy count 1 | policies |
 //	         created 8 | soft 8 | hard 8 | activate 8
+//	kind:    0 AES-CBC, 1 AES-GCM, 255 IEC 61850; it says with what follows how long the keys are
+//	IEC 61850: OID length 1 | OID | payload length 2 | payload | authentication 2 | encryption 2 | assurance 1 (255: none)
 //	policy:  name | source 4 | bits 1 | destination 4 | bits 1 | source port 2 | destination port 2 | protocol 1
 //	time:    signed milliseconds from ref, or the smallest number for the zero time
 //
@@ -133,7 +148,7 @@ func AppendUpdate(dst []byte, u *Update, ref time.Time) []byte {
 		dst = be.AppendUint16(dst, uint16(k.KeyBits))
 		dst = append(dst, k.IV[:]...)
 		dst = append(dst, k.Key...)
-		dst = append(dst, byte(k.SigHash))
+		dst = append(dst, byte(k.SigAlg), byte(k.SigHash))
 		dst = append(be.AppendUint16(dst, uint16(len(k.SigPublic))), k.SigPublic...)
 		dst = append(be.AppendUint16(dst, uint16(len(k.SigPrivate))), k.SigPrivate...)
 		dst = be.AppendUint32(dst, k.Seq)
@@ -145,7 +160,11 @@ func AppendUpdate(dst []byte, u *Update, ref time.Time) []byte {
 		t := &u.TEKs[i]
 		dst = appendName(dst, t.Name)
 		dst = be.AppendUint32(dst, t.SPI)
-		dst = be.AppendUint16(dst, uint16(t.KeyBits))
+		if x := t.IEC61850; x != nil {
+			dst = appendIEC61850(append(dst, kindIEC61850), x)
+		} else {
+			dst = be.AppendUint16(append(dst, byte(t.Cipher)), uint16(t.KeyBits))
+		}
 		dst = append(dst, t.Key...)
 		dst = append(dst, t.AuthKey...)
 		dst = append(dst, byte(len(t.Policies)))
@@ -164,6 +183,18 @@ func AppendUpdate(dst []byte, u *Update, ref time.Time) []byte {
 		dst = be.AppendUint32(dst, spi)
 	}
 	return dst
+}
+
+func appendIEC61850(dst []byte, x *IEC61850) []byte {
+	be := binary.BigEndian
+	dst = append(append(dst, byte(len(x.Selector.OID))), x.Selector.OID...)
+	dst = append(be.AppendUint16(dst, uint16(len(x.Selector.Payload))), x.Selector.Payload...)
+	dst = be.AppendUint16(dst, uint16(x.Auth))
+	dst = be.AppendUint16(dst, uint16(x.Enc))
+	if !x.HasAssurance {
+		return append(dst, noAssurance)
+	}
+	return append(dst, x.Assurance)
 }
 
 func flag(set bool, bit byte) byte {
@@ -375,6 +406,9 @@ func (c *cursor) kek(ref time.Time) *KEK {
 	k.KeyBits = c.keyBits("KEK key bits")
 	copy(k.IV[:], c.take(16, "KEK IV"))
 	k.Key = c.octets(k.KeyBits/8, "KEK key")
+	if k.SigAlg = SigAlg(c.uint8("KEK signature")); k.SigAlg >= sigAlgs {
+		c.fail("KEK signature algorithm %d", k.SigAlg)
+	}
 	k.SigHash = Hash(c.uint8("KEK hash"))
 	k.SigPublic = c.octets(c.capped("KEK public key", MaxPublic), "KEK public key")
 	k.SigPrivate = c.octets(c.capped("KEK private key", MaxPrivate), "KEK private key")
@@ -382,6 +416,20 @@ func (c *cursor) kek(ref time.Time) *KEK {
 	k.Ack = c.uint16("KEK ack type")
 	k.Created, k.Soft, k.Hard = c.time(ref, "KEK created"), c.time(ref, "KEK soft"), c.time(ref, "KEK hard")
 	return k
+}
+
+func (c *cursor) iec61850() *IEC61850 {
+	x := new(IEC61850)
+	x.Selector.OID = string(c.take(int(c.uint8("OID")), "OID"))
+	x.Selector.Payload = string(c.take(c.capped("OID payload", MaxOIDPayload), "OID payload"))
+	x.Auth, x.Enc = Auth(c.uint16("authentication algorithm")), Enc(c.uint16("encryption algorithm"))
+	if n := c.uint8("assurance"); n != noAssurance {
+		x.Assurance, x.HasAssurance = n, true
+	}
+	if !x.codable() {
+		c.fail("policy for IEC 61850: OID of %d octets, payload of %d, assurance %d", len(x.Selector.OID), len(x.Selector.Payload), x.Assurance)
+	}
+	return x
 }
 
 // capped reads a two-octet length of at most most octets.
@@ -397,9 +445,20 @@ func (c *cursor) capped(what string, most int) int {
 func (c *cursor) tek(ref time.Time) (t TEK) {
 	t.Name = c.name("TEK name")
 	t.SPI = c.uint32("TEK SPI")
-	t.KeyBits = c.keyBits("TEK key bits")
-	t.Key = c.octets(t.KeyBits/8, "TEK key")
-	t.AuthKey = c.octets(authKeyLen, "TEK authentication key")
+	switch kind := c.uint8("TEK kind"); {
+	case kind == kindIEC61850:
+		t.IEC61850 = c.iec61850()
+	case kind >= uint8(ciphers):
+		c.fail("TEK of kind %d", kind)
+	default:
+		t.Cipher, t.KeyBits = Cipher(kind), c.keyBits("TEK key bits")
+	}
+	key, auth, ok := t.KeyLengths()
+	if !ok {
+		c.fail("TEK: algorithms that are not known together")
+	}
+	t.Key = c.octets(key, "TEK key")
+	t.AuthKey = c.octets(auth, "TEK authentication key")
 	n := int(c.uint8("match-policies"))
 	if n > MaxPolicies {
 		c.fail("%d match-policies, at most %d", n, MaxPolicies)

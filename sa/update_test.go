@@ -52,7 +52,7 @@ func sample() *Update {
 
 // sampleHex is sample() field by field.
 var sampleHex = strings.Join([]string{
-	"01",                               // version
+	"02",                               // version
 	"13",                               // flags: KEK, full, delete KEK
 	"01020304",                         // group ID
 	"0000000000000007",                 // update version
@@ -62,6 +62,7 @@ var sampleHex = strings.Join([]string{
 	"0080",                             // 128 bits
 	"1112131415161718191a1b1c1d1e1f20", // IV
 	"a0a1a2a3a4a5a6a7a8a9aaabacadaeaf", // key
+	"00",                               // RSA
 	"01",                               // SHA-256
 	"00023001",                         // public key, 2 octets
 	"0003310203",                       // private key, 3 octets
@@ -73,6 +74,7 @@ var sampleHex = strings.Join([]string{
 	"0001",                             // one TEK
 	"03736131",                         // name "sa1"
 	"0badf00d",                         // SPI
+	"00",                               // ESP with AES-CBC
 	"0080",                             // 128 bits
 	"404142434445464748494a4b4c4d4e4f", // key
 	"606162636465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f", // authentication key
@@ -170,18 +172,21 @@ func TestParseUpdateRefuses(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		{"a later version", set(0, 2), "version 2"},
+		{"the version before", set(0, 1), "version 1, this program knows 2"},
+		{"a later version", set(0, 3), "version 3"},
 		{"unknown flag", set(1, 0x93), "flags 0x80 unknown"},
 		{"one octet too many", append(bytes.Clone(good), 0), "1 octets too many"},
 		{"name not printable", set(19, '\n'), "not printable"},
 		{"KEK of 127 bits", set(kek+16, 0, 127), "AES key of 127 bits"},
-		{"public key too long", set(kek+16+2+16+16+1, 0xff), "public key of"},
-		{"private key too long", set(kek+16+2+16+16+1+4, 0xff), "private key of"},
+		{"an unknown signature", set(kek+16+2+16+16, 3), "signature algorithm 3"},
+		{"public key too long", set(kek+16+2+16+16+2, 0xff), "public key of"},
+		{"private key too long", set(kek+16+2+16+16+2+4, 0xff), "private key of"},
 		{"257 TEKs", set(tek-2, 1, 1), "257 TEKs"},
-		{"TEK of 0 bits", set(tek+8, 0, 0), "AES key of 0 bits"},
-		{"65 match-policies", set(tek+10+16+32, 65), "65 match-policies"},
-		{"prefix of 33 bits", set(tek+10+16+32+1+2+4, 33), "prefix of 33 bits"},
-		{"any prefix with an address", set(tek+10+16+32+1+2+4, 255), "prefix of 255 bits"},
+		{"TEK of an unknown kind", set(tek+8, 2), "TEK of kind 2"},
+		{"TEK of 0 bits", set(tek+9, 0, 0), "AES key of 0 bits"},
+		{"65 match-policies", set(tek+11+16+32, 65), "65 match-policies"},
+		{"prefix of 33 bits", set(tek+11+16+32+1+2+4, 33), "prefix of 33 bits"},
+		{"any prefix with an address", set(tek+11+16+32+1+2+4, 255), "prefix of 255 bits"},
 		{"a time 600 years off", set(len(good)-6-8, 0x01), "ms from the reference"},
 		{"300 SPIs to delete", set(len(good)-6, 1, 44), "300 SPIs"},
 	} {
@@ -206,6 +211,12 @@ func TestUpdateCheck(t *testing.T) {
 		{"KEK public key too long", func(u *Update) { u.KEK.SigPublic = make([]byte, MaxPublic+1) }},
 		{"TEK key of another length", func(u *Update) { u.TEKs[0].KeyBits = 256 }},
 		{"TEK authentication key missing", func(u *Update) { u.TEKs[0].AuthKey = nil }},
+		{"TEK authentication key with GCM", func(u *Update) { u.TEKs[0].Cipher = GCM }},
+		{"TEK of an unknown cipher", func(u *Update) { u.TEKs[0].Cipher = ciphers }},
+		{"an unknown signature", func(u *Update) { u.KEK.SigAlg = sigAlgs }},
+		{"IEC 61850 and an ESP cipher", func(u *Update) { u.TEKs[0] = goose(); u.TEKs[0].Cipher = GCM }},
+		{"IEC 61850 without an OID", func(u *Update) { u.TEKs[0] = goose(); u.TEKs[0].IEC61850.Selector.OID = "" }},
+		{"IEC 61850 with an assurance of 101", func(u *Update) { u.TEKs[0] = goose(); u.TEKs[0].IEC61850.Assurance = 101 }},
 		{"too many policies", func(u *Update) { u.TEKs[0].Policies = make([]Policy, MaxPolicies+1) }},
 		{"IPv6 policy", func(u *Update) { u.TEKs[0].Policies[0].Source = netip.MustParsePrefix("2001:db8::/32") }},
 	} {
@@ -217,6 +228,118 @@ func TestUpdateCheck(t *testing.T) {
 	}
 	if err := sample().Check(); err != nil {
 		t.Errorf("the sample: %v", err)
+	}
+}
+
+func goose() TEK {
+	return TEK{
+		Name: "goose", SPI: 1, Key: octets(1, 16), AuthKey: octets(2, 32), Activate: ref.Add(time.Minute),
+		IEC61850: &IEC61850{Selector: Selector{OID: "\x06\x03\x2a\x86\x48", Payload: "\x04\x01\x00"}, Auth: AuthHMACSHA256128, Enc: EncCBC128, HasAssurance: true},
+	}
+}
+
+// Of the octets of RFC 8052's TEKs only the policy and the lengths of the keys are their own.
+func TestUpdateCarriesIEC61850(t *testing.T) {
+	u := &Update{TEKs: []TEK{goose()}}
+	b := AppendUpdate(nil, u, ref)
+	policy, err := hex.DecodeString("ff" + "0506032a8648" + "0003040100" + "0002" + "0002" + "00")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b, policy) {
+		t.Errorf("no %x in %x", policy, b)
+	}
+	got, err := ParseUpdate(b, ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(u.TEKs, got.TEKs, compare); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	at := bytes.Index(b, policy)
+	for _, c := range []struct {
+		name string
+		at   int
+		v    byte
+	}{
+		{"an OID that is none", at + 2, 7},
+		{"an OID one octet short", at + 3, 2},
+		{"a payload that is no element", at + 10, 2},
+		{"CBC without authentication", at + 13, 1},
+		{"an unknown authentication", at + 13, 6},
+		{"an unknown encryption", at + 15, 0},
+		{"an assurance of 101", at + 16, 101},
+	} {
+		bad := bytes.Clone(b)
+		bad[c.at] = c.v
+		if _, err := ParseUpdate(bad, ref); !errors.Is(err, ErrUpdate) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestSelectorSound(t *testing.T) {
+	oid := "\x06\x03\x2a\x86\x48"
+	long := func(head string, n int) string { return head + strings.Repeat("x", n) }
+	for _, c := range []struct {
+		name string
+		s    Selector
+		want bool
+	}{
+		{"no payload", Selector{OID: oid}, true},
+		{"a payload of 200 octets", Selector{oid, long("\x04\x81\xc8", 200)}, true},
+		{"a payload of 1000 octets", Selector{oid, long("\x04\x82\x03\xe8", 1000)}, true},
+		{"a payload with a long tag", Selector{oid, "\x7f\x81\x01\x01x"}, true},
+		{"an OID of no octets", Selector{OID: "\x06\x00"}, false},
+		{"an OID cut", Selector{OID: oid[:4]}, false},
+		{"an OID and more", Selector{OID: oid + "x"}, false},
+		{"another tag", Selector{OID: "\x04\x01x"}, false},
+		{"nothing", Selector{}, false},
+		{"a payload in a longer form than it needs", Selector{oid, long("\x04\x81\x05", 5)}, false},
+		{"the same with two octets", Selector{oid, long("\x04\x82\x00\xc8", 200)}, false},
+		{"a payload of open length", Selector{oid, "\x24\x80xx"}, false},
+		{"a payload that is a tag", Selector{oid, "\x04"}, false},
+		{"a payload that is a long tag", Selector{oid, "\x1f\xff\xff"}, false},
+		{"a payload of a length cut short", Selector{oid, "\x04\x82\x01"}, false},
+		{"a payload over the limit", Selector{oid, long("\x04\x82\x03\xfd", 1021)}, false},
+	} {
+		if got := c.s.Sound(); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func TestKeyLengths(t *testing.T) {
+	iec := func(a Auth, e Enc) TEK { return TEK{IEC61850: &IEC61850{Auth: a, Enc: e}} }
+	for _, c := range []struct {
+		name      string
+		tek       TEK
+		key, auth int // -1: refused
+		counts    bool
+	}{
+		{"CBC 128", TEK{KeyBits: 128}, 16, 32, false},
+		{"CBC 192", TEK{KeyBits: 192}, 24, 32, false},
+		{"GCM 256", TEK{Cipher: GCM, KeyBits: 256}, 36, 0, true},
+		{"CBC 64", TEK{KeyBits: 64}, -1, 0, false},
+		{"an unknown cipher", TEK{Cipher: ciphers, KeyBits: 128}, -1, 0, false},
+		{"NONE, NONE", iec(AuthNone, EncNone), 0, 0, false},
+		{"HMAC-SHA256-128, NONE", iec(AuthHMACSHA256128, EncNone), 0, 32, false},
+		{"HMAC-SHA256, CBC-256", iec(AuthHMACSHA256, EncCBC256), 32, 32, false},
+		{"GMAC-128, NONE", iec(AuthGMAC128, EncNone), 0, 20, true},
+		{"GMAC-256, CBC-128", iec(AuthGMAC256, EncCBC128), 16, 36, true},
+		{"NONE, GCM-128", iec(AuthNone, EncGCM128), 20, 0, true},
+		{"NONE, GCM-256", iec(AuthNone, EncGCM256), 36, 0, true},
+		// "MUST NOT be used with the NONE authentication algorithm" (RFC 8052 section 2.2.3)
+		{"NONE, CBC-128", iec(AuthNone, EncCBC128), -1, 0, false},
+		{"NONE, CBC-256", iec(AuthNone, EncCBC256), -1, 0, false},
+		{"HMAC-SHA256, GCM-128", iec(AuthHMACSHA256, EncGCM128), -1, 0, true},
+		{"RESERVED, NONE", iec(0, EncNone), -1, 0, false},
+		{"NONE, RESERVED", iec(AuthNone, 0), -1, 0, false},
+	} {
+		key, auth, ok := c.tek.KeyLengths()
+		if ok != (c.key >= 0) || ok && (key != c.key || auth != c.auth) || c.tek.Counts() != c.counts {
+			t.Errorf("%s: %d, %d, %v; counts %v", c.name, key, auth, ok, c.tek.Counts())
+		}
 	}
 }
 
@@ -246,12 +369,30 @@ func drawUpdate(t *rapid.T) *Update {
 		}
 	})
 	tek := rapid.Custom(func(t *rapid.T) TEK {
-		n := bits.Draw(t, "bits")
-		return TEK{
-			Name: name.Draw(t, "name"), SPI: rapid.Uint32().Draw(t, "spi"), KeyBits: n, Key: secret(n/8, "key"), AuthKey: secret(32, "auth"),
+		k := TEK{
+			Name: name.Draw(t, "name"), SPI: rapid.Uint32().Draw(t, "spi"),
 			Policies: rapid.SliceOfN(policy, 0, 10).Draw(t, "policies"),
 			Created:  when.Draw(t, "created"), Soft: when.Draw(t, "soft"), Hard: when.Draw(t, "hard"), Activate: when.Draw(t, "activate"),
 		}
+		if rapid.Bool().Draw(t, "IEC 61850") {
+			body := rapid.StringN(0, 20, 100).Draw(t, "payload")
+			x := &IEC61850{
+				Selector: Selector{OID: "\x06\x01" + string(secret(1, "OID"))}, Enc: EncNone, Auth: Auth(rapid.IntRange(1, 5).Draw(t, "auth")),
+				HasAssurance: rapid.Bool().Draw(t, "assured"),
+			}
+			if body != "" {
+				x.Selector.Payload = "\x04" + string([]byte{byte(len(body))}) + body
+			}
+			if x.HasAssurance {
+				x.Assurance = rapid.Uint8Max(100).Draw(t, "assurance")
+			}
+			k.IEC61850 = x
+		} else {
+			k.KeyBits, k.Cipher = bits.Draw(t, "bits"), Cipher(rapid.IntRange(0, int(ciphers)-1).Draw(t, "cipher"))
+		}
+		n, auth, _ := k.KeyLengths()
+		k.Key, k.AuthKey = secret(n, "key"), secret(auth, "auth")
+		return k
 	})
 	u := &Update{
 		Group: name.Draw(t, "group"), GroupID: rapid.Uint32().Draw(t, "id"), Version: rapid.Uint64().Draw(t, "version"),
@@ -264,7 +405,7 @@ func drawUpdate(t *rapid.T) *Update {
 		n := bits.Draw(t, "bits")
 		u.KEK = &KEK{
 			SPI: [16]byte(secret(16, "spi")), KeyBits: n, IV: [16]byte(secret(16, "iv")), Key: secret(n/8, "key"),
-			SigHash: Hash(rapid.Byte().Draw(t, "hash")), SigPublic: rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "public"),
+			SigAlg: SigAlg(rapid.IntRange(0, int(sigAlgs)-1).Draw(t, "signature")), SigHash: Hash(rapid.Byte().Draw(t, "hash")), SigPublic: rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "public"),
 			SigPrivate: rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "private"),
 			Seq:        rapid.Uint32().Draw(t, "seq"), Ack: rapid.Uint16().Draw(t, "ack"),
 			Created: when.Draw(t, "created"), Soft: when.Draw(t, "soft"), Hard: when.Draw(t, "hard"),
@@ -297,6 +438,7 @@ func TestUpdateRoundTrip(t *testing.T) {
 func FuzzParseUpdate(f *testing.F) {
 	f.Add(AppendUpdate(nil, sample(), ref))
 	f.Add(AppendUpdate(nil, &Update{Group: "G", DeleteAll: true}, ref))
+	f.Add(AppendUpdate(nil, &Update{Group: "G", TEKs: []TEK{goose(), {Cipher: GCM, KeyBits: 128, Key: octets(1, 20)}}}, ref))
 	f.Add([]byte{updateVersion})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		u, err := ParseUpdate(b, ref)
