@@ -44,6 +44,7 @@ var levels = map[string]int{
 
 	"config":      1,
 	"isakmp":      1,
+	"lkh":         1,
 	"turn":        1,
 	"commit/step": 1,
 
