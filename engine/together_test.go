@@ -25,7 +25,7 @@ type lan struct {
 	now   time.Time
 	nodes map[netip.Addr]*Engine
 	order []netip.Addr
-	key   turn.RSAKeyPair
+	key   turn.KeyPair
 	teks  map[netip.Addr][]uint32
 }
 
@@ -45,7 +45,7 @@ func newLAN(t *testing.T) *lan {
 	}
 	return &lan{
 		t: t, now: start, nodes: map[netip.Addr]*Engine{}, teks: map[netip.Addr][]uint32{},
-		key: turn.RSAKeyPair{Public: public, Private: block.Bytes},
+		key: turn.KeyPair{Public: public, Private: block.Bytes},
 	}
 }
 
@@ -65,7 +65,7 @@ func (l *lan) work(op turn.Op) (any, error) {
 	case turn.RSASign:
 		return gdoi.Sign(op)
 	default:
-		return turn.RSAKeyPair{Public: l.key.Public, Private: l.key.Private.Clone()}, nil
+		return turn.KeyPair{Public: l.key.Public, Private: l.key.Private.Clone()}, nil
 	}
 }
 

@@ -33,14 +33,14 @@ func wantKind(t testing.TB, what string, err, kind error) {
 }
 
 // signer is a signature key of the tests' own.
-var signer = sync.OnceValue(func() turn.RSAKeyPair { return makeSigner(2048) })
+var signer = sync.OnceValue(func() turn.KeyPair { return makeSigner(2048) })
 
-func makeSigner(bits int) turn.RSAKeyPair {
+func makeSigner(bits int) turn.KeyPair {
 	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		panic(err)
 	}
-	return turn.RSAKeyPair{Public: spki(&key.PublicKey), Private: pkcs8(key)}
+	return turn.KeyPair{Public: spki(&key.PublicKey), Private: pkcs8(key)}
 }
 
 func spki(key any) []byte {
@@ -85,10 +85,17 @@ func testTEK(spi uint32, policies ...sa.Policy) sa.TEK {
 	}
 }
 
+// pullKD reads a KD payload of a PULL.
+func pullKD(body []byte, p *Policy) error {
+	r := kdReader{p: p, pull: true}
+	_, err := r.parseKD(body, nil)
+	return err
+}
+
 // sign finishes a message as the worker and the server do.
 func sign(t testing.TB, kek *sa.KEK, msg []byte) []byte {
 	t.Helper()
-	sig, err := Sign(turn.RSASign{Private: kek.SigPrivate, Hash: kek.SigHash, Message: SignInput(msg)})
+	sig, err := Sign(SignOp(kek, msg, Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,15 +107,15 @@ func TestPullRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := drawPolicy(t, rapid.Bool().Draw(t, "with KEK"))
 		nr := rapid.SliceOfN(rapid.Byte(), minNonce, maxNonce).Draw(t, "nr")
-		b := AppendPull2([]byte("x"), nr, p, now)[1:]
-		gotNr, got, err := ParsePull2(isakmp.PayloadNONCE, b, now)
+		b := AppendPull2([]byte("x"), nr, p, now, Options{})[1:]
+		gotNr, got, err := ParsePull2(isakmp.PayloadNONCE, b, now, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(gotNr, nr) {
 			t.Fatalf("nonce %x, want %x", gotNr, nr)
 		}
-		if err := ParsePull4(Pull4First(p), AppendPull4(nil, p), got); err != nil {
+		if err := ParsePull4(Pull4First(p), AppendPull4(nil, p, Options{}), got, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(p, got, compare); diff != "" {
@@ -185,11 +192,11 @@ func TestPushRoundTrip(t *testing.T) {
 		{"all goes and a TEK comes", Push{Seq: 1<<32 - 1, DeleteAll: true, Policy: &Policy{TEKs: []sa.TEK{testTEK(0x100)}}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			wire := sign(t, kek, PushMessage(kek, &c.push, now))
+			wire := sign(t, kek, PushMessage(kek, &c.push, now, Options{}))
 			if len(wire)%16 != 28%16 {
 				t.Errorf("%d octets are not a header and whole blocks", len(wire))
 			}
-			got, err := OpenPush(atMember(kek), wire, now)
+			got, err := OpenPush(atMember(kek), nil, wire, now, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -205,43 +212,43 @@ func TestPushRoundTrip(t *testing.T) {
 func TestPushIVIsStatic(t *testing.T) {
 	kek := testKEK()
 	push := &Push{Seq: 3, DeleteKEK: true}
-	first := sign(t, kek, PushMessage(kek, push, now))
-	sign(t, kek, PushMessage(kek, &Push{Seq: 4, DeleteAll: true}, now))
-	same(t, "the same message again", sign(t, kek, PushMessage(kek, push, now)), first)
+	first := sign(t, kek, PushMessage(kek, push, now, Options{}))
+	sign(t, kek, PushMessage(kek, &Push{Seq: 4, DeleteAll: true}, now, Options{}))
+	same(t, "the same message again", sign(t, kek, PushMessage(kek, push, now, Options{})), first)
 }
 
 // "The HASH is taken over the string 'rekey', the GROUPKEY-PUSH HDR, …": some sign the Length of the padded message.
 func TestPushSignedOverPaddedLength(t *testing.T) {
 	kek := testKEK()
-	msg := PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now)
+	msg := PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now, Options{})
 	padded := slices.Clone(msg)
 	binary.BigEndian.PutUint32(padded[24:], binary.BigEndian.Uint32(padded[24:])+8)
-	sig, err := Sign(turn.RSASign{Private: kek.SigPrivate, Hash: kek.SigHash, Message: SignInput(padded)})
+	sig, err := Sign(turn.RSASign{Private: kek.SigPrivate, Hash: kek.SigHash, Message: signInput(padded)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenPush(kek, SealPush(kek, msg, sig), now); err != nil {
+	if _, err := OpenPush(kek, nil, SealPush(kek, msg, sig), now, Options{}); err != nil {
 		t.Errorf("signature over the padded length: %v", err)
 	}
 	binary.BigEndian.PutUint32(padded[24:], 0)
-	if sig, err = Sign(turn.RSASign{Private: kek.SigPrivate, Hash: kek.SigHash, Message: SignInput(padded)}); err != nil {
+	if sig, err = Sign(turn.RSASign{Private: kek.SigPrivate, Hash: kek.SigHash, Message: signInput(padded)}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = OpenPush(kek, SealPush(kek, msg, sig), now)
+	_, err = OpenPush(kek, nil, SealPush(kek, msg, sig), now, Options{})
 	wantKind(t, "signature over another length", err, ErrSignature)
 }
 
 // Peers pad an aligned message with a whole block more.
 func TestPushWithAnExtraBlock(t *testing.T) {
 	kek := testKEK()
-	msg := PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now)
-	sig, err := Sign(turn.RSASign{Private: kek.SigPrivate, Hash: kek.SigHash, Message: SignInput(msg)})
+	msg := PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now, Options{})
+	sig, err := Sign(SignOp(kek, msg, Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	plain := isakmp.AppendPayload(slices.Clone(msg), 0, sig)
 	plain = append(plain, make([]byte, 16+(16-(len(plain)-28)%16)%16)...)
-	if _, err := OpenPush(kek, encrypt(kek, plain), now); err != nil {
+	if _, err := OpenPush(kek, nil, encrypt(kek, plain), now, Options{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -260,13 +267,13 @@ func encrypt(kek *sa.KEK, plain []byte) []byte {
 func TestPushReplay(t *testing.T) {
 	// "…validated to ensure that it is greater than the previously received sequence number." (RFC 6407 section 4.4)
 	kek := testKEK()
-	wire := sign(t, kek, PushMessage(kek, &Push{Seq: 5, DeleteAll: true}, now))
+	wire := sign(t, kek, PushMessage(kek, &Push{Seq: 5, DeleteAll: true}, now, Options{}))
 	for _, c := range []struct {
 		seen uint32
 		ok   bool
 	}{{0, true}, {4, true}, {5, false}, {6, false}, {1<<32 - 1, false}} {
 		kek.Seq = c.seen
-		_, err := OpenPush(kek, wire, now)
+		_, err := OpenPush(kek, nil, wire, now, Options{})
 		if c.ok && err != nil {
 			t.Errorf("SEQ 5 after %d: %v", c.seen, err)
 		}
@@ -276,17 +283,17 @@ func TestPushReplay(t *testing.T) {
 	}
 	// No number is greater than the last one: the counter does not wrap.
 	kek.Seq = 1<<32 - 1
-	_, err := OpenPush(kek, sign(t, kek, PushMessage(kek, &Push{Seq: 0, DeleteAll: true}, now)), now)
+	_, err := OpenPush(kek, nil, sign(t, kek, PushMessage(kek, &Push{Seq: 0, DeleteAll: true}, now, Options{})), now, Options{})
 	wantKind(t, "SEQ 0 after the last", err, ErrReplay)
 }
 
 func TestPushTampered(t *testing.T) {
 	kek := testKEK()
-	wire := sign(t, kek, PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now))
+	wire := sign(t, kek, PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now, Options{}))
 	for i := range wire {
 		b := slices.Clone(wire)
 		b[i] ^= 0x40
-		got, err := OpenPush(kek, b, now)
+		got, err := OpenPush(kek, nil, b, now, Options{})
 		if err == nil {
 			// Nothing vouches for the padding; it is not looked at either.
 			if i < len(wire)-16 {
@@ -299,7 +306,7 @@ func TestPushTampered(t *testing.T) {
 		}
 	}
 	for n := range wire {
-		if _, err := OpenPush(kek, wire[:n], now); !errors.Is(err, ErrForm) {
+		if _, err := OpenPush(kek, nil, wire[:n], now, Options{}); !errors.Is(err, ErrForm) {
 			t.Fatalf("cut after %d octets: %v", n, err)
 		}
 	}
@@ -308,13 +315,13 @@ func TestPushTampered(t *testing.T) {
 // A member holds the KEK, but not the signing key.
 func TestPushForgedByAMember(t *testing.T) {
 	kek := testKEK()
-	msg := PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now)
+	msg := PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now, Options{})
 	other := makeSigner(2048)
-	sig, err := Sign(turn.RSASign{Private: other.Private, Hash: kek.SigHash, Message: SignInput(msg)})
+	sig, err := Sign(turn.RSASign{Private: other.Private, Hash: kek.SigHash, Message: signInput(msg)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	good, err := Sign(turn.RSASign{Private: kek.SigPrivate, Hash: kek.SigHash, Message: SignInput(msg)})
+	good, err := Sign(SignOp(kek, msg, Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,7 +334,7 @@ func TestPushForgedByAMember(t *testing.T) {
 	after := slices.Clone(with(good))
 	after[len(msg)] = byte(isakmp.PayloadD)
 	after = isakmp.AppendPayload(after, 0, isakmp.Delete{DOI: 2, Protocol: 1, SPISize: 4, SPIs: [][]byte{{0, 0, 0, 0}}}.Append(nil))
-	sha384, err := Sign(turn.RSASign{Private: kek.SigPrivate, Hash: sa.SHA384, Message: SignInput(msg)})
+	sha384, err := Sign(turn.RSASign{Private: kek.SigPrivate, Hash: sa.SHA384, Message: signInput(msg)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +353,7 @@ func TestPushForgedByAMember(t *testing.T) {
 		{"two signatures", second, ErrForm},
 		{"a payload after the signature", after, ErrForm},
 	} {
-		got, err := OpenPush(kek, encrypt(kek, c.msg), now)
+		got, err := OpenPush(kek, nil, encrypt(kek, c.msg), now, Options{})
 		if got != nil {
 			t.Errorf("%s: accepted", c.name)
 		}
@@ -361,8 +368,8 @@ func TestPushForm(t *testing.T) {
 	kek := testKEK()
 	p := &Policy{TEKs: []sa.TEK{testTEK(0x100)}}
 	seq := func(next isakmp.PayloadType) []byte { return appendSEQ(nil, next, 1) }
-	sap := func(next isakmp.PayloadType) []byte { return appendSA(nil, next, p, now) }
-	kd := func(next isakmp.PayloadType) []byte { return appendKD(nil, next, p) }
+	sap := func(next isakmp.PayloadType) []byte { return appendSA(nil, next, p, now, Options{}) }
+	kd := func(next isakmp.PayloadType) []byte { return appendKD(nil, next, p, Options{}) }
 	del := func(next isakmp.PayloadType) []byte {
 		return isakmp.AppendPayload(nil, next, isakmp.Delete{DOI: 2, Protocol: 1, SPISize: 4, SPIs: [][]byte{{0, 0, 1, 0}}}.Append(nil))
 	}
@@ -384,12 +391,12 @@ func TestPushForm(t *testing.T) {
 		{"SEQ SA KD KD SIG", [][]byte{seq(1), sap(17), kd(17), kd(9)}, false},
 		{"SEQ HASH SIG", [][]byte{seq(8), isakmp.AppendPayload(nil, 9, make([]byte, 32))}, false},
 	} {
-		msg := PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now)[:28]
+		msg := PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now, Options{})[:28]
 		for _, part := range c.parts {
 			msg = append(msg, part...)
 		}
 		binary.BigEndian.PutUint32(msg[24:], uint32(len(msg)+260))
-		_, err := OpenPush(kek, sign(t, kek, msg), now)
+		_, err := OpenPush(kek, nil, sign(t, kek, msg), now, Options{})
 		if c.ok != (err == nil) {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -397,13 +404,13 @@ func TestPushForm(t *testing.T) {
 			wantKind(t, c.name, err, ErrForm)
 		}
 	}
-	tooMany := PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now)[:28]
+	tooMany := PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now, Options{})[:28]
 	tooMany = append(tooMany, seq(12)...)
 	for range maxDeletes {
 		tooMany = append(tooMany, del(12)...)
 	}
 	tooMany = append(tooMany, del(9)...)
-	_, err := OpenPush(kek, sign(t, kek, tooMany), now)
+	_, err := OpenPush(kek, nil, sign(t, kek, tooMany), now, Options{})
 	wantKind(t, "17 D payloads", err, ErrForm)
 }
 
@@ -430,20 +437,20 @@ func TestPushHeader(t *testing.T) {
 		if spi, ok := PushSPI(b); ok || spi != [16]byte{} {
 			t.Errorf("%s: PushSPI takes it for a PUSH", c.name)
 		}
-		_, err := OpenPush(katKEK(t), b, now)
+		_, err := OpenPush(katKEK(t), nil, b, now, Options{})
 		wantKind(t, c.name, err, ErrForm)
 	}
 	kek := katKEK(t)
 	kek.SPI[15]++
-	_, err := OpenPush(kek, wire, now)
+	_, err := OpenPush(kek, nil, wire, now, Options{})
 	wantKind(t, "under another SPI", err, ErrSPI)
 }
 
 // One make of peer repeats the KEK in force in every message.
 func TestPushRepeatsItsKEK(t *testing.T) {
 	kek := testKEK()
-	wire := sign(t, kek, PushMessage(kek, &Push{Seq: 1, Policy: &Policy{KEK: atMember(kek), TEKs: []sa.TEK{testTEK(0x100)}}}, now))
-	got, err := OpenPush(atMember(kek), wire, now)
+	wire := sign(t, kek, PushMessage(kek, &Push{Seq: 1, Policy: &Policy{KEK: atMember(kek), TEKs: []sa.TEK{testTEK(0x100)}}}, now, Options{}))
+	got, err := OpenPush(atMember(kek), nil, wire, now, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -452,7 +459,7 @@ func TestPushRepeatsItsKEK(t *testing.T) {
 	}
 	changed := atMember(kek)
 	changed.Key = octets(0x99, 16)
-	_, err = OpenPush(atMember(kek), sign(t, kek, PushMessage(kek, &Push{Seq: 1, Policy: &Policy{KEK: changed}}, now)), now)
+	_, err = OpenPush(atMember(kek), nil, sign(t, kek, PushMessage(kek, &Push{Seq: 1, Policy: &Policy{KEK: changed}}, now, Options{})), now, Options{})
 	wantKind(t, "another key under the SPI in force", err, ErrKeys)
 }
 
@@ -460,14 +467,15 @@ func TestPushNewKEKInheritsItsSigner(t *testing.T) {
 	kek, next := testKEK(), testKEK()
 	next.SPI[3]++
 	p := &Policy{KEK: next}
-	body := appendKD(nil, 0, p)[4:]
+	body := appendKD(nil, 0, p, Options{})[4:]
 	// Take SIG_ALGORITHM_KEY off the end, out of the packet's length.
 	cut := len(body) - 4 - len(next.SigPublic)
 	body = body[:cut]
 	binary.BigEndian.PutUint16(body[6:], uint16(cut-4))
 	got := &Policy{KEK: &sa.KEK{SPI: next.SPI, KeyBits: next.KeyBits}}
-	wantKind(t, "a first KEK without a signature key", parseKD(body, got, nil), ErrKeys)
-	if err := parseKD(body, got, kek.SigPublic); err != nil {
+	wantKind(t, "a first KEK without a signature key", pullKD(body, got), ErrKeys)
+	r := kdReader{p: got}
+	if _, err := r.parseKD(body, kek.SigPublic); err != nil {
 		t.Fatal(err)
 	}
 	same(t, "signature key", got.KEK.SigPublic, kek.SigPublic)
@@ -505,7 +513,7 @@ func TestDeletes(t *testing.T) {
 		{"a count that lies", [][]byte{append(d(2, 1, one), 0)}, Push{}, ErrForm},
 	} {
 		var p Push
-		err := p.parseDeletes(c.bodies, kek)
+		err := p.parseDeletes(c.bodies, kek, Options{})
 		if c.err != nil {
 			wantKind(t, c.name, err, c.err)
 			continue

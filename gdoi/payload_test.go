@@ -74,7 +74,6 @@ func TestSAVariants(t *testing.T) {
 		},
 		{"LKH in a PULL", "8002 0003", "8001 0001 8002 0003", isakmp.PayloadSAK},
 		{"no signature key length", "8007 0800", "", isakmp.PayloadSAK},
-		{"an acknowledgement type that needs LKH", "8009 0001", "8009 0002", isakmp.PayloadSAK},
 		{"an acknowledgement type of the future", "8009 0001", "8009 0063", isakmp.PayloadSAK},
 		{
 			"wide identity lengths in SAT", "04 0000 08 0a010000 ffff0000 04 0000 08 0a020000 ffff0000",
@@ -88,12 +87,12 @@ func TestSAVariants(t *testing.T) {
 		{"symmetric, said aloud", "8006 0100", "8006 0100 800f 0003", isakmp.PayloadSAT},
 		{"ECN and ESN said aloud", "8006 0100", "8006 0100 800a 0001 800b 0000", isakmp.PayloadSAT},
 	} {
-		p, err := parseSA(edit(t, c.typ, c.old, c.new)[4:], now, true)
+		p, err := parseSA(edit(t, c.typ, c.old, c.new)[4:], now, true, Options{})
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		want, err := parseSA(pull2SA(t)[4:], now, true)
+		want, err := parseSA(pull2SA(t)[4:], now, true, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +131,7 @@ func TestSATIdentities(t *testing.T) {
 		{"an address of 5 octets", "01 0000 05 0a01020304", "", ErrForm},
 		{"three octets that are not zero", "04 0000 03 000001", "", ErrForm},
 	} {
-		p, err := parseSA(edit(t, isakmp.PayloadSAT, "04 0000 08 0a010000 ffff0000", c.identity)[4:], now, true)
+		p, err := parseSA(edit(t, isakmp.PayloadSAT, "04 0000 08 0a010000 ffff0000", c.identity)[4:], now, true, Options{})
 		if c.err != nil {
 			wantKind(t, c.name, err, c.err)
 			continue
@@ -207,7 +206,7 @@ func TestSARefuses(t *testing.T) {
 		{"TEK lifetime 0", "00000e10", "00000000", isakmp.PayloadSAT, ErrForm},
 		{"SAT cut short", "8006 0100", "8006 01", isakmp.PayloadSAT, ErrForm},
 	} {
-		_, err := parseSA(edit(t, c.typ, c.old, c.new)[4:], now, true)
+		_, err := parseSA(edit(t, c.typ, c.old, c.new)[4:], now, true, Options{})
 		wantKind(t, c.name, err, c.kind)
 	}
 	set := func(at int, v ...byte) []byte {
@@ -236,19 +235,22 @@ func TestSARefuses(t *testing.T) {
 		{"only a GAP", spell(t, "00000002 00000000 0016 0000 00 00 0008 8001 000a"), ErrForm},
 		{"nothing at all", nil, ErrForm},
 	} {
-		_, err := parseSA(c.body, now, true)
+		_, err := parseSA(c.body, now, true, Options{})
 		wantKind(t, c.name, err, c.kind)
 	}
 	// KEK_MANAGEMENT_ALGORITHM is ignored in a PULL, and means LKH in a PUSH.
-	_, err := parseSA(edit(t, isakmp.PayloadSAK, "8002 0003", "8001 0001 8002 0003")[4:], now, false)
-	wantKind(t, "LKH in a PUSH", err, ErrUnsupported)
-	if _, err = parseSA(pull2SA(t)[4:], now, false); err != nil {
+	if _, err := parseSA(edit(t, isakmp.PayloadSAK, "8002 0003", "8001 0001 8002 0003")[4:], now, false, Options{}); err != nil {
+		t.Errorf("LKH in a PUSH: %v", err)
+	}
+	_, err := parseSA(edit(t, isakmp.PayloadSAK, "8002 0003", "8001 0002 8002 0003")[4:], now, false, Options{})
+	wantKind(t, "another management algorithm in a PUSH", err, ErrUnsupported)
+	if _, err = parseSA(pull2SA(t)[4:], now, false, Options{}); err != nil {
 		t.Errorf("the known answer in a PUSH: %v", err)
 	}
 }
 
 func TestDefaultLifetimes(t *testing.T) {
-	p, err := parseSA(edit(t, isakmp.PayloadSAT, "8001 0001 0002 0004 00000e10", "")[4:], now, true)
+	p, err := parseSA(edit(t, isakmp.PayloadSAT, "8001 0001 0002 0004 00000e10", "")[4:], now, true, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +258,7 @@ func TestDefaultLifetimes(t *testing.T) {
 	if got := p.TEKs[0].Hard.Sub(now); got != 8*time.Hour {
 		t.Errorf("TEK lifetime %v", got)
 	}
-	if p, err = parseSA(edit(t, isakmp.PayloadSAK, "0004 0004 00015180", "")[4:], now, true); err != nil {
+	if p, err = parseSA(edit(t, isakmp.PayloadSAK, "0004 0004 00015180", "")[4:], now, true, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.KEK.Hard.Sub(now); got != 24*time.Hour {
@@ -271,8 +273,8 @@ func TestSATsMerge(t *testing.T) {
 		{Source: netip.MustParsePrefix("10.2.0.0/16"), Destination: netip.MustParsePrefix("10.1.0.0/16"), SourcePort: 53, Protocol: 17},
 	}
 	a, b := testTEK(0x100, m...), testTEK(0x200, m[0])
-	body := appendSA(nil, 0, &Policy{TEKs: []sa.TEK{a, b}}, now)[4:]
-	p, err := parseSA(body, now, true)
+	body := appendSA(nil, 0, &Policy{TEKs: []sa.TEK{a, b}}, now, Options{})[4:]
+	p, err := parseSA(body, now, true, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,14 +284,14 @@ func TestSATsMerge(t *testing.T) {
 	b.SPI, b.KeyBits, b.Key = 0x100, 256, octets(0, 32)
 	split := func(x, y sa.TEK) []byte {
 		body := spell(t, "00000002 00000000 0010 0000")
-		body = appendSAT(body, isakmp.PayloadSAT, &x, m[0], now)
-		return appendSAT(body, isakmp.NoPayload, &y, m[1], now)
+		body = appendSAT(body, isakmp.PayloadSAT, &x, m[0], now, Options{})
+		return appendSAT(body, isakmp.NoPayload, &y, m[1], now, Options{})
 	}
-	_, err = parseSA(split(a, b), now, true)
+	_, err = parseSA(split(a, b), now, true, Options{})
 	wantKind(t, "two key lengths", err, ErrForm)
 	b = a
 	b.Hard = b.Hard.Add(time.Minute)
-	_, err = parseSA(split(a, b), now, true)
+	_, err = parseSA(split(a, b), now, true, Options{})
 	wantKind(t, "two lifetimes", err, ErrForm)
 }
 
@@ -315,12 +317,11 @@ func TestLimits(t *testing.T) {
 	}
 	// The largest Policy fits one datagram as a PUSH, and comes back whole.
 	kek := testKEK()
-	kek.SPI[0] = 9
-	wire := sign(t, kek, PushMessage(kek, &Push{Seq: 1, DeleteTEKs: make([]uint32, MaxTEKs), Policy: p}, now))
+	wire := sign(t, kek, PushMessage(kek, &Push{Seq: 1, DeleteTEKs: make([]uint32, MaxTEKs), Policy: p}, now, Options{}))
 	if len(wire) > isakmp.MaxMessage {
 		t.Errorf("%d octets do not fit a datagram", len(wire))
 	}
-	got, err := OpenPush(kek, wire, now)
+	got, err := OpenPush(kek, nil, wire, now, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,9 +343,9 @@ func TestLimits(t *testing.T) {
 		if i == MaxPolicies+2 {
 			next = isakmp.NoPayload
 		}
-		body = appendSAT(body, next, &one, one.Policies[0], now)
+		body = appendSAT(body, next, &one, one.Policies[0], now, Options{})
 	}
-	_, err = parseSA(body, now, true)
+	_, err = parseSA(body, now, true, Options{})
 	wantKind(t, "643 SATs", err, ErrForm)
 }
 
@@ -362,7 +363,7 @@ func TestPolicyCheck(t *testing.T) {
 		{"KEK key short", func(p *Policy) { p.KEK.Key = p.KEK.Key[:8] }, ErrKeys},
 		{"KEK of 100 bits", func(p *Policy) { p.KEK.KeyBits = 100 }, ErrKeys},
 		{"no hash", func(p *Policy) { p.KEK.SigHash = 0 }, ErrUnsupported},
-		{"LKH acknowledgement", func(p *Policy) { p.KEK.Ack = 2 }, ErrUnsupported},
+		{"an unknown acknowledgement", func(p *Policy) { p.KEK.Ack = 5 }, ErrUnsupported},
 		{"no signature key", func(p *Policy) { p.KEK.SigPublic = nil }, ErrKeys},
 		{"reserved SPI", func(p *Policy) { p.TEKs[0].SPI = 255 }, ErrForm},
 		{"SPI twice", func(p *Policy) { p.TEKs = append(p.TEKs, p.TEKs[0]) }, ErrForm},
@@ -374,15 +375,15 @@ func TestPolicyCheck(t *testing.T) {
 		p := katPolicy(t)
 		c.bad(p)
 		wantKind(t, c.name, p.Check(), c.kind)
-		if !panics(func() { AppendPull2(nil, octets(0, 16), p, now) }) {
+		if !panics(func() { AppendPull2(nil, octets(0, 16), p, now, Options{}) }) {
 			t.Errorf("%s: AppendPull2 wrote it", c.name)
 		}
 	}
 	p := katPolicy(t)
-	if !panics(func() { AppendPull1(nil, octets(0, 7), 1) }) || !panics(func() { AppendPull2(nil, octets(0, 129), p, now) }) {
+	if !panics(func() { AppendPull1(nil, octets(0, 7), GroupName{ID: 1}, Options{}) }) || !panics(func() { AppendPull2(nil, octets(0, 129), p, now, Options{}) }) {
 		t.Error("a nonce of 7 or 129 octets was written")
 	}
-	if !panics(func() { PushMessage(katKEK(t), &Push{Seq: 1}, now) }) {
+	if !panics(func() { PushMessage(katKEK(t), &Push{Seq: 1}, now, Options{}) }) {
 		t.Error("a PUSH that says nothing was written")
 	}
 	if !panics(func() { SealPush(katKEK(t), make([]byte, 28), make([]byte, 128)) }) {
@@ -488,27 +489,27 @@ func TestKDRefuses(t *testing.T) {
 		{"KEK key without its IV", join(2, tek, resize(kek, "0001 0030 101112131415161718191a1b1c1d1e1f", "0001 0020")), ErrKeys},
 		{"KEK attribute 3", join(2, tek, resize(kek, "0002 0126", "0003 0126")), ErrUnsupported},
 		{"LKH packet", join(2, tek, set(kek, 0, keyLKH)), ErrUnsupported},
-		{"SID packet", join(2, tek, set(kek, 0, keySID)), ErrUnsupported},
+		{"SID packet with an SPI", join(2, tek, set(kek, 0, keySID)), ErrForm},
 		{"packet of type 0", join(2, tek, set(kek, 0, 0)), ErrUnsupported},
 		{"packet for private use", join(2, tek, set(kek, 0, 128)), ErrUnsupported},
 		{"signature key of 1024 bits", join(2, tek, withSigner(weak)), ErrKeys},
 		{"signature key with exponent 3", join(2, tek, withSigner(small)), ErrKeys},
-		{"signature key on a curve", join(2, tek, withSigner(spki(&curve.PublicKey))), ErrUnsupported},
+		{"signature key on a curve", join(2, tek, withSigner(spki(&curve.PublicKey))), ErrKeys},
 		{"signature key that is no key", join(2, tek, withSigner([]byte{0x30, 0x80, 0})), ErrKeys},
 		{"signature key of 3000 octets", join(2, tek, withSigner(make([]byte, 3000))), ErrKeys},
 	} {
-		p, err := parseSA(pull2SA(t)[4:], now, true)
+		p, err := parseSA(pull2SA(t)[4:], now, true, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantKind(t, c.name, parseKD(c.body, p, nil), c.kind)
+		wantKind(t, c.name, pullKD(c.body, p), c.kind)
 		if p.KEK.Key != nil || p.KEK.SigPublic != nil || p.TEKs[0].Key != nil {
 			t.Errorf("%s: keys were put in", c.name)
 		}
 	}
 	p := &Policy{TEKs: []sa.TEK{{SPI: 0x0badf00d, KeyBits: 256}}}
-	wantKind(t, "a KEK that the policy does not have", parseKD(good, p, nil), ErrKeys)
-	if err := parseKD(join(1, tek), p, nil); err != nil {
+	wantKind(t, "a KEK that the policy does not have", pullKD(good, p), ErrKeys)
+	if err := pullKD(join(1, tek), p); err != nil {
 		t.Errorf("a TEK alone: %v", err)
 	}
 }
@@ -520,11 +521,11 @@ func weakModulus() *big.Int {
 
 func bigModulus(t *testing.T) *big.Int {
 	t.Helper()
-	pub, err := parsePublic(signer().Public)
+	pub, err := parsePublic(signer().Public, sa.RSA)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pub.N
+	return pub.rsa.N
 }
 
 func TestPullChains(t *testing.T) {
@@ -553,11 +554,11 @@ func TestPullChains(t *testing.T) {
 		{"port 848", 10, append(nonce(8, 5), id("0b 00 0350 000004d2")...), ErrForm},
 		{"ID of 3 octets", 10, append(nonce(8, 5), id("0b 00 00")...), ErrForm},
 	} {
-		_, group, err := ParsePull1(c.first, c.b)
+		_, group, err := ParsePull1(c.first, c.b, Options{})
 		if c.kind != nil {
 			wantKind(t, c.name, err, c.kind)
-		} else if err != nil || group != 1234 {
-			t.Errorf("%s: group %d, %v", c.name, group, err)
+		} else if err != nil || group != (GroupName{ID: 1234}) {
+			t.Errorf("%s: group %v, %v", c.name, group, err)
 		}
 	}
 	for _, c := range []struct {
@@ -566,14 +567,14 @@ func TestPullChains(t *testing.T) {
 		b     []byte
 		kind  error
 	}{
-		{"empty", 0, AppendPull3(nil), nil},
+		{"empty", 0, AppendPull3(nil, 0), nil},
 		{"empty, padded", 0, make([]byte, 16), nil},
 		{"a request for sender IDs", 22, isakmp.AppendPayload(nil, 0, spell(t, "8003 0002")), nil},
 		{"an unknown request", 22, isakmp.AppendPayload(nil, 0, spell(t, "8063 0002")), ErrUnsupported},
 		{"a broken GAP", 22, isakmp.AppendPayload(nil, 0, spell(t, "8063 00")), ErrForm},
 		{"a nonce", 10, nonce(8, 0), ErrForm},
 	} {
-		if err := ParsePull3(c.first, c.b); c.kind != nil {
+		if _, err := ParsePull3(c.first, c.b); c.kind != nil {
 			wantKind(t, c.name, err, c.kind)
 		} else if err != nil {
 			t.Errorf("%s: %v", c.name, err)
@@ -582,9 +583,9 @@ func TestPullChains(t *testing.T) {
 	// A SEQ belongs to a KEK.
 	withKEK, without := katPolicy(t), katPolicy(t)
 	without.KEK = nil
-	wantKind(t, "SEQ without a KEK", ParsePull4(isakmp.PayloadSEQ, appendKD(appendSEQ(nil, 17, 0), 0, without), without), ErrForm)
-	wantKind(t, "KEK without a SEQ", ParsePull4(isakmp.PayloadKD, appendKD(nil, 0, withKEK), withKEK), ErrForm)
-	wantKind(t, "SEQ of 5 octets", ParsePull4(isakmp.PayloadSEQ, appendKD(isakmp.AppendPayload(nil, 17, make([]byte, 5)), 0, withKEK), withKEK), ErrForm)
+	wantKind(t, "SEQ without a KEK", ParsePull4(isakmp.PayloadSEQ, appendKD(appendSEQ(nil, 17, 0), 0, without, Options{}), without, Options{}), ErrForm)
+	wantKind(t, "KEK without a SEQ", ParsePull4(isakmp.PayloadKD, appendKD(nil, 0, withKEK, Options{}), withKEK, Options{}), ErrForm)
+	wantKind(t, "SEQ of 5 octets", ParsePull4(isakmp.PayloadSEQ, appendKD(isakmp.AppendPayload(nil, 17, make([]byte, 5)), 0, withKEK, Options{}), withKEK, Options{}), ErrForm)
 	if Pull4First(without) != isakmp.PayloadKD {
 		t.Error("message 4 without a KEK does not begin with KD")
 	}
@@ -612,14 +613,15 @@ func TestAckRefuses(t *testing.T) {
 		{"more than ID", set(28+36+8, 11), ErrForm},
 		{"octets left over", longer, ErrForm},
 		{"a port in ID", set(28+36+8+6, 3), ErrForm},
-		{"an identity of 13, ID_OID", set(28+36+8+4, 13), ErrUnsupported},
+		{"an address as ID_OID", set(28+36+8+4, 13), ErrForm},
+		{"a name", set(28+36+8+4, 2), ErrUnsupported},
 		{"cut", good[:80], ErrForm},
 	} {
 		_, err := ParseAck(c.b)
 		wantKind(t, c.name, err, c.kind)
 	}
 	kek := katKEK(t)
-	key := AckKey(kek)
+	key := AckKey(kek, nil, Options{})
 	// Whatever octet is changed: it does not parse, does not verify, or is the header's, which the HASH does not cover.
 	for i := range good {
 		b := slices.Clone(good)
@@ -649,18 +651,18 @@ func TestAckTypes(t *testing.T) {
 		size int
 	}{{0, 0}, {AckKEKSHA256, 32}, {2, 0}, {AckKEKSHA512, 64}, {4, 0}} {
 		kek.Ack = c.typ
-		key := AckKey(kek)
+		key := AckKey(kek, nil, Options{})
 		if len(key) != c.size {
 			t.Errorf("type %d: key of %d octets, want %d", c.typ, len(key), c.size)
 		}
 		if c.size == 0 {
-			if !panics(func() { AppendAck(nil, kek.SPI, key, 1, netip.MustParseAddr("192.0.2.1")) }) {
+			if !panics(func() { AppendAck(nil, Ack{SPI: kek.SPI, Seq: 1, Member: netip.MustParseAddr("192.0.2.1")}, key) }) {
 				t.Errorf("type %d: an acknowledgement was written", c.typ)
 			}
 			continue
 		}
 		for _, member := range []string{"192.0.2.1", "2001:db8::1"} {
-			ack, err := ParseAck(AppendAck(nil, kek.SPI, key, 77, netip.MustParseAddr(member)))
+			ack, err := ParseAck(AppendAck(nil, Ack{SPI: kek.SPI, Seq: 77, Member: netip.MustParseAddr(member)}, key))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -673,7 +675,7 @@ func TestAckTypes(t *testing.T) {
 
 func TestSign(t *testing.T) {
 	pair := signer()
-	pub, err := parsePublic(pair.Public)
+	pub, err := parsePublic(pair.Public, sa.RSA)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -682,7 +684,7 @@ func TestSign(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !verify(pub, h, []byte("rekey…"), sig) || verify(pub, h, []byte("Rekey…"), sig) {
+		if !pub.verify(h, []byte("rekey…"), sig, false) || pub.verify(h, []byte("Rekey…"), sig, false) {
 			t.Errorf("%v: signature is not over the message", h)
 		}
 	}
@@ -704,7 +706,7 @@ func TestSign(t *testing.T) {
 // An error quotes nothing: whatever the message, its text is our words and numbers.
 func TestErrorsQuoteNothing(t *testing.T) {
 	b := edit(t, isakmp.PayloadSAK, "8009 0001", "0063 0010 68756e746572322168756e7465723221")
-	_, err := parseSA(b[4:], now, true)
+	_, err := parseSA(b[4:], now, true, Options{})
 	if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "68756e74") {
 		t.Errorf("error %v", err)
 	}
@@ -713,11 +715,11 @@ func TestErrorsQuoteNothing(t *testing.T) {
 func FuzzParsePull1(f *testing.F) {
 	f.Add(byte(isakmp.PayloadNONCE), kat(f, "pull1_plain")[hashLen:])
 	f.Fuzz(func(t *testing.T, first byte, b []byte) {
-		ni, group, err := ParsePull1(isakmp.PayloadType(first), b)
+		ni, group, err := ParsePull1(isakmp.PayloadType(first), b, Options{})
 		if err != nil {
 			return
 		}
-		again := AppendPull1(nil, ni, group)
+		again := AppendPull1(nil, ni, group, Options{})
 		if len(again) > len(b) || !bytes.Equal(again, b[:len(again)]) {
 			t.Fatalf("read %x, wrote %x", b, again)
 		}
@@ -729,10 +731,10 @@ func FuzzParsePull2(f *testing.F) {
 	p := katPolicy(f)
 	p.KEK, p.ActivationDelay = nil, 0
 	p.TEKs[0].Policies = append(p.TEKs[0].Policies, sa.Policy{Protocol: 6, SourcePort: 1})
-	f.Add(byte(isakmp.PayloadNONCE), AppendPull2(nil, octets(0, 8), p, now))
+	f.Add(byte(isakmp.PayloadNONCE), AppendPull2(nil, octets(0, 8), p, now, Options{}))
 	public := kat(f, "rsa_spki")
 	f.Fuzz(func(t *testing.T, first byte, b []byte) {
-		nr, p, err := ParsePull2(isakmp.PayloadType(first), b, now)
+		nr, p, err := ParsePull2(isakmp.PayloadType(first), b, now, Options{})
 		if err != nil {
 			return
 		}
@@ -743,11 +745,11 @@ func FuzzParsePull2(f *testing.F) {
 		if p.KEK != nil {
 			p.KEK.Key, p.KEK.SigPublic = make(sa.Secret, p.KEK.KeyBits/8), public
 		}
-		_, again, err := ParsePull2(isakmp.PayloadNONCE, AppendPull2(nil, nr, p, now), now)
+		_, again, err := ParsePull2(isakmp.PayloadNONCE, AppendPull2(nil, nr, p, now, Options{}), now, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := ParsePull4(Pull4First(p), AppendPull4(nil, p), again); err != nil {
+		if err := ParsePull4(Pull4First(p), AppendPull4(nil, p, Options{}), again, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(p, again, compare); diff != "" {
@@ -760,7 +762,7 @@ func FuzzParsePull3(f *testing.F) {
 	f.Add(byte(0), []byte{})
 	f.Add(byte(isakmp.PayloadGAP), isakmp.AppendPayload(nil, 0, []byte{0x80, 3, 0, 1}))
 	f.Fuzz(func(t *testing.T, first byte, b []byte) {
-		if err := ParsePull3(isakmp.PayloadType(first), b); err == nil && first != 0 && first != byte(isakmp.PayloadGAP) {
+		if _, err := ParsePull3(isakmp.PayloadType(first), b); err == nil && first != 0 && first != byte(isakmp.PayloadGAP) {
 			t.Fatalf("a chain that begins with %d passes", first)
 		}
 	})
@@ -770,11 +772,11 @@ func FuzzParsePull4(f *testing.F) {
 	f.Add(byte(isakmp.PayloadSEQ), kat(f, "pull4_plain")[hashLen:])
 	sa2 := pull2SA(f)[4:]
 	f.Fuzz(func(t *testing.T, first byte, b []byte) {
-		p, err := parseSA(sa2, now, true)
+		p, err := parseSA(sa2, now, true, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := ParsePull4(isakmp.PayloadType(first), b, p); err != nil {
+		if err := ParsePull4(isakmp.PayloadType(first), b, p, Options{}); err != nil {
 			if p.KEK.Key != nil || p.TEKs[0].Key != nil {
 				t.Fatal("keys in spite of an error")
 			}
@@ -793,7 +795,7 @@ func FuzzOpenPush(f *testing.F) {
 	f.Add(kat(f, "ack1"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		spi, ok := PushSPI(b)
-		p, err := OpenPush(kek, b, now)
+		p, err := OpenPush(kek, nil, b, now, Options{})
 		if err == nil && (!ok || spi != kek.SPI || p.Seq == 0) {
 			t.Fatalf("opened, but PushSPI gave %x, %v", spi, ok)
 		}
@@ -807,7 +809,7 @@ func FuzzPushPlain(f *testing.F) {
 	f.Add(kat(f, "push2_delete_all_plain"))
 	next := katPolicy(f)
 	next.KEK.SPI[2]++
-	msg := PushMessage(kek, &Push{Seq: 3, DeleteTEKs: []uint32{0x100, 0x200}, DeleteKEK: true, Policy: next}, now)
+	msg := pushMessage(kek, &Push{Seq: 3, DeleteTEKs: []uint32{0x100, 0x200}, DeleteKEK: true, Policy: next}, now, Options{})
 	f.Add(isakmp.AppendPayload(msg, 0, make([]byte, 256))[28:])
 	header := kat(f, "push1")[:28]
 	f.Fuzz(func(t *testing.T, plain []byte) {
@@ -816,7 +818,7 @@ func FuzzPushPlain(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p, err := parsed.contents(kek, now)
+		p, err := parsed.contents(kek, nil, now, Options{})
 		if err != nil {
 			return
 		}
@@ -836,14 +838,14 @@ func FuzzPushPlain(f *testing.F) {
 }
 
 func FuzzParseAck(f *testing.F) {
-	key := AckKey(katKEK(f))
+	key := AckKey(katKEK(f), nil, Options{})
 	f.Add(kat(f, "ack1"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		ack, err := ParseAck(b)
 		if err != nil || !ack.Verify(key) {
 			return
 		}
-		if again := AppendAck(nil, ack.SPI, key, ack.Seq, ack.Member); !bytes.Equal(again, b) {
+		if again := AppendAck(nil, ack, key); !bytes.Equal(again, b) {
 			t.Fatalf("read %x, wrote %x", b, again)
 		}
 	})

@@ -3,8 +3,11 @@ package gdoi
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
+	"gvpn/isakmp"
+	"gvpn/lkh"
 	"gvpn/sa"
 )
 
@@ -19,6 +22,38 @@ type Policy struct {
 	// PushFrom and PushTo are what SAK says of the PUSH datagram's addresses. The zero value is written as address 0.0.0.0
 	// and port 0, "any": a server of unicast PUSHes sends the same datagram to all of its members.
 	PushFrom, PushTo netip.AddrPort
+
+	// SenderIDs are one member's own (section 3.5): in message 4 of a PULL and nowhere else. A member that sends with a TEK that
+	// Counts needs one.
+	SenderIDs *SenderIDs
+
+	// LKH are one member's keys of the hierarchy that the KEK is the root of (section 5.6.3): in message 4 of a PULL, in place of
+	// the KEK alone, and in what OpenPush returns. nil: the KEK is the root of none.
+	LKH *lkh.Keys
+	// Updates tell the members of a hierarchy the KEK, which the message does not hold otherwise: in a PUSH that is written.
+	Updates []lkh.Update
+}
+
+// SenderIDs are numbers of a fixed length in bits that no other sender of the group has (RFC 6407 section 5.6.4).
+type SenderIDs struct {
+	Bits   int      // 1 to 32; RFC 6054 wants 8, 12 and 16
+	Values []uint32 // 1 to MaxSenderIDs
+}
+
+// checkSenderIDs holds for writing and for reading.
+func checkSenderIDs(s *SenderIDs) error {
+	switch {
+	case s.Bits < 1 || s.Bits > maxSenderBits:
+		return refuse(ErrForm, "sender IDs of %d bits, want 1 to %d", s.Bits, maxSenderBits)
+	case len(s.Values) == 0 || len(s.Values) > MaxSenderIDs:
+		return refuse(ErrForm, "%d sender IDs, want 1 to %d", len(s.Values), MaxSenderIDs)
+	}
+	for i, v := range s.Values {
+		if uint64(v)>>s.Bits != 0 || slices.Contains(s.Values[:i], v) {
+			return refuse(ErrForm, "sender ID %d in %d bits, or twice", v, s.Bits)
+		}
+	}
+	return nil
 }
 
 // Zero destroys the key material.
@@ -27,14 +62,16 @@ func (p *Policy) Zero() {
 		return
 	}
 	p.KEK.Zero()
+	p.LKH.Zero()
 	for i := range p.TEKs {
 		p.TEKs[i].Zero()
 	}
 }
 
-// Check reports the first part of p that cannot be written: more TEKs or match-policies than the limits, a key whose length
-// is not its KeyBits, a reserved or repeated SPI, a signature key under the floor (RSA of 2048 bits, exponent 65537), a
-// prefix that is not IPv4. The Append functions and PushMessage panic on what Check refuses, so whoever makes policy from a
+// Check reports the first part of p that cannot be written: more TEKs or match-policies than the limits or than a datagram
+// holds, a key whose length is not its algorithm's, a reserved or repeated SPI, a signature key that is not SigAlg's or under
+// the floor (RSA of 2048 bits, exponent 65537), a hash that does not go with it, a prefix that is not IPv4, RFC 8052's CBC
+// without authentication, a hierarchy whose root is not the KEK. The Append functions and PushMessage panic on what Check refuses, so whoever makes policy from a
 // configuration checks it before it is committed to.
 func (p *Policy) Check() error {
 	if p.KEK == nil && len(p.TEKs) == 0 {
@@ -63,7 +100,7 @@ func (p *Policy) Check() error {
 	for i := range p.TEKs {
 		t := &p.TEKs[i]
 		if seen[t.SPI] {
-			return refuse(ErrForm, "policy: TEK SPI %#08x twice", t.SPI)
+			return refuse(ErrForm, "policy: TEK SPI %#08x twice", t.SPI) // of another protocol too: key packets have no protocol
 		}
 		seen[t.SPI] = true
 		if total += len(t.Policies); total > MaxPolicies {
@@ -72,6 +109,53 @@ func (p *Policy) Check() error {
 		if err := checkTEK(t); err != nil {
 			return err
 		}
+	}
+	if p.SenderIDs != nil {
+		if err := checkSenderIDs(p.SenderIDs); err != nil {
+			return err
+		}
+	}
+	if err := checkLKH(p); err != nil {
+		return err
+	}
+	if n := sizeSA(p) + sizeKD(p); n > maxPolicySize {
+		return refuse(ErrForm, "policy: up to %d octets, at most %d fit a datagram", n, maxPolicySize)
+	}
+	return nil
+}
+
+func checkLKH(p *Policy) error {
+	switch {
+	case p.LKH == nil && p.Updates == nil:
+		return nil
+	case p.KEK == nil:
+		return refuse(ErrForm, "policy: a key hierarchy without a KEK")
+	case p.LKH != nil && p.Updates != nil:
+		return refuse(ErrForm, "policy: a member's keys of a hierarchy and updates for others")
+	case p.LKH != nil:
+		return rootIs(p.LKH, p.KEK)
+	case len(p.Updates) == 0:
+		return refuse(ErrForm, "policy: updates of a hierarchy, but none")
+	}
+	for _, u := range p.Updates {
+		if len(u.Keys) == 0 {
+			return refuse(ErrForm, "policy: an update without keys")
+		}
+		for _, k := range u.Keys {
+			if len(k.Data) != lkh.WrappedLen(p.KEK.KeyBits) {
+				return refuse(ErrKeys, "policy: an encrypted key of %d octets for %d bits", len(k.Data), p.KEK.KeyBits)
+			}
+		}
+	}
+	return nil
+}
+
+// rootIs reports an error unless the KEK is the root of the keys: "The GM takes the last key in the array as the group KEK"
+// (RFC 6407 section 3.3).
+func rootIs(keys *lkh.Keys, k *sa.KEK) error {
+	root := keys.Root().Data
+	if keys.Bits() != k.KeyBits || !root[:len(k.IV)].Equal(k.IV[:]) || !root[len(k.IV):].Equal(k.Key) {
+		return refuse(ErrKeys, "the last key of a hierarchy is not the KEK")
 	}
 	return nil
 }
@@ -82,21 +166,38 @@ func checkKEK(k *sa.KEK) error {
 		return refuse(ErrForm, "KEK with SPI zero")
 	case !aesBits(k.KeyBits) || len(k.Key) != k.KeyBits/8:
 		return refuse(ErrKeys, "KEK: key of %d octets for %d bits", len(k.Key), k.KeyBits)
-	case k.SigHash != sa.SHA256 && k.SigHash != sa.SHA384:
-		return refuse(ErrUnsupported, "KEK: signature hash %v", k.SigHash)
 	case k.Ack != 0 && ackHash(k.Ack) == nil:
 		return refuse(ErrUnsupported, "KEK: acknowledgement type %d", k.Ack)
 	}
-	_, err := parsePublic(k.SigPublic)
+	if err := checkSigHash(k.SigAlg, k.SigHash); err != nil {
+		return err
+	}
+	_, err := parsePublic(k.SigPublic, k.SigAlg)
 	return err
 }
 
+// checkSigHash reports an error unless the hash is known and goes with the algorithm.
+func checkSigHash(alg sa.SigAlg, h sa.Hash) error {
+	if _, _, err := digest(h, nil); err != nil {
+		return err
+	}
+	if want := alg.Hash(); want != 0 && h != want {
+		return refuse(ErrUnsupported, "signature %v with %v, it goes with %v", alg, h, want)
+	}
+	return nil
+}
+
 func checkTEK(t *sa.TEK) error {
+	key, auth, ok := t.KeyLengths()
 	switch {
+	case t.IEC61850 != nil && !ok:
+		return refuse61850(t)
+	case !ok || len(t.Key) != key || len(t.AuthKey) != auth:
+		return refuse(ErrKeys, "TEK %#08x: keys of %d and %d octets for %d bits", t.SPI, len(t.Key), len(t.AuthKey), t.KeyBits)
+	case t.IEC61850 != nil:
+		return check61850(t)
 	case t.SPI < minSPI:
 		return refuse(ErrForm, "TEK: SPI %#08x is reserved", t.SPI)
-	case !aesBits(t.KeyBits) || len(t.Key) != t.KeyBits/8 || len(t.AuthKey) != integrityKeyLen:
-		return refuse(ErrKeys, "TEK %#08x: keys of %d and %d octets for %d bits", t.SPI, len(t.Key), len(t.AuthKey), t.KeyBits)
 	case len(t.Policies) == 0 || len(t.Policies) > sa.MaxPolicies:
 		return refuse(ErrForm, "TEK %#08x: %d match-policies, want 1 to %d", t.SPI, len(t.Policies), sa.MaxPolicies)
 	}
@@ -110,6 +211,32 @@ func checkTEK(t *sa.TEK) error {
 	return nil
 }
 
+// check61850 holds for writing and for reading; the keys are looked at elsewhere.
+func check61850(t *sa.TEK) error {
+	x := t.IEC61850
+	switch {
+	case t.SPI == 0:
+		return refuse(ErrForm, "IEC 61850 TEK: SPI zero")
+	case !x.Selector.Sound():
+		return refuse(ErrForm, "IEC 61850 TEK %#08x: OID of %d octets with a payload of %d are not DER", t.SPI, len(x.Selector.OID), len(x.Selector.Payload))
+	case x.Assurance > 100:
+		return refuse(ErrForm, "IEC 61850 TEK %#08x: key delivery assurance of %d per cent", t.SPI, x.Assurance)
+	case len(t.Policies) != 0 || t.Cipher != 0 || t.KeyBits != 0:
+		return refuse(ErrForm, "IEC 61850 TEK %#08x: with match-policies, or a cipher, for ESP", t.SPI)
+	}
+	return nil
+}
+
+// refuse61850 names what is wrong with algorithms that have no key lengths.
+func refuse61850(t *sa.TEK) error {
+	x := t.IEC61850
+	if x.Auth == sa.AuthNone && (x.Enc == sa.EncCBC128 || x.Enc == sa.EncCBC256) {
+		// "MUST NOT be used with the NONE authentication algorithm" (RFC 8052 section 2.2.3)
+		return refuse(ErrUnsupported, "IEC 61850 TEK %#08x: AES-CBC with authentication NONE", t.SPI)
+	}
+	return refuse(ErrUnsupported, "IEC 61850 TEK %#08x: authentication %d with encryption %d", t.SPI, x.Auth, x.Enc)
+}
+
 // mustCheck is for the encoders: writing what Check refuses would put lengths or counts on the wire that lie.
 func mustCheck(p *Policy) {
 	if err := p.Check(); err != nil {
@@ -118,6 +245,52 @@ func mustCheck(p *Policy) {
 }
 
 func aesBits(n int) bool { return n == 128 || n == 192 || n == 256 }
+
+// mustPull is mustCheck for a PULL, which nobody else gets: it has no use for updates.
+func mustPull(p *Policy) {
+	mustCheck(p)
+	if p.Updates != nil {
+		panic(refuse(ErrForm, "policy: updates of a hierarchy in a PULL"))
+	}
+}
+
+// sizeSA and sizeKD are the most octets that the payloads of a Policy have, generic header and all, under any Options. Buffers
+// are made by them, so that append never moves a key and leaves it behind.
+func sizeSA(p *Policy) int {
+	n := isakmp.GenericLen + 12 + 4 + 8 // GAP
+	if p.KEK != nil {
+		n += 4 + 1 + 2*9 + 16 + 6 + 7*4 + 8
+	}
+	for i := range p.TEKs {
+		if x := p.TEKs[i].IEC61850; x != nil {
+			n += 4 + 1 + 1 + len(x.Selector.OID) + 2 + len(x.Selector.Payload) + 12 + 8 + 4
+		}
+		n += len(p.TEKs[i].Policies) * (4 + 1 + 1 + 2*13 + 5 + 4*4 + 8)
+	}
+	return n
+}
+
+func sizeKD(p *Policy) int {
+	n := isakmp.GenericLen + 4
+	for i := range p.TEKs {
+		n += 5 + 4 + 8 + len(p.TEKs[i].Key) + len(p.TEKs[i].AuthKey)
+	}
+	if k := p.KEK; k != nil {
+		n += 5 + 16 + 4 + 4 + len(k.SigPublic)
+		switch {
+		case p.LKH != nil:
+			n += 4 + p.LKH.Len()*(lkhKeyHead+lkh.DataLen(k.KeyBits))
+		case p.Updates != nil:
+			n += SizeUpdates(p.Updates)
+		default:
+			n += len(k.IV) + len(k.Key)
+		}
+	}
+	if p.SenderIDs != nil {
+		n += 5 + 4 + 8*len(p.SenderIDs.Values)
+	}
+	return n
+}
 
 // remaining is a lifetime on the wire: whole seconds left, rounded down so that no receiver keeps a key longer than its
 // maker, and at least 1.

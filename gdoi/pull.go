@@ -2,9 +2,11 @@ package gdoi
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"gvpn/isakmp"
+	"gvpn/sa"
 )
 
 // mustNonce is for the encoders: a nonce of another length is a programming error.
@@ -14,48 +16,81 @@ func mustNonce(b []byte) {
 	}
 }
 
+// GroupName is how message 1 of a PULL names a group: by a number in a KEY_ID (RFC 6407 section 5.1), or by the object
+// identifier of what it carries in an ID_OID (RFC 8052 section 2.1). A Selector that is not zero is the name, and ID is 0.
+type GroupName struct {
+	ID       uint32
+	Selector sa.Selector
+}
+
 // AppendPull1 appends what follows HASH in message 1 of GROUPKEY-PULL, a chain that begins with NONCE: the nonce ni of 8 to
-// 128 octets and the group as an ID of type KEY_ID (RFC 6407 sections 3.2, 5.1 and 5.8).
-func AppendPull1(dst, ni []byte, groupID uint32) []byte {
+// 128 octets and the group (RFC 6407 sections 3.2, 5.1 and 5.8). It panics on a Selector that is not Sound.
+func AppendPull1(dst, ni []byte, group GroupName, o Options) []byte {
 	mustNonce(ni)
 	dst = isakmp.AppendPayload(dst, isakmp.PayloadID, ni)
-	id := isakmp.ID{Type: isakmp.IDKeyID, Data: binary.BigEndian.AppendUint32(nil, groupID)}
+	id := isakmp.ID{Type: isakmp.IDKeyID}
+	switch {
+	case group.Selector != sa.Selector{}:
+		if !group.Selector.Sound() {
+			panic(refuse(ErrForm, "PULL message 1: OID or its payload are not DER"))
+		}
+		id.Type, id.Data = isakmp.IDOID, appendSelector(nil, group.Selector)
+	case o.HostOrderGroup:
+		id.Data = binary.LittleEndian.AppendUint32(nil, group.ID)
+	default:
+		id.Data = binary.BigEndian.AppendUint32(nil, group.ID)
+	}
 	return isakmp.AppendPayload(dst, isakmp.NoPayload, id.Append(nil))
 }
 
 // ParsePull1 reads what follows HASH in message 1. ni is the caller's to keep.
-func ParsePull1(first isakmp.PayloadType, b []byte) (ni []byte, groupID uint32, err error) {
+func ParsePull1(first isakmp.PayloadType, b []byte, o Options) (ni []byte, group GroupName, err error) {
 	p, err := payloads("PULL message 1", first, b, isakmp.PayloadNONCE, isakmp.PayloadID)
 	if err != nil {
-		return nil, 0, err
+		return nil, group, err
 	}
 	if ni, err = parseNonce(p[0]); err != nil {
-		return nil, 0, err
+		return nil, group, err
 	}
-	id, err := isakmp.ParseID(p[1])
+	if group, err = parseGroup(p[1], o); err != nil {
+		return nil, GroupName{}, err
+	}
+	return ni, group, nil
+}
+
+func parseGroup(body []byte, o Options) (group GroupName, err error) {
+	id, err := isakmp.ParseID(body)
 	switch {
 	case err != nil:
-		return nil, 0, form("PULL message 1", err)
-	case id.Type != isakmp.IDKeyID || len(id.Data) != 4:
-		return nil, 0, refuse(ErrUnsupported, "ID payload: group identity of type %d with %d octets, want KEY_ID with 4", id.Type, len(id.Data))
+		return group, form("PULL message 1", err)
 	case id.Protocol != 0 || id.Port != 0:
-		return nil, 0, refuse(ErrForm, "ID payload: DOI-specific data is not zero")
+		return group, refuse(ErrForm, "ID payload: DOI-specific data is not zero")
+	case id.Type == isakmp.IDOID:
+		group.Selector, err = parseOID(id.Data)
+		return group, err
+	case id.Type != isakmp.IDKeyID || len(id.Data) != 4:
+		return group, refuse(ErrUnsupported, "ID payload: group identity of type %d with %d octets, want KEY_ID with 4 or ID_OID", id.Type, len(id.Data))
+	case o.HostOrderGroup:
+		group.ID = binary.LittleEndian.Uint32(id.Data)
+	default:
+		group.ID = binary.BigEndian.Uint32(id.Data)
 	}
-	return ni, binary.BigEndian.Uint32(id.Data), nil
+	return group, nil
 }
 
 // AppendPull2 appends what follows HASH in message 2, a chain that begins with NONCE: the server's nonce and the group's
-// policy with what is left of its lifetimes at now. It panics on a Policy that Check refuses.
-func AppendPull2(dst, nr []byte, p *Policy, now time.Time) []byte {
+// policy with what is left of its lifetimes at now. It panics on a Policy that Check refuses, or with Updates.
+func AppendPull2(dst, nr []byte, p *Policy, now time.Time, o Options) []byte {
 	mustNonce(nr)
-	mustCheck(p)
+	mustPull(p)
+	dst = slices.Grow(dst, isakmp.GenericLen+len(nr)+sizeSA(p))
 	dst = isakmp.AppendPayload(dst, isakmp.PayloadSA, nr)
-	return appendSA(dst, isakmp.NoPayload, p, now)
+	return appendSA(dst, isakmp.NoPayload, p, now, o)
 }
 
 // ParsePull2 reads what follows HASH in message 2. The Policy has no keys yet: ParsePull4 brings them. Its SAs are Created
 // now and Hard when their remaining lifetime is over; Soft and Activate are zero.
-func ParsePull2(first isakmp.PayloadType, b []byte, now time.Time) (nr []byte, p *Policy, err error) {
+func ParsePull2(first isakmp.PayloadType, b []byte, now time.Time, o Options) (nr []byte, p *Policy, err error) {
 	bodies, err := payloads("PULL message 2", first, b, isakmp.PayloadNONCE, isakmp.PayloadSA)
 	if err != nil {
 		return nil, nil, err
@@ -63,38 +98,60 @@ func ParsePull2(first isakmp.PayloadType, b []byte, now time.Time) (nr []byte, p
 	if nr, err = parseNonce(bodies[0]); err != nil {
 		return nil, nil, err
 	}
-	if p, err = parseSA(bodies[1], now, true); err != nil {
+	if p, err = parseSA(bodies[1], now, true, o); err != nil {
 		return nil, nil, err
 	}
 	return nr, p, nil
 }
 
-// AppendPull3 appends what follows HASH in message 3: nothing, as no member of ours asks for sender IDs. The chain's first
-// payload is isakmp.NoPayload.
-func AppendPull3(dst []byte) []byte { return dst }
+// Pull3First is the type of the first payload after HASH in message 3 that asks for so many sender IDs.
+func Pull3First(senderIDs int) isakmp.PayloadType {
+	if senderIDs > 0 {
+		return isakmp.PayloadGAP
+	}
+	return isakmp.NoPayload
+}
 
-// ParsePull3 reads what follows HASH in message 3: nothing, or a GAP. A request for sender IDs is well-formed and goes
-// unanswered: no cipher spoken here counts.
-func ParsePull3(first isakmp.PayloadType, b []byte) error {
+// AppendPull3 appends what follows HASH in message 3, a chain that begins with Pull3First: nothing, or a GAP that asks for so
+// many sender IDs, 65535 at most (SENDER_ID_REQUEST, RFC 6407 section 5.4.2). "Requesting a value of 1 is not necessary"
+// (section 3.5): a group with a cipher that counts gives every member one.
+func AppendPull3(dst []byte, senderIDs int) []byte {
+	if senderIDs == 0 {
+		return dst
+	}
+	if senderIDs < 0 || senderIDs > 65535 {
+		panic(refuse(ErrForm, "PULL message 3: %d sender IDs", senderIDs))
+	}
+	dst, at := isakmp.OpenPayload(dst, isakmp.NoPayload)
+	return isakmp.ClosePayload(isakmp.AppendAttrBasic(dst, senderIDRequest, uint16(senderIDs)), at)
+}
+
+// ParsePull3 reads what follows HASH in message 3: nothing, or a GAP. senderIDs is how many are asked for, up to 65535 and 0 if
+// none is; how many a member gets is the caller's to say, and at most MaxSenderIDs. Delays in the GAP mean nothing there.
+func ParsePull3(first isakmp.PayloadType, b []byte) (senderIDs int, err error) {
 	if first == isakmp.NoPayload {
-		return nil
+		return 0, nil
 	}
 	bodies, err := payloads("PULL message 3", first, b, isakmp.PayloadGAP)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	list, err := isakmp.ParseAttrs(bodies[0])
 	if err != nil {
-		return form("GAP", err)
+		return 0, form("GAP", err)
 	}
 	a, err := readAttrs("GAP payload", list)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	for _, known := range []uint16{activationTimeDelay, deactivationTimeDelay, senderIDRequest} {
+	v, _ := a.take(senderIDRequest)
+	if v > 65535 {
+		return 0, refuse(ErrForm, "GAP payload: request for %d sender IDs", v)
+	}
+	for _, known := range []uint16{activationTimeDelay, deactivationTimeDelay} {
 		a.take(known)
 	}
-	return a.rest()
+	return int(v), a.rest()
 }
 
 // Pull4First is the type of the first payload after HASH in message 4: SEQ with a KEK, KD without.
@@ -106,18 +163,26 @@ func Pull4First(p *Policy) isakmp.PayloadType {
 }
 
 // AppendPull4 appends what follows HASH in message 4, a chain that begins with Pull4First: the number of the last PUSH
-// (p.KEK.Seq, section 5.7), if there is a KEK, and the keys. It panics on a Policy that Check refuses.
-func AppendPull4(dst []byte, p *Policy) []byte {
-	mustCheck(p)
+// (p.KEK.Seq, section 5.7), if there is a KEK, and the keys: TEKs, the KEK or, with p.LKH, the member's way up to it, and
+// p.SenderIDs. It panics on a Policy that Check refuses, or with Updates, or without SenderIDs if a TEK Counts: then at least one
+// "MUST be included" (section 5.6.4.4).
+//
+// dst grows before the first key is written, so that no key is left behind in a smaller buffer.
+func AppendPull4(dst []byte, p *Policy, o Options) []byte {
+	mustPull(p)
+	if p.SenderIDs == nil && slices.ContainsFunc(p.TEKs, func(t sa.TEK) bool { return t.Counts() }) {
+		panic(refuse(ErrForm, "policy: a cipher that counts, and no sender IDs"))
+	}
+	dst = slices.Grow(dst, sizeSEQ+sizeKD(p))
 	if p.KEK != nil {
 		dst = appendSEQ(dst, isakmp.PayloadKD, p.KEK.Seq)
 	}
-	return appendKD(dst, isakmp.NoPayload, p)
+	return appendKD(dst, isakmp.NoPayload, p, o)
 }
 
-// ParsePull4 reads what follows HASH in message 4 and puts the keys, the signature key and KEK.Seq into p, which came from
-// ParsePull2. On an error p is as it was. A SEQ belongs to a KEK: one without the other is refused.
-func ParsePull4(first isakmp.PayloadType, b []byte, p *Policy) error {
+// ParsePull4 reads what follows HASH in message 4 and puts the keys, the signature key, KEK.Seq, LKH and SenderIDs into p,
+// which came from ParsePull2. On an error p is as it was. A SEQ belongs to a KEK: one without the other is refused.
+func ParsePull4(first isakmp.PayloadType, b []byte, p *Policy, o Options) error {
 	want := []isakmp.PayloadType{isakmp.PayloadSEQ, isakmp.PayloadKD}
 	if p.KEK == nil {
 		want = want[1:]
@@ -132,7 +197,8 @@ func ParsePull4(first isakmp.PayloadType, b []byte, p *Policy) error {
 			return err
 		}
 	}
-	if err := parseKD(bodies[len(bodies)-1], p, nil); err != nil {
+	r := kdReader{p: p, pull: true, o: o}
+	if _, err := r.parseKD(bodies[len(bodies)-1], nil); err != nil {
 		return err
 	}
 	if p.KEK != nil {
@@ -175,6 +241,8 @@ func parseNonce(body []byte) ([]byte, error) {
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
 //	!                      Sequence Number                          !
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
+const sizeSEQ = 8
+
 func appendSEQ(dst []byte, next isakmp.PayloadType, seq uint32) []byte {
 	dst, at := isakmp.OpenPayload(dst, next)
 	return isakmp.ClosePayload(binary.BigEndian.AppendUint32(dst, seq), at)

@@ -3,6 +3,7 @@ package gdoi
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"gvpn/isakmp"
@@ -23,7 +24,7 @@ import (
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
 
 // appendSA appends a whole SA payload. p has passed Check.
-func appendSA(dst []byte, next isakmp.PayloadType, p *Policy, now time.Time) []byte {
+func appendSA(dst []byte, next isakmp.PayloadType, p *Policy, now time.Time, o Options) []byte {
 	dst, at := isakmp.OpenPayload(dst, next)
 	dst = binary.BigEndian.AppendUint32(dst, isakmp.DOIGDOI)
 	dst = binary.BigEndian.AppendUint32(dst, isakmp.SituationGDOI)
@@ -43,26 +44,32 @@ func appendSA(dst []byte, next isakmp.PayloadType, p *Policy, now time.Time) []b
 	dst = binary.BigEndian.AppendUint16(dst, uint16(first))
 	dst = append(dst, 0, 0)
 	if p.KEK != nil {
-		dst = appendSAK(dst, afterSAK, p, now)
+		dst = appendSAK(dst, afterSAK, p, now, o)
 	}
 	if gap {
 		dst = appendGAP(dst, afterGAP, p)
 	}
 	for i := range p.TEKs {
-		t := &p.TEKs[i]
+		t, last := &p.TEKs[i], i == len(p.TEKs)-1
 		for j, m := range t.Policies {
-			after := isakmp.PayloadSAT
-			if i == len(p.TEKs)-1 && j == len(t.Policies)-1 {
-				after = isakmp.NoPayload
-			}
-			dst = appendSAT(dst, after, t, m, now)
+			dst = appendSAT(dst, satUnless(last && j == len(t.Policies)-1), t, m, now, o)
+		}
+		if t.IEC61850 != nil {
+			dst = append61850(dst, satUnless(last), t, now)
 		}
 	}
 	return isakmp.ClosePayload(dst, at)
 }
 
+func satUnless(last bool) isakmp.PayloadType {
+	if last {
+		return isakmp.NoPayload
+	}
+	return isakmp.PayloadSAT
+}
+
 // parseSA reads the body of an SA payload: policy without keys. pull says that it came in a GROUPKEY-PULL.
-func parseSA(body []byte, now time.Time, pull bool) (*Policy, error) {
+func parseSA(body []byte, now time.Time, pull bool, o Options) (*Policy, error) {
 	c := isakmp.NewCursor("SA payload", body)
 	doi, situation := c.Uint32(), c.Uint32()
 	first, reserved := c.Uint16(), c.Uint16()
@@ -85,11 +92,11 @@ func parseSA(body []byte, now time.Time, pull bool) (*Policy, error) {
 		var err error
 		switch {
 		case pl.Type == isakmp.PayloadSAK && last == isakmp.NoPayload:
-			err = parseSAK(pl.Body, p, now, pull)
+			err = parseSAK(pl.Body, p, now, pull, o)
 		case pl.Type == isakmp.PayloadGAP && (last == isakmp.NoPayload || last == isakmp.PayloadSAK):
 			err = parseGAP(pl.Body, p)
 		case pl.Type == isakmp.PayloadSAT:
-			err = parseSAT(pl.Body, p, now)
+			err = parseSAT(pl.Body, p, now, o)
 		default:
 			err = refuse(ErrForm, "SA payload: %v payload after %v", pl.Type, last)
 		}
@@ -153,44 +160,57 @@ func attributePayloads(first isakmp.PayloadType, b []byte, each func(isakmp.Payl
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
 //	~                        KEK Attributes                         ~
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
-func appendSAK(dst []byte, next isakmp.PayloadType, p *Policy, now time.Time) []byte {
+//
+// In a GROUPKEY-PULL the attribute for LKH "MUST NOT be included"; there Updates are none.
+func appendSAK(dst []byte, next isakmp.PayloadType, p *Policy, now time.Time, o Options) []byte {
 	k := p.KEK
-	pub, err := parsePublic(k.SigPublic)
-	if err != nil {
-		panic(err) // Check has been passed
-	}
 	dst, at := isakmp.OpenPayload(dst, next)
 	dst = append(dst, protocolUDP)
-	dst = appendAddress(dst, p.PushFrom)
-	dst = appendAddress(dst, p.PushTo)
+	dst = appendAddress(dst, p.PushFrom, o)
+	dst = appendAddress(dst, p.PushTo, o)
 	dst = append(dst, k.SPI[:]...)
 	dst = append(dst, 0, 0, 0, 0)
+	if o.SAKReserved6 {
+		dst = append(dst, 0, 0)
+	}
+	if p.Updates != nil {
+		dst = isakmp.AppendAttrBasic(dst, kekManagementAlgorithm, managementLKH)
+	}
 	dst = isakmp.AppendAttrBasic(dst, kekAlgorithm, kekAlgAES)
 	dst = isakmp.AppendAttrBasic(dst, kekKeyLength, uint16(k.KeyBits))
-	dst = isakmp.AppendAttrUint32(dst, kekKeyLifetime, remaining(k.Hard, now))
-	hash := uint16(sigHashSHA256)
-	if k.SigHash == sa.SHA384 {
-		hash = sigHashSHA384
+	if life := remaining(k.Hard, now); o.ShortKEKLifetime {
+		dst = isakmp.AppendAttrBasic(dst, kekKeyLifetime, uint16(min(life, 65535)))
+	} else {
+		dst = isakmp.AppendAttrUint32(dst, kekKeyLifetime, life)
 	}
-	dst = isakmp.AppendAttrBasic(dst, sigHashAlgorithm, hash)
-	dst = isakmp.AppendAttrBasic(dst, sigAlgorithm, sigAlgRSA)
-	dst = isakmp.AppendAttrBasic(dst, sigKeyLength, uint16(pub.N.BitLen()))
+	dst = isakmp.AppendAttrBasic(dst, sigHashAlgorithm, numberOf(sigHashes, k.SigHash))
+	dst = isakmp.AppendAttrBasic(dst, sigAlgorithm, numberOf(sigAlgs, k.SigAlg))
+	dst = isakmp.AppendAttrBasic(dst, sigKeyLength, uint16(mustPublic(k).bits()))
 	if k.Ack != 0 {
 		dst = isakmp.AppendAttrBasic(dst, kekAckRequested, k.Ack)
 	}
 	return isakmp.ClosePayload(dst, at)
 }
 
+// appendIdentity appends the head of an identity: type, port, length of what follows.
+func (o Options) appendIdentity(dst []byte, typ isakmp.IDType, port uint16, n byte) []byte {
+	dst = append(dst, byte(typ))
+	dst = binary.BigEndian.AppendUint16(dst, port)
+	if o.WideIDLen {
+		dst = append(dst, 0)
+	}
+	return append(dst, n)
+}
+
 // appendAddress appends an identity of type IPV4_ADDR: type, port, length, data.
-func appendAddress(dst []byte, a netip.AddrPort) []byte {
-	dst = append(dst, byte(isakmp.IDIPv4))
-	dst = binary.BigEndian.AppendUint16(dst, a.Port())
+func appendAddress(dst []byte, a netip.AddrPort, o Options) []byte {
+	dst = o.appendIdentity(dst, isakmp.IDIPv4, a.Port(), 4)
 	addr := a.Addr()
 	if !addr.IsValid() {
 		addr = netip.IPv4Unspecified()
 	}
 	b := addr.As4()
-	return append(append(dst, 4), b[:]...)
+	return append(dst, b[:]...)
 }
 
 // identity is one of the two of a SAK or a SAT.
@@ -276,10 +296,15 @@ func (l sakLayout) parse(body []byte) (s sakFields, err error) {
 	return s, nil
 }
 
-func parseSAK(body []byte, p *Policy, now time.Time, pull bool) error {
+func parseSAK(body []byte, p *Policy, now time.Time, pull bool, o Options) error {
 	var s sakFields
 	var first error
-	for _, l := range []sakLayout{{false, 0}, {false, 2}, {true, 0}, {true, 2}} {
+	// What the Options say is tried first, then what there may be without them.
+	w, e := wide(o.WideIDLen), 0
+	if o.SAKReserved6 {
+		e = 2
+	}
+	for _, l := range [...]sakLayout{{w, e}, {w, 2 - e}, {!w, e}, {!w, 2 - e}} {
 		got, err := l.parse(body)
 		if err == nil {
 			s, first = got, nil
@@ -302,7 +327,7 @@ func parseSAK(body []byte, p *Policy, now time.Time, pull bool) error {
 	if err != nil {
 		return err
 	}
-	if m, ok := a.take(kekManagementAlgorithm); ok && !pull {
+	if m, ok := a.take(kekManagementAlgorithm); ok && !pull && m != managementLKH {
 		// "MUST NOT be included in a GROUPKEY-PULL message, and MUST be ignored if present" (section 5.3)
 		return refuse(ErrUnsupported, "SAK payload: KEK management algorithm %d", m)
 	}
@@ -322,19 +347,8 @@ func parseSAK(body []byte, p *Policy, now time.Time, pull bool) error {
 	if k.Hard, err = lifetime("SAK payload", life, now); err != nil {
 		return err
 	}
-	switch v, ok := a.take(sigHashAlgorithm); {
-	case ok && v == sigHashSHA256:
-		k.SigHash = sa.SHA256
-	case ok && v == sigHashSHA384:
-		k.SigHash = sa.SHA384
-	default:
-		return a.bad(ok, "SIG_HASH_ALGORITHM", v)
-	}
-	if v, ok := a.take(sigAlgorithm); !ok || v != sigAlgRSA {
-		return a.bad(ok, "SIG_ALGORITHM", v)
-	}
-	if v, ok := a.take(sigKeyLength); ok && (v < minRSABits || v > maxRSABits) {
-		return a.bad(ok, "SIG_KEY_LENGTH", v)
+	if err := parseSigAlgorithm(a, k); err != nil {
+		return err
 	}
 	if v, ok := a.take(kekAckRequested); ok && v <= 0xffff && ackHash(uint16(v)) != nil {
 		// A member that cannot answer with the type asked for goes on without (RFC 8263 section 4).
@@ -344,6 +358,30 @@ func parseSAK(body []byte, p *Policy, now time.Time, pull bool) error {
 		return err
 	}
 	p.KEK, p.PushFrom, p.PushTo = k, s.src.addrPort(), s.dst.addrPort()
+	return nil
+}
+
+// parseSigAlgorithm reads how PUSHes are signed. A curve implies the hash, "and SIG_HASH_ALGORITHM is OPTIONAL" (section
+// 5.3.5); one that contradicts is refused.
+func parseSigAlgorithm(a *attrs, k *sa.KEK) error {
+	v, ok := a.take(sigAlgorithm)
+	alg, known := sigAlgs[v]
+	if !ok || !known {
+		return a.bad(ok, "SIG_ALGORITHM", v)
+	}
+	k.SigAlg, k.SigHash = alg, alg.Hash()
+	if v, ok := a.take(sigHashAlgorithm); ok || k.SigHash == 0 {
+		if k.SigHash, known = sigHashes[v]; !ok || !known {
+			return a.bad(ok, "SIG_HASH_ALGORITHM", v)
+		}
+	}
+	if err := checkSigHash(k.SigAlg, k.SigHash); err != nil {
+		return err
+	}
+	v, ok = a.take(sigKeyLength)
+	if c := curveOf(alg); ok && (c == nil && (v < minRSABits || v > maxRSABits) || c != nil && v != uint64(c.Params().BitSize)) {
+		return a.bad(ok, "SIG_KEY_LENGTH", v)
+	}
 	return nil
 }
 
@@ -429,38 +467,60 @@ func parseGAP(body []byte, p *Policy) error {
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
 //	!      SPI      !       RFC 2407 SA Attributes                  ~
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
-func appendSAT(dst []byte, next isakmp.PayloadType, t *sa.TEK, m sa.Policy, now time.Time) []byte {
+//
+// AES-GCM authenticates by itself and has no Authentication Algorithm; its key length is without the salt (RFC 4106 section
+// 8.4).
+func appendSAT(dst []byte, next isakmp.PayloadType, t *sa.TEK, m sa.Policy, now time.Time, o Options) []byte {
 	dst, at := isakmp.OpenPayload(dst, next)
 	dst = append(dst, protoESP, m.Protocol)
-	dst = appendSubnet(dst, m.Source, m.SourcePort)
-	dst = appendSubnet(dst, m.Destination, m.DestinationPort)
-	dst = append(dst, espAESCBC)
+	dst = appendSubnet(dst, m.Source, m.SourcePort, o)
+	dst = appendSubnet(dst, m.Destination, m.DestinationPort, o)
+	transform := byte(espAESCBC)
+	if t.Cipher == sa.GCM {
+		transform = espGCM16
+	}
+	dst = append(dst, transform)
 	dst = binary.BigEndian.AppendUint32(dst, t.SPI)
 	dst = isakmp.AppendAttrBasic(dst, saLifeType, lifeSeconds)
 	dst = isakmp.AppendAttrUint32(dst, saLifeDuration, remaining(t.Hard, now))
 	dst = isakmp.AppendAttrBasic(dst, saEncapsulationMode, encapTunnel)
-	dst = isakmp.AppendAttrBasic(dst, saAuthAlgorithm, authHMACSHA256)
+	if t.Cipher == sa.CBC {
+		dst = isakmp.AppendAttrBasic(dst, saAuthAlgorithm, authHMACSHA256)
+	}
 	dst = isakmp.AppendAttrBasic(dst, saKeyLength, uint16(t.KeyBits))
 	return isakmp.ClosePayload(dst, at)
 }
 
 // appendSubnet appends an identity of type IPV4_ADDR_SUBNET: type, port, length, address, mask.
-func appendSubnet(dst []byte, p netip.Prefix, port uint16) []byte {
-	dst = append(dst, byte(isakmp.IDIPv4Subnet))
-	dst = binary.BigEndian.AppendUint16(dst, port)
-	dst = append(dst, 8)
+func appendSubnet(dst []byte, p netip.Prefix, port uint16, o Options) []byte {
+	dst = o.appendIdentity(dst, isakmp.IDIPv4Subnet, port, 8)
 	if !p.IsValid() {
 		return append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
 	}
 	a := p.Masked().Addr().As4()
 	dst = append(dst, a[:]...)
-	return binary.BigEndian.AppendUint32(dst, ^uint32(0)<<(32-p.Bits()))
+	dst = binary.BigEndian.AppendUint32(dst, ^uint32(0)<<(32-p.Bits()))
+	if o.SwappedAddresses {
+		swapped(dst[len(dst)-8:])
+	}
+	return dst
+}
+
+// swapped turns the octets of every IPv4 address in b around.
+func swapped(b []byte) {
+	for at := 0; at+4 <= len(b); at += 4 {
+		slices.Reverse(b[at : at+4])
+	}
 }
 
 // prefix is the identity as a prefix: an address, a subnet, a range that is one, or any.
-func (id identity) prefix() (netip.Prefix, error) {
+func (id identity) prefix(o Options) (netip.Prefix, error) {
 	if len(id.data) == 0 || len(id.data) == 3 {
 		return netip.PrefixFrom(netip.IPv4Unspecified(), 0), nil
+	}
+	if o.SwappedAddresses {
+		id.data = slices.Clone(id.data)
+		swapped(id.data)
 	}
 	var low, span uint32 // span: a one for every host bit
 	switch id.typ {
@@ -512,7 +572,7 @@ func (w wide) parseSAT(body []byte) (s satFields, err error) {
 }
 
 // parseSAT adds a TEK to p, or a match-policy to the TEK with the same SPI.
-func parseSAT(body []byte, p *Policy, now time.Time) error {
+func parseSAT(body []byte, p *Policy, now time.Time, o Options) error {
 	c := isakmp.NewCursor("SAT payload", body)
 	protocolID, rest := c.Uint8(), c.Rest()
 	if c.Err() != nil {
@@ -523,29 +583,39 @@ func parseSAT(body []byte, p *Policy, now time.Time) error {
 	case protoAH:
 		return refuse(ErrUnsupported, "SAT payload: protocol AH")
 	case proto61850:
-		return refuse(ErrUnsupported, "SAT payload: protocol IEC 61850")
+		if !o.IEC61850 {
+			return refuse(ErrUnsupported, "SAT payload: protocol IEC 61850")
+		}
+		return parse61850(rest, p, now)
 	default:
 		return refuse(ErrUnsupported, "SAT payload: protocol %d", protocolID)
 	}
-	s, err := wide(false).parseSAT(rest)
+	w := wide(o.WideIDLen)
+	s, err := w.parseSAT(rest)
 	if err != nil {
 		var again error
-		if s, again = wide(true).parseSAT(rest); again != nil {
+		if s, again = (!w).parseSAT(rest); again != nil {
 			return form("SAT", err)
 		}
 	}
 	t := sa.TEK{SPI: s.spi, Created: now}
-	switch {
-	case s.spi < minSPI:
+	if s.spi < minSPI {
 		return refuse(ErrForm, "SAT payload: SPI %#08x is reserved", s.spi)
-	case s.transform != espAESCBC:
+	}
+	switch {
+	case s.transform == espAESCBC:
+	case s.transform == espGCM16 && o.GCM:
+		t.Cipher = sa.GCM
+	case espNames[s.transform] != "":
+		return refuse(ErrUnsupported, "SAT payload: ESP with %s", espNames[s.transform])
+	default:
 		return refuse(ErrUnsupported, "SAT payload: ESP transform %d", s.transform)
 	}
 	m := sa.Policy{SourcePort: s.src.port, DestinationPort: s.dst.port, Protocol: s.protocol}
-	if m.Source, err = s.src.prefix(); err != nil {
+	if m.Source, err = s.src.prefix(o); err != nil {
 		return err
 	}
-	if m.Destination, err = s.dst.prefix(); err != nil {
+	if m.Destination, err = s.dst.prefix(o); err != nil {
 		return err
 	}
 	if err := parseESP(s.attrs, &t, now); err != nil {
@@ -556,8 +626,8 @@ func parseSAT(body []byte, p *Policy, now time.Time) error {
 		if old.SPI != t.SPI {
 			continue
 		}
-		if old.KeyBits != t.KeyBits || !old.Hard.Equal(t.Hard) {
-			return refuse(ErrForm, "SAT payload: TEK %#08x with two key lengths or lifetimes", t.SPI)
+		if old.IEC61850 != nil || old.Cipher != t.Cipher || old.KeyBits != t.KeyBits || !old.Hard.Equal(t.Hard) {
+			return refuse(ErrForm, "SAT payload: TEK %#08x with two protocols, ciphers, key lengths or lifetimes", t.SPI)
 		}
 		if len(old.Policies) == sa.MaxPolicies {
 			return refuse(ErrForm, "SAT payload: TEK %#08x with more than %d match-policies", t.SPI, sa.MaxPolicies)
@@ -565,10 +635,15 @@ func parseSAT(body []byte, p *Policy, now time.Time) error {
 		old.Policies = append(old.Policies, m)
 		return nil
 	}
+	t.Policies = []sa.Policy{m}
+	return p.add(t)
+}
+
+// add takes over a TEK that has been read.
+func (p *Policy) add(t sa.TEK) error {
 	if len(p.TEKs) == MaxTEKs {
 		return refuse(ErrForm, "SAT payload: more than %d TEKs", MaxTEKs)
 	}
-	t.Policies = []sa.Policy{m}
 	p.TEKs = append(p.TEKs, t)
 	return nil
 }
@@ -620,8 +695,12 @@ func parseESP(list []isakmp.Attr, t *sa.TEK, now time.Time) error {
 	if v, ok := a.take(saEncapsulationMode); !ok || v != encapTunnel {
 		return a.bad(ok, "encapsulation mode", v)
 	}
-	if v, ok := a.take(saAuthAlgorithm); !ok || v != authHMACSHA256 {
+	v, ok := a.take(saAuthAlgorithm)
+	if t.Cipher == sa.CBC && (!ok || v != authHMACSHA256) {
 		return a.bad(ok, "authentication algorithm", v)
+	}
+	if t.Cipher == sa.GCM && ok {
+		return refuse(ErrUnsupported, "SAT payload: AES-GCM-16 with authentication algorithm %d", v)
 	}
 	if v, ok := a.take(saKeyLength); !ok || !aesBits(int(v)) {
 		return a.bad(ok, "key length", v)

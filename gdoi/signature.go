@@ -2,11 +2,15 @@ package gdoi
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
+	"encoding/asn1"
 	"fmt"
+	"math/big"
 
 	"gvpn/sa"
 	"gvpn/turn"
@@ -20,24 +24,83 @@ const (
 	minRSAExponent = 65537
 )
 
-// parsePublic reads the RSA key of a SIG_ALGORITHM_KEY: DER SubjectPublicKeyInfo.
-func parsePublic(der []byte) (*rsa.PublicKey, error) {
+// curveOf is the curve of an algorithm (RFC 6407 sections 5.3.6.4 and 5.3.6.5), nil for RSA.
+func curveOf(alg sa.SigAlg) elliptic.Curve {
+	switch alg {
+	case sa.ECDSA256:
+		return elliptic.P256()
+	case sa.ECDSA384:
+		return elliptic.P384()
+	}
+	return nil
+}
+
+// publicKey is a signature key of a KEK: exactly one of the two is set.
+type publicKey struct {
+	rsa *rsa.PublicKey
+	ec  *ecdsa.PublicKey
+}
+
+// parsePublic reads the key of a SIG_ALGORITHM_KEY, which must be one for alg: DER SubjectPublicKeyInfo. RFC 6407 does not
+// say the form; this is what peers send for RSA, and it has one for curves too.
+func parsePublic(der []byte, alg sa.SigAlg) (publicKey, error) {
 	if len(der) > sa.MaxPublic {
-		return nil, refuse(ErrKeys, "signature key of %d octets, at most %d", len(der), sa.MaxPublic)
+		return publicKey{}, refuse(ErrKeys, "signature key of %d octets, at most %d", len(der), sa.MaxPublic)
 	}
 	key, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
-		return nil, refuse(ErrKeys, "signature key of %d octets is no SubjectPublicKeyInfo", len(der))
+		return publicKey{}, refuse(ErrKeys, "signature key of %d octets is no SubjectPublicKeyInfo", len(der))
 	}
-	pub, ok := key.(*rsa.PublicKey)
-	if !ok {
-		return nil, refuse(ErrUnsupported, "signature key is not RSA")
+	switch pub := key.(type) {
+	case *rsa.PublicKey:
+		if alg != sa.RSA {
+			return publicKey{}, refuse(ErrKeys, "signature key is RSA, want %v", alg)
+		}
+		if n := pub.N.BitLen(); n < minRSABits || n > maxRSABits || pub.E < minRSAExponent {
+			return publicKey{}, refuse(ErrKeys, "signature key: RSA of %d bits with exponent %d, want %d to %d bits and at least %d",
+				n, pub.E, minRSABits, maxRSABits, minRSAExponent)
+		}
+		return publicKey{rsa: pub}, nil
+	case *ecdsa.PublicKey:
+		if c := curveOf(alg); c == nil || pub.Curve != c {
+			return publicKey{}, refuse(ErrKeys, "signature key is on %s, want %v", pub.Params().Name, alg)
+		}
+		return publicKey{ec: pub}, nil
 	}
-	if n := pub.N.BitLen(); n < minRSABits || n > maxRSABits || pub.E < minRSAExponent {
-		return nil, refuse(ErrKeys, "signature key: RSA of %d bits with exponent %d, want %d to %d bits and at least %d",
-			n, pub.E, minRSABits, maxRSABits, minRSAExponent)
+	return publicKey{}, refuse(ErrUnsupported, "signature key is neither RSA nor ECDSA")
+}
+
+// bits is the key's length, as in SIG_KEY_LENGTH.
+func (p publicKey) bits() int {
+	if p.ec != nil {
+		return p.ec.Params().BitSize
 	}
-	return pub, nil
+	return p.rsa.N.BitLen()
+}
+
+// size is the length of a signature: the modulus's, or that of r and s, each as long as the curve's order and nothing around
+// them (RFC 4754 section 7, which RFC 6407 section 5.3.6.4 demands).
+func (p publicKey) size() int {
+	if p.ec != nil {
+		return 2 * scalarLen(p.ec.Curve)
+	}
+	return p.rsa.Size()
+}
+
+func scalarLen(c elliptic.Curve) int { return (c.Params().N.BitLen() + 7) / 8 }
+
+// verify checks a signature. An RSA one is held against the whole PKCS #1 block, with DigestInfo or, if raw, with the hash
+// alone as well.
+func (p publicKey) verify(h sa.Hash, message, signature []byte, raw bool) bool {
+	hash, d, err := digest(h, message)
+	if err != nil || len(signature) != p.size() {
+		return false
+	}
+	if p.ec != nil {
+		r, s := new(big.Int).SetBytes(signature[:len(signature)/2]), new(big.Int).SetBytes(signature[len(signature)/2:])
+		return ecdsa.Verify(p.ec, d, r, s)
+	}
+	return rsa.VerifyPKCS1v15(p.rsa, hash, d, signature) == nil || raw && rsa.VerifyPKCS1v15(p.rsa, 0, d, signature) == nil
 }
 
 func digest(h sa.Hash, message []byte) (crypto.Hash, []byte, error) {
@@ -48,13 +111,27 @@ func digest(h sa.Hash, message []byte) (crypto.Hash, []byte, error) {
 	case sa.SHA384:
 		d := sha512.Sum384(message)
 		return crypto.SHA384, d[:], nil
+	case sa.SHA512:
+		d := sha512.Sum512(message)
+		return crypto.SHA512, d[:], nil
 	}
 	return 0, nil, refuse(ErrUnsupported, "signature hash %v", h)
 }
 
-// Sign carries out a turn.RSASign: RSASSA-PKCS1-v1_5 with DigestInfo (RFC 6407 section 5.3.6.1). The same operation gives
-// the same octets. It takes some milliseconds; a worker calls it, not the loop.
-func Sign(op turn.RSASign) ([]byte, error) {
+// Sign carries out a turn.RSASign or a turn.ECDSASign: RSASSA-PKCS1-v1_5 with DigestInfo (RFC 6407 section 5.3.6.1) or, if
+// Raw, without; ECDSA with r and s side by side. The same operation gives the same octets: neither draws random numbers. It
+// takes some milliseconds; a worker calls it, not the loop.
+func Sign(op turn.Op) ([]byte, error) {
+	switch op := op.(type) {
+	case turn.RSASign:
+		return signRSA(op)
+	case turn.ECDSASign:
+		return signECDSA(op)
+	}
+	return nil, fmt.Errorf("gdoi: sign: %T is no signature", op)
+}
+
+func signRSA(op turn.RSASign) ([]byte, error) {
 	key, err := x509.ParsePKCS8PrivateKey(op.Private)
 	if err != nil {
 		return nil, fmt.Errorf("gdoi: sign: private key of %d octets is no PKCS #8", len(op.Private))
@@ -67,6 +144,9 @@ func Sign(op turn.RSASign) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if op.Raw {
+		hash = 0
+	}
 	// PKCS #1 v1.5 signing draws no random numbers; the argument is a relic.
 	sig, err := rsa.SignPKCS1v15(nil, private, hash, d)
 	if err != nil {
@@ -75,8 +155,38 @@ func Sign(op turn.RSASign) ([]byte, error) {
 	return sig, nil
 }
 
-// verify checks a signature by comparing the whole PKCS #1 block.
-func verify(pub *rsa.PublicKey, h sa.Hash, message, signature []byte) bool {
-	hash, d, err := digest(h, message)
-	return err == nil && rsa.VerifyPKCS1v15(pub, hash, d, signature) == nil
+func signECDSA(op turn.ECDSASign) ([]byte, error) {
+	key, err := x509.ParsePKCS8PrivateKey(op.Private)
+	if err != nil {
+		return nil, fmt.Errorf("gdoi: sign: private key of %d octets is no PKCS #8", len(op.Private))
+	}
+	private, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("gdoi: sign: private key is not ECDSA")
+	}
+	alg := sa.ECDSA256
+	if private.Curve != curveOf(alg) {
+		alg = sa.ECDSA384
+	}
+	if private.Curve != curveOf(alg) {
+		return nil, fmt.Errorf("gdoi: sign: private key on %s, want P-256 or P-384", private.Params().Name)
+	}
+	hash, d, err := digest(alg.Hash(), op.Message)
+	if err != nil {
+		return nil, err
+	}
+	// Without a source of random numbers the signature is RFC 6979's: it depends on the key and the message alone.
+	der, err := private.Sign(nil, d, hash)
+	if err != nil {
+		return nil, fmt.Errorf("gdoi: sign: %w", err)
+	}
+	var rs struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(der, &rs); err != nil {
+		return nil, fmt.Errorf("gdoi: sign: %w", err)
+	}
+	n := scalarLen(private.Curve)
+	sig := make([]byte, 2*n)
+	rs.R.FillBytes(sig[:n])
+	rs.S.FillBytes(sig[n:])
+	return sig, nil
 }

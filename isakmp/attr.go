@@ -40,23 +40,31 @@ func ParseAttrs(b []byte) ([]Attr, error) {
 		if len(attrs) == MaxAttrs {
 			return nil, Errorf(TooMany, "attributes: more than %d", MaxAttrs)
 		}
-		if len(b) < 4 {
-			return nil, Errorf(Short, "attribute: %d octets left, want at least 4", len(b))
+		a, rest, err := NextAttr(b)
+		if err != nil {
+			return nil, err
 		}
-		t := binary.BigEndian.Uint16(b)
-		if t&0x8000 != 0 {
-			attrs = append(attrs, Attr{Type: t &^ 0x8000, Basic: true, Value: b[2:4:4]})
-			b = b[4:]
-			continue
-		}
-		n := int(binary.BigEndian.Uint16(b[2:]))
-		if n > len(b)-4 {
-			return nil, Errorf(PayloadLength, "attribute %d: length %d with %d octets left", t, n, len(b)-4)
-		}
-		attrs = append(attrs, Attr{Type: t, Value: b[4 : 4+n : 4+n]})
-		b = b[4+n:]
+		attrs = append(attrs, a)
+		b = rest
 	}
 	return attrs, nil
+}
+
+// NextAttr reads the first attribute of b, a view, and returns what follows it. The kinds of error are Short and
+// PayloadLength.
+func NextAttr(b []byte) (a Attr, rest []byte, err error) {
+	if len(b) < 4 {
+		return Attr{}, nil, Errorf(Short, "attribute: %d octets left, want at least 4", len(b))
+	}
+	t := binary.BigEndian.Uint16(b)
+	if t&0x8000 != 0 {
+		return Attr{Type: t &^ 0x8000, Basic: true, Value: b[2:4:4]}, b[4:], nil
+	}
+	n := int(binary.BigEndian.Uint16(b[2:]))
+	if n > len(b)-4 {
+		return Attr{}, nil, Errorf(PayloadLength, "attribute %d: length %d with %d octets left", t, n, len(b)-4)
+	}
+	return Attr{Type: t, Value: b[4 : 4+n : 4+n]}, b[4+n:], nil
 }
 
 // AppendAttr appends an attribute in the long form (TLV); typ is under 0x8000.

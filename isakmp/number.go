@@ -155,6 +155,7 @@ const (
 	IDDERDN      IDType = 9
 	IDDERGN      IDType = 10
 	IDKeyID      IDType = 11
+	IDOID        IDType = 13 // in GDOI, RFC 8052 section 2.1
 )
 
 // NotifyType is the number of a notification (RFC 2408 section 3.14.1, RFC 2407 section 4.6.3, RFC 3706 section 5.4). It

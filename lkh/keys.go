@@ -46,6 +46,9 @@ func clone(path []Key) []Key {
 // Path gives copies of the keys, the leaf's first.
 func (k *Keys) Path() []Key { return clone(k.path) }
 
+// Len is how many keys there are.
+func (k *Keys) Len() int { return len(k.path) }
+
 // Clone returns a deep copy, nil of nil.
 func (k *Keys) Clone() *Keys {
 	if k == nil {

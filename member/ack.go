@@ -40,12 +40,12 @@ func (s *seen) add(sum [sha256.Size]byte, ack []byte) {
 // ackOf makes the acknowledgement of push seq under kek, nil if the KEK does not ask for one. It names the address that we
 // used in the last pull (RFC 8263 section 3.4).
 func (m *Member) ackOf(v *vpn, kek *sa.KEK, seq uint32) []byte {
-	key := gdoi.AckKey(kek)
+	key := gdoi.AckKey(kek, nil, gdoi.Options{})
 	if key == nil || !v.local.Addr().IsValid() {
 		return nil
 	}
 	defer key.Zero()
-	return gdoi.AppendAck(nil, kek.SPI, key, seq, v.local.Addr())
+	return gdoi.AppendAck(nil, gdoi.Ack{SPI: kek.SPI, Seq: seq, Member: v.local.Addr()}, key)
 }
 
 type delayedAck struct {

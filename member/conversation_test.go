@@ -200,8 +200,8 @@ func (c *conversation) push(d *datadriven.TestData) []byte {
 // seal finishes p under the KEK called name.
 func (c *conversation) seal(name string, p *gdoi.Push) []byte {
 	under := c.kek(name)
-	msg := gdoi.PushMessage(under, p, c.now)
-	sig, err := gdoi.Sign(turn.RSASign{Private: under.SigPrivate, Hash: under.SigHash, Message: gdoi.SignInput(msg)})
+	msg := gdoi.PushMessage(under, p, c.now, gdoi.Options{})
+	sig, err := gdoi.Sign(gdoi.SignOp(under, msg, gdoi.Options{}))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -228,10 +228,11 @@ func (c *conversation) drain(b *strings.Builder) {
 			fmt.Fprintf(b, "connect %s %s\n", o.Gateway, o.Remote)
 		case ike.Begin:
 			c.token, c.sa = o.Token, o.SA
-			_, group, err := gdoi.ParsePull1(o.First, o.Payloads)
-			fmt.Fprintf(b, "begin sa=%d exchange=%s group=%d err=%v\n", o.SA, o.Exchange, group, err)
+			_, group, err := gdoi.ParsePull1(o.First, o.Payloads, gdoi.Options{})
+			fmt.Fprintf(b, "begin sa=%d exchange=%s group=%d err=%v\n", o.SA, o.Exchange, group.ID, err)
 		case ike.Reply:
-			fmt.Fprintf(b, "reply sa=%d msgid=%d last=%v err=%v\n", o.SA, o.MsgID, o.Last, gdoi.ParsePull3(o.First, o.Payloads))
+			_, err := gdoi.ParsePull3(o.First, o.Payloads)
+			fmt.Fprintf(b, "reply sa=%d msgid=%d last=%v err=%v\n", o.SA, o.MsgID, o.Last, err)
 		case ike.Abort:
 			fmt.Fprintf(b, "abort sa=%d msgid=%d token=%v\n", o.SA, o.MsgID, o.Token != 0)
 		case ike.Delete:
@@ -252,7 +253,7 @@ func (c *conversation) drain(b *strings.Builder) {
 			a, err := gdoi.ParseAck(o.Datagram)
 			good := false
 			for _, k := range c.keks {
-				good = good || k.SPI == a.SPI && a.Verify(gdoi.AckKey(k))
+				good = good || k.SPI == a.SPI && a.Verify(gdoi.AckKey(k, nil, gdoi.Options{}))
 			}
 			fmt.Fprintf(b, "ack seq=%d member=%s %s->%s good=%v err=%v\n", a.Seq, a.Member, o.Local, o.Remote, good, err)
 		case turn.Notify:
@@ -384,10 +385,10 @@ func (c *conversation) step(d *datadriven.TestData) string {
 		if d.Cmd == "pull2" {
 			c.policy = c.given(d)
 			msg.Number, msg.First = 2, isakmp.PayloadNONCE
-			msg.Payloads = gdoi.AppendPull2(nil, bytes.Repeat([]byte{1}, 32), c.policy, c.now)
+			msg.Payloads = gdoi.AppendPull2(nil, bytes.Repeat([]byte{1}, 32), c.policy, c.now, gdoi.Options{})
 		} else {
 			msg.Number, msg.First = 4, gdoi.Pull4First(c.policy)
-			msg.Payloads = gdoi.AppendPull4(nil, c.policy)
+			msg.Payloads = gdoi.AppendPull4(nil, c.policy, gdoi.Options{})
 		}
 		if d.HasArg("3des") { // KEK_ALGORITHM, attribute 2, is AES: 3
 			at := bytes.Index(msg.Payloads, []byte{0x80, 2, 0, 3})

@@ -41,9 +41,9 @@ func (c *conversation) pull(p *gdoi.Policy) {
 	c.drain(&b)
 	c.policy = p
 	msg := c.message()
-	msg.Number, msg.First, msg.Payloads = 2, 10, gdoi.AppendPull2(nil, make([]byte, 32), p, c.now)
+	msg.Number, msg.First, msg.Payloads = 2, 10, gdoi.AppendPull2(nil, make([]byte, 32), p, c.now, gdoi.Options{})
 	c.m.HandleMessage(c.now, msg)
-	msg.Number, msg.First, msg.Payloads = 4, gdoi.Pull4First(p), gdoi.AppendPull4(nil, p)
+	msg.Number, msg.First, msg.Payloads = 4, gdoi.Pull4First(p), gdoi.AppendPull4(nil, p, gdoi.Options{})
 	c.m.HandleMessage(c.now, msg)
 	c.drain(&b)
 }
@@ -252,9 +252,9 @@ func TestPulledKeysAreCleared(t *testing.T) {
 	c.drain(&b)
 	p := &gdoi.Policy{KEK: c.kek("K1").Clone(), TEKs: []sa.TEK{c.tek("T2/3600/A")}}
 	msg := c.message()
-	msg.Number, msg.First, msg.Payloads = 2, 10, gdoi.AppendPull2(nil, make([]byte, 32), p, c.now)
+	msg.Number, msg.First, msg.Payloads = 2, 10, gdoi.AppendPull2(nil, make([]byte, 32), p, c.now, gdoi.Options{})
 	c.m.HandleMessage(c.now, msg)
-	msg.Number, msg.First, msg.Payloads = 4, gdoi.Pull4First(p), gdoi.AppendPull4(nil, p)
+	msg.Number, msg.First, msg.Payloads = 4, gdoi.Pull4First(p), gdoi.AppendPull4(nil, p, gdoi.Options{})
 	c.m.HandleMessage(c.now, msg)
 	if s := c.m.State().VPNs[0]; len(s.TEKs) != 1 {
 		t.Fatalf("%d TEKs, want 1", len(s.TEKs))

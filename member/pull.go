@@ -6,7 +6,6 @@ import (
 
 	"gvpn/gdoi"
 	"gvpn/ike"
-	"gvpn/isakmp"
 	"gvpn/turn"
 )
 
@@ -27,20 +26,20 @@ func (m *Member) pull(now time.Time, v *vpn, msg ike.Message) {
 	a := v.attempt
 	switch msg.Number {
 	case 2:
-		_, p, err := gdoi.ParsePull2(msg.First, msg.Payloads, now)
+		_, p, err := gdoi.ParsePull2(msg.First, msg.Payloads, now, gdoi.Options{})
 		if err != nil {
 			m.refuse(now, v, msg, err)
 			return
 		}
 		v.trim(p)
 		a.policy = p
-		m.emit(ike.Reply{SA: msg.SA, MsgID: msg.MsgID, First: isakmp.NoPayload, Payloads: gdoi.AppendPull3(nil)})
+		m.emit(ike.Reply{SA: msg.SA, MsgID: msg.MsgID, First: gdoi.Pull3First(0), Payloads: gdoi.AppendPull3(nil, 0)})
 	case 4:
 		if a.policy == nil {
 			m.refuse(now, v, msg, fmt.Errorf("member: keys before the policy"))
 			return
 		}
-		err := gdoi.ParsePull4(msg.First, msg.Payloads, a.policy)
+		err := gdoi.ParsePull4(msg.First, msg.Payloads, a.policy, gdoi.Options{})
 		clear(msg.Payloads) // keys in the clear, and ours
 		if err != nil {
 			m.refuse(now, v, msg, err)

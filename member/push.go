@@ -32,7 +32,7 @@ func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 		m.strays.PushUnknownSPI++
 		return
 	}
-	p, err := gdoi.OpenPush(kek, b, now)
+	p, err := gdoi.OpenPush(kek, nil, b, now, gdoi.Options{})
 	if err != nil {
 		v.stats.PushFailed++
 		v.countRefusal(err)

@@ -106,7 +106,7 @@ func (s *Server) clear(now time.Time, g *group, atOnce bool) {
 	}
 	s.unregister(g, func(*member) bool { return true })
 	pair := g.sig
-	g.sig = turn.RSAKeyPair{} // a clear does not change who signs, so that there are new keys at once
+	g.sig = turn.KeyPair{} // a clear does not change who signs, so that there are new keys at once
 	s.deleteKeys(g)
 	g.sig = pair
 	s.notify(turn.Notice, "GKSD_GROUP_CLEARED", fmt.Sprintf("group %s: members and SAs cleared by an operator", g.name))

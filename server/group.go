@@ -25,7 +25,7 @@ type group struct {
 	forgotten bool
 
 	// The signature key. On a sub-server it is empty: its root's comes in the KEK.
-	sig      turn.RSAKeyPair
+	sig      turn.KeyPair
 	sigWork  uint64 // the Work that makes it, 0 for none
 	sigRetry time.Time
 	want     bool // a KEK as soon as there is a signature key,

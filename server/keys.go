@@ -77,7 +77,7 @@ func (s *Server) needKey(g *group) bool {
 	case len(g.sig.Private) > 0:
 		return true
 	case g.kek != nil && len(g.kek.SigPrivate) > 0: // a sub-server that becomes the root goes on with the cluster's
-		g.sig = turn.RSAKeyPair{Public: bytes.Clone(g.kek.SigPublic), Private: g.kek.SigPrivate.Clone()}
+		g.sig = turn.KeyPair{Public: bytes.Clone(g.kek.SigPublic), Private: g.kek.SigPrivate.Clone()}
 		s.dirty[g] = true
 		return true
 	case g.sigWork == 0:
@@ -90,7 +90,7 @@ func (s *Server) needKey(g *group) bool {
 // keyMade takes over a group's signature key, and makes the KEK that waited for it.
 func (s *Server) keyMade(now time.Time, g *group, r turn.Result) {
 	g.sigWork = 0
-	pair, ok := r.Value.(turn.RSAKeyPair)
+	pair, ok := r.Value.(turn.KeyPair)
 	switch {
 	case r.Err != nil || !ok:
 		g.sigRetry = now.Add(workRetry)
@@ -408,7 +408,7 @@ func (g *group) deadline() (first time.Time) {
 
 func (s *Server) dropSignatureKey(g *group) {
 	g.sig.Private.Zero()
-	g.sig = turn.RSAKeyPair{}
+	g.sig = turn.KeyPair{}
 	g.sigWork = 0 // a key that comes in now belongs to what was deleted
 	g.sigRetry = time.Time{}
 	s.dirty[g] = true

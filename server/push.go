@@ -86,8 +86,8 @@ func (s *Server) send(now time.Time, g *group, kek *sa.KEK, seq uint32, content 
 	}
 	content.Seq = seq
 	p := &push{
-		id: pushID{kek.SPI, seq}, box: g.box, kek: kek.Clone(), message: gdoi.PushMessage(kek, &content, now),
-		ackKey: gdoi.AckKey(kek), keys: content.Policy != nil, period: g.period, retries: g.retries,
+		id: pushID{kek.SPI, seq}, box: g.box, kek: kek.Clone(), message: gdoi.PushMessage(kek, &content, now, gdoi.Options{}),
+		ackKey: gdoi.AckKey(kek, nil, gdoi.Options{}), keys: content.Policy != nil, period: g.period, retries: g.retries,
 	}
 	for _, m := range g.sorted() {
 		s.enqueue(p, m.lane(), m)
@@ -118,9 +118,7 @@ func (s *Server) start(p *push) {
 	p.box.pushes = append(p.box.pushes, p)
 	s.pushes[p.id] = p
 	if p.sealed == nil {
-		p.work = s.ask(job{push: p}, turn.RSASign{
-			Private: p.kek.SigPrivate.Clone(), Hash: p.kek.SigHash, Message: gdoi.SignInput(p.message),
-		})
+		p.work = s.ask(job{push: p}, gdoi.SignOp(p.kek, p.message, gdoi.Options{}))
 	}
 }
 

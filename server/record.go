@@ -188,7 +188,7 @@ type saved struct {
 type savedState struct {
 	update  sa.Update
 	old     *sa.KEK
-	sig     turn.RSAKeyPair
+	sig     turn.KeyPair
 	period  time.Duration
 	retries int
 	pushes  []savedPush
@@ -472,7 +472,7 @@ func (r *reader) pushes() (pushes []savedPush) {
 				r.fail("push without a KEK or a message")
 			}
 			if r.err == nil {
-				p.ackKey = gdoi.AckKey(p.kek)
+				p.ackKey = gdoi.AckKey(p.kek, nil, gdoi.Options{})
 			}
 		}
 		saved := savedPush{push: p}

@@ -59,18 +59,21 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 		s.refused[m.Gateway] = x
 		s.emit(ike.Abort{SA: m.SA, MsgID: m.MsgID})
 	}
-	_, id, err := gdoi.ParsePull1(m.First, m.Payloads)
+	_, name, err := gdoi.ParsePull1(m.First, m.Payloads, gdoi.Options{})
 	if err != nil {
 		s.counters.PullMalformed++
 		s.complain(now, "GKSD_PULL_MALFORMED", fmt.Sprintf("pull of gateway %s: %v", m.Gateway, err))
 		refuse()
 		return
 	}
-	g := s.byID(id)
+	g := s.byID(name.ID)
+	if name.Selector != (sa.Selector{}) {
+		g = nil // no group is configured by an object identifier
+	}
 	if g == nil {
 		if !again {
 			s.counters.PullUnknownGroup++
-			s.complain(now, "GKSD_PULL_UNKNOWN_GROUP", fmt.Sprintf("gateway %s asks for group %d, which is not configured", m.Gateway, id))
+			s.complain(now, "GKSD_PULL_UNKNOWN_GROUP", fmt.Sprintf("gateway %s asks for group %d, which is not configured", m.Gateway, name.ID))
 		}
 		refuse()
 		return
@@ -94,7 +97,7 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 	delete(s.refused, m.Gateway)
 	s.emit(ike.Reply{
 		SA: m.SA, MsgID: m.MsgID, First: isakmp.PayloadNONCE,
-		Payloads: gdoi.AppendPull2(nil, s.draw(nonceLength), g.policy(now), now),
+		Payloads: gdoi.AppendPull2(nil, s.draw(nonceLength), g.policy(now), now, gdoi.Options{}),
 	})
 }
 
@@ -154,7 +157,7 @@ func (s *Server) register(now time.Time, m ike.Message) {
 		return
 	}
 	g := p.group
-	if err := gdoi.ParsePull3(m.First, m.Payloads); err != nil {
+	if _, err := gdoi.ParsePull3(m.First, m.Payloads); err != nil {
 		s.counters.PullMalformed++
 		fail("GKSD_PULL_MALFORMED", err.Error())
 		return
@@ -187,7 +190,7 @@ func (s *Server) register(now time.Time, m ike.Message) {
 	g.stats.PullSucceeded++
 	s.members[r] = true
 	policy := g.policy(now)
-	s.emit(ike.Reply{SA: m.SA, MsgID: m.MsgID, First: gdoi.Pull4First(policy), Payloads: gdoi.AppendPull4(nil, policy), Last: true})
+	s.emit(ike.Reply{SA: m.SA, MsgID: m.MsgID, First: gdoi.Pull4First(policy), Payloads: gdoi.AppendPull4(nil, policy, gdoi.Options{}), Last: true})
 }
 
 // policy is what a member is given: the KEK and every live TEK, older before newer. It shares the group's keys; whoever gets

@@ -264,7 +264,7 @@ func (s *Server) HandleResult(now time.Time, r turn.Result) {
 	case ok && j.group.sigWork == r.ID:
 		s.keyMade(now, j.group, r)
 	default:
-		if pair, ok := r.Value.(turn.RSAKeyPair); ok {
+		if pair, ok := r.Value.(turn.KeyPair); ok {
 			pair.Private.Zero()
 		}
 	}

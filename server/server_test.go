@@ -40,7 +40,7 @@ var us = netip.MustParseAddrPort("192.0.2.1:848")
 var signersPEM []byte
 
 // signers are signature keys: the first group's key is the first, and so on.
-var signers = sync.OnceValue(func() (pairs [2]turn.RSAKeyPair) {
+var signers = sync.OnceValue(func() (pairs [2]turn.KeyPair) {
 	rest := signersPEM
 	for i := range pairs {
 		var block *pem.Block
@@ -57,9 +57,9 @@ var signers = sync.OnceValue(func() (pairs [2]turn.RSAKeyPair) {
 	return pairs
 })
 
-func signer(n int) turn.RSAKeyPair {
+func signer(n int) turn.KeyPair {
 	p := signers()[n%2]
-	return turn.RSAKeyPair{Public: slices.Clone(p.Public), Private: p.Private.Clone()}
+	return turn.KeyPair{Public: slices.Clone(p.Public), Private: p.Private.Clone()}
 }
 
 // bench drives one Server: it is its disk, its workers, its members and its cluster, and says what it saw in words. SPIs are
@@ -240,7 +240,7 @@ func (b *bench) push(datagram []byte) string {
 	}
 	c := k.Clone()
 	c.Seq = 0
-	p, err := gdoi.OpenPush(c, datagram, b.now)
+	p, err := gdoi.OpenPush(c, nil, datagram, b.now, gdoi.Options{})
 	if err != nil {
 		b.t.Fatalf("push: %v", err)
 	}
@@ -330,7 +330,7 @@ func (b *bench) pull(name string, id uint32, stop int) string {
 	b.sa++
 	m := ike.Message{
 		SA: b.sa, Gateway: name, Local: us, Remote: memberAddr(b.t, name), Exchange: isakmp.ExchangePull, MsgID: 7, Number: 1,
-		First: isakmp.PayloadNONCE, Payloads: gdoi.AppendPull1(nil, bytes.Repeat([]byte{5}, 16), id),
+		First: isakmp.PayloadNONCE, Payloads: gdoi.AppendPull1(nil, bytes.Repeat([]byte{5}, 16), gdoi.GroupName{ID: id}, gdoi.Options{}),
 	}
 	r := b.message(m)
 	if r == nil {
@@ -339,11 +339,11 @@ func (b *bench) pull(name string, id uint32, stop int) string {
 	if stop == 1 {
 		return "offered"
 	}
-	_, policy, err := gdoi.ParsePull2(r.First, r.Payloads, b.now)
+	_, policy, err := gdoi.ParsePull2(r.First, r.Payloads, b.now, gdoi.Options{})
 	if err != nil {
 		b.t.Fatalf("message 2: %v", err)
 	}
-	m.Number, m.First, m.Payloads = 3, 0, gdoi.AppendPull3(nil)
+	m.Number, m.First, m.Payloads = 3, 0, gdoi.AppendPull3(nil, 0)
 	if r = b.message(m); r == nil {
 		return "no answer to message 3"
 	}
@@ -353,7 +353,7 @@ func (b *bench) pull(name string, id uint32, stop int) string {
 	if g := b.s.byID(id); b.disk[(&member{group: g, gateway: name, remote: memberAddr(b.t, name)}).key()] == nil {
 		b.t.Errorf("%s got its keys and is not on disk", name)
 	}
-	if err := gdoi.ParsePull4(r.First, r.Payloads, policy); err != nil {
+	if err := gdoi.ParsePull4(r.First, r.Payloads, policy, gdoi.Options{}); err != nil {
 		b.t.Fatalf("message 4: %v", err)
 	}
 	return b.given(policy)
@@ -380,7 +380,7 @@ func (b *bench) ack(name, push string, mangle func([]byte)) {
 	}
 	for spi, k := range b.keks {
 		if b.name("KEK", k.SPI) == kek {
-			a := gdoi.AppendAck(nil, [16]byte([]byte(spi)), gdoi.AckKey(k), uint32(n), memberAddr(b.t, name).Addr())
+			a := gdoi.AppendAck(nil, gdoi.Ack{SPI: [16]byte([]byte(spi)), Seq: uint32(n), Member: memberAddr(b.t, name).Addr()}, gdoi.AckKey(k, nil, gdoi.Options{}))
 			if mangle != nil {
 				mangle(a)
 			}

@@ -36,7 +36,7 @@ type Result struct {
 	Err   error
 }
 
-// Op is one of DHPublic, DHShared, RSAKey and RSASign.
+// Op is one of DHPublic, DHShared, RSAKey, RSASign, ECDSAKey and ECDSASign.
 type Op interface{ IsOp() }
 
 // DHPublic computes g^Exponent; the result is []byte, left-padded to the group's size.
@@ -53,11 +53,11 @@ type DHShared struct {
 	Peer     []byte
 }
 
-// RSAKey makes a signature key; the result is RSAKeyPair.
+// RSAKey makes a signature key; the result is KeyPair.
 type RSAKey struct{ Bits int }
 
-// RSAKeyPair is the result of RSAKey.
-type RSAKeyPair struct {
+// KeyPair is the result of RSAKey and ECDSAKey.
+type KeyPair struct {
 	Public  []byte    // DER SubjectPublicKeyInfo
 	Private sa.Secret // PKCS #8 DER
 }
@@ -67,6 +67,17 @@ type RSASign struct {
 	Private sa.Secret // PKCS #8 DER
 	Hash    sa.Hash
 	Message []byte // hashed by the worker
+	Raw     bool   // the hash alone, without DigestInfo, as phase 1 has it (RFC 2409 section 5.1)
+}
+
+// ECDSAKey makes a signature key on the curve that the algorithm names; the result is KeyPair.
+type ECDSAKey struct{ Alg sa.SigAlg }
+
+// ECDSASign makes an ECDSA signature over Message, hashed with what the key's curve implies; the result is []byte, r and s
+// each as long as the curve's order (RFC 4754 section 7).
+type ECDSASign struct {
+	Private sa.Secret // PKCS #8 DER
+	Message []byte    // hashed by the worker
 }
 
 // InstallTEK gives the data plane a TEK of a member VPN, or replaces the one with the same SPI. It is received with at
@@ -108,7 +119,9 @@ func (InstallTEK) IsOutput() {}
 func (RemoveTEK) IsOutput()  {}
 func (Notify) IsOutput()     {}
 
-func (DHPublic) IsOp() {}
-func (DHShared) IsOp() {}
-func (RSAKey) IsOp()   {}
-func (RSASign) IsOp()  {}
+func (DHPublic) IsOp()  {}
+func (DHShared) IsOp()  {}
+func (RSAKey) IsOp()    {}
+func (RSASign) IsOp()   {}
+func (ECDSAKey) IsOp()  {}
+func (ECDSASign) IsOp() {}

@@ -126,7 +126,7 @@ func (s *session) compute(op turn.Op) (any, error) {
 			return nil, err
 		}
 		public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-		return turn.RSAKeyPair{Public: public, Private: private}, err
+		return turn.KeyPair{Public: public, Private: private}, err
 	}
 	return nil, fmt.Errorf("no way to compute %T", op)
 }

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -9,6 +11,7 @@ import (
 
 	"gvpn/gdoi"
 	"gvpn/ike"
+	"gvpn/sa"
 	"gvpn/turn"
 )
 
@@ -78,24 +81,38 @@ func compute(op turn.Op) (any, error) {
 		return ike.DHPublic(op.Group, op.Exponent)
 	case turn.DHShared:
 		return ike.DHShared(op.Group, op.Exponent, op.Peer)
-	case turn.RSASign:
+	case turn.RSASign, turn.ECDSASign:
 		return gdoi.Sign(op)
 	case turn.RSAKey:
 		key, err := rsa.GenerateKey(rand.Reader, op.Bits)
 		if err != nil {
 			return nil, fmt.Errorf("node: make an RSA key of %d bits: %w", op.Bits, err)
 		}
-		private, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			return nil, fmt.Errorf("node: encode the RSA key: %w", err)
+		return keyPair(key, &key.PublicKey)
+	case turn.ECDSAKey:
+		curve := map[sa.SigAlg]elliptic.Curve{sa.ECDSA256: elliptic.P256(), sa.ECDSA384: elliptic.P384()}[op.Alg]
+		if curve == nil {
+			return nil, fmt.Errorf("node: no curve for %v", op.Alg)
 		}
-		public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
 		if err != nil {
-			return nil, fmt.Errorf("node: encode the RSA public key: %w", err)
+			return nil, fmt.Errorf("node: make an %v key: %w", op.Alg, err)
 		}
-		return turn.RSAKeyPair{Public: public, Private: private}, nil
+		return keyPair(key, &key.PublicKey)
 	}
 	return nil, fmt.Errorf("node: no way to compute %T", op)
+}
+
+func keyPair(private, public any) (any, error) {
+	p, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, fmt.Errorf("node: encode the signature key: %w", err)
+	}
+	q, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return nil, fmt.Errorf("node: encode the public key: %w", err)
+	}
+	return turn.KeyPair{Public: q, Private: p}, nil
 }
 
 // wipe destroys the secrets of an operation, which are its worker's own copies. A push has its keys in the clear until it is
@@ -107,6 +124,9 @@ func wipe(op turn.Op) {
 	case turn.DHShared:
 		op.Exponent.Zero()
 	case turn.RSASign:
+		op.Private.Zero()
+		clear(op.Message)
+	case turn.ECDSASign:
 		op.Private.Zero()
 		clear(op.Message)
 	}

@@ -32,7 +32,7 @@ func TestPoolComputes(t *testing.T) {
 	if len(here) != 256 || !here.Equal(there) {
 		t.Error("the two ends of an exchange do not agree")
 	}
-	pair := do(turn.RSAKey{Bits: 2048}).(turn.RSAKeyPair)
+	pair := do(turn.RSAKey{Bits: 2048}).(turn.KeyPair)
 	public, err := x509.ParsePKIXPublicKey(pair.Public)
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +42,16 @@ func TestPoolComputes(t *testing.T) {
 	}
 	if signature := do(turn.RSASign{Private: pair.Private, Hash: sa.SHA256, Message: []byte("m")}).([]byte); len(signature) != 256 {
 		t.Errorf("a signature of %d octets, want 256", len(signature))
+	}
+	for alg, size := range map[sa.SigAlg]int{sa.ECDSA256: 64, sa.ECDSA384: 96} {
+		pair := do(turn.ECDSAKey{Alg: alg}).(turn.KeyPair)
+		if signature := do(turn.ECDSASign{Private: pair.Private, Message: []byte("m")}).([]byte); len(signature) != size {
+			t.Errorf("%v: a signature of %d octets, want %d", alg, len(signature), size)
+		}
+	}
+	p.submit(turn.Work{ID: 8, Op: turn.ECDSAKey{Alg: sa.RSA}})
+	if r := <-results; r.Err == nil {
+		t.Error("a key on no curve was made")
 	}
 	p.submit(turn.Work{ID: 8})
 	if r := <-results; r.Err == nil {
@@ -68,15 +78,16 @@ func TestPoolWipesSecrets(t *testing.T) {
 	secret := func() sa.Secret { return bytes.Repeat([]byte{7}, 32) }
 	var kept []sa.Secret
 	ops := func() []turn.Op {
-		s := []sa.Secret{secret(), secret(), secret(), secret()}
+		s := []sa.Secret{secret(), secret(), secret(), secret(), secret(), secret()}
 		kept = append(kept, s...)
 		return []turn.Op{
 			turn.DHPublic{Group: 14, Exponent: s[0]},
 			turn.DHShared{Group: 14, Exponent: s[1], Peer: []byte{5}},
 			turn.RSASign{Private: s[2], Hash: sa.SHA256, Message: s[3]},
+			turn.ECDSASign{Private: s[4], Message: s[5]},
 		}
 	}
-	results := make(chan turn.Result, 3)
+	results := make(chan turn.Result, 4)
 	p := newPool(1, func(r turn.Result) { results <- r })
 	for _, op := range ops() {
 		p.submit(turn.Work{Op: op})

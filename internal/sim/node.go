@@ -332,7 +332,7 @@ var keysPEM []byte
 
 var keyPool = readKeys()
 
-func readKeys() (pool []turn.RSAKeyPair) {
+func readKeys() (pool []turn.KeyPair) {
 	for rest := keysPEM; ; {
 		var block *pem.Block
 		block, rest = pem.Decode(rest)
@@ -347,7 +347,7 @@ func readKeys() (pool []turn.RSAKeyPair) {
 		if err != nil {
 			panic("sim: keys.pem: " + err.Error())
 		}
-		pool = append(pool, turn.RSAKeyPair{Public: public, Private: block.Bytes})
+		pool = append(pool, turn.KeyPair{Public: public, Private: block.Bytes})
 	}
 }
 
@@ -365,7 +365,7 @@ func (n *Node) compute(work turn.Work) turn.Result {
 		r.Value, r.Err = gdoi.Sign(op)
 	case turn.RSAKey:
 		pair := keyPool[n.rand.IntN(len(keyPool))]
-		r.Value = turn.RSAKeyPair{Public: slices.Clone(pair.Public), Private: pair.Private.Clone()}
+		r.Value = turn.KeyPair{Public: slices.Clone(pair.Public), Private: pair.Private.Clone()}
 	default:
 		r.Err = fmt.Errorf("sim: no way to compute %T", op)
 	}

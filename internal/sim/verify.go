@@ -152,7 +152,7 @@ func (v *verifier) push(n *Node, b []byte) {
 		n.w.violate("%s: a push under a KEK that is on no disk", n.Name)
 		return
 	}
-	p, err := gdoi.OpenPush(v.keks[spi], b, n.now())
+	p, err := gdoi.OpenPush(v.keks[spi], nil, b, n.now(), gdoi.Options{})
 	if err != nil {
 		n.w.violate("%s: a push that nobody can open: %v", n.Name, err)
 		return
