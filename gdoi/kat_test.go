@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gvpn/isakmp"
+	"gvpn/lkh"
 	"gvpn/sa"
 )
 
@@ -65,6 +66,7 @@ func octets(from, n int) []byte {
 }
 
 var compare = cmp.Options{
+	cmp.AllowUnexported(lkh.Keys{}),
 	cmp.Comparer(sa.Secret.Equal),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
