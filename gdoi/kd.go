@@ -189,11 +189,10 @@ type kdReader struct {
 	held *lkh.Keys // what the member holds of the hierarchy in force; nil: nothing
 	o    Options
 
-	index     map[uint32]int // TEKs by SPI
-	tek       []tekKeys      // as Policy.TEKs
-	ivKey     []byte         // KEK_ALGORITHM_KEY
-	public    []byte         // SIG_ALGORITHM_KEY
-	lkh       *lkh.Keys      // of a download array, or after the updates
+	tek       []tekKeys // as Policy.TEKs
+	ivKey     []byte    // KEK_ALGORITHM_KEY
+	public    []byte    // SIG_ALGORITHM_KEY
+	lkh       *lkh.Keys // of a download array, or after the updates
 	updates   []lkh.Update
 	hierarchy bool // an LKH key packet has been seen
 	sids      *SenderIDs
@@ -215,10 +214,6 @@ func (r *kdReader) parseKD(body, inherit []byte) (excluded bool, err error) {
 	}
 	p := r.p
 	r.tek = make([]tekKeys, len(p.TEKs))
-	r.index = make(map[uint32]int, len(p.TEKs))
-	for i, t := range p.TEKs {
-		r.index[t.SPI] = i
-	}
 	defer func() {
 		if err != nil {
 			r.lkh.Zero()
@@ -323,9 +318,12 @@ func (r *kdReader) addTEK(k keyPacket) error {
 		return refuse(ErrForm, "KD payload: TEK SPI of %d octets, want 4", len(k.spi))
 	}
 	spi := binary.BigEndian.Uint32(k.spi)
-	i, ok := r.index[spi]
+	i := 0
+	for i < len(r.p.TEKs) && r.p.TEKs[i].SPI != spi {
+		i++
+	}
 	switch {
-	case !ok:
+	case i == len(r.p.TEKs):
 		return refuse(ErrKeys, "KD payload: keys for TEK %#08x, which the SA payload does not have", spi)
 	case r.tek[i].seen:
 		return refuse(ErrForm, "KD payload: two key packets for TEK %#08x", spi)

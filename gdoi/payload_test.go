@@ -809,7 +809,7 @@ func FuzzPushPlain(f *testing.F) {
 	f.Add(kat(f, "push2_delete_all_plain"))
 	next := katPolicy(f)
 	next.KEK.SPI[2]++
-	msg := pushMessage(kek, &Push{Seq: 3, DeleteTEKs: []uint32{0x100, 0x200}, DeleteKEK: true, Policy: next}, now, Options{})
+	msg := pushMessage(kek, &Push{Seq: 3, DeleteTEKs: []uint32{0x100, 0x200}, DeleteKEK: true, Policy: next}, mustPublic(kek), now, Options{})
 	f.Add(isakmp.AppendPayload(msg, 0, make([]byte, 256))[28:])
 	header := kat(f, "push1")[:28]
 	f.Fuzz(func(t *testing.T, plain []byte) {

@@ -74,6 +74,15 @@ func (p *Policy) Zero() {
 // without authentication, a hierarchy whose root is not the KEK. The Append functions and PushMessage panic on what Check refuses, so whoever makes policy from a
 // configuration checks it before it is committed to.
 func (p *Policy) Check() error {
+	if err := p.shape(); err != nil || p.KEK == nil {
+		return err
+	}
+	_, err := parsePublic(p.KEK.SigPublic, p.KEK.SigAlg)
+	return err
+}
+
+// shape is Check without a look into the signature key, which takes longer than all the rest.
+func (p *Policy) shape() error {
 	if p.KEK == nil && len(p.TEKs) == 0 {
 		return refuse(ErrForm, "policy with neither KEK nor TEK")
 	}
@@ -160,6 +169,7 @@ func rootIs(keys *lkh.Keys, k *sa.KEK) error {
 	return nil
 }
 
+// checkKEK does not look into the signature key.
 func checkKEK(k *sa.KEK) error {
 	switch {
 	case k.SPI == [16]byte{}:
@@ -169,11 +179,10 @@ func checkKEK(k *sa.KEK) error {
 	case k.Ack != 0 && ackHash(k.Ack) == nil:
 		return refuse(ErrUnsupported, "KEK: acknowledgement type %d", k.Ack)
 	}
-	if err := checkSigHash(k.SigAlg, k.SigHash); err != nil {
-		return err
+	if len(k.SigPublic) == 0 {
+		return refuse(ErrKeys, "KEK without a signature key")
 	}
-	_, err := parsePublic(k.SigPublic, k.SigAlg)
-	return err
+	return checkSigHash(k.SigAlg, k.SigHash)
 }
 
 // checkSigHash reports an error unless the hash is known and goes with the algorithm.
@@ -237,9 +246,10 @@ func refuse61850(t *sa.TEK) error {
 	return refuse(ErrUnsupported, "IEC 61850 TEK %#08x: authentication %d with encryption %d", t.SPI, x.Auth, x.Enc)
 }
 
-// mustCheck is for the encoders: writing what Check refuses would put lengths or counts on the wire that lie.
+// mustCheck is for the encoders: writing what Check refuses would put lengths or counts on the wire that lie. Whoever needs
+// the signature key to be one finds out when reading it.
 func mustCheck(p *Policy) {
-	if err := p.Check(); err != nil {
+	if err := p.shape(); err != nil {
 		panic(err)
 	}
 }

@@ -164,7 +164,7 @@ func Pull4First(p *Policy) isakmp.PayloadType {
 
 // AppendPull4 appends what follows HASH in message 4, a chain that begins with Pull4First: the number of the last PUSH
 // (p.KEK.Seq, section 5.7), if there is a KEK, and the keys: TEKs, the KEK or, with p.LKH, the member's way up to it, and
-// p.SenderIDs. It panics on a Policy that Check refuses, or with Updates, or without SenderIDs if a TEK Counts: then at least one
+// p.SenderIDs. It panics on a Policy that Check refuses (a look into the signature key aside), or with Updates, or without SenderIDs if a TEK Counts: then at least one
 // "MUST be included" (section 5.6.4.4).
 //
 // dst grows before the first key is written, so that no key is left behind in a smaller buffer.

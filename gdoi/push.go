@@ -40,6 +40,18 @@ const rekeyPrefix = "rekey"
 // GROUPKEY-PUSH message that changes group membership" (section 7.4.1): under the old KEK, whoever is to be shut out would get
 // them. They go into a second message, under the new KEK. The KEK in force may be repeated beside TEKs.
 func (p *Push) Check(kek *sa.KEK) error {
+	pub, err := parsePublic(kek.SigPublic, kek.SigAlg)
+	if err != nil {
+		return err
+	}
+	if err := p.shape(kek, pub); err != nil || p.Policy == nil {
+		return err
+	}
+	return p.Policy.Check()
+}
+
+// shape is Check without a look into the signature key of a new KEK; pub is the one of kek.
+func (p *Push) shape(kek *sa.KEK, pub publicKey) error {
 	if err := checkKEK(kek); err != nil {
 		return err
 	}
@@ -49,7 +61,7 @@ func (p *Push) Check(kek *sa.KEK) error {
 	if len(p.deletes(kek, Options{IEC61850: true})) > maxDeletes {
 		return refuse(ErrForm, "PUSH: %d and %d deletions", len(p.DeleteTEKs), len(p.Delete61850))
 	}
-	if n := p.size(kek, Options{IEC61850: true}) + isakmp.GenericLen + mustPublic(kek).size() + aes.BlockSize; n > isakmp.MaxMessage {
+	if n := p.size(kek, Options{IEC61850: true}) + isakmp.GenericLen + pub.size() + aes.BlockSize; n > isakmp.MaxMessage {
 		return refuse(ErrForm, "PUSH: up to %d octets, at most %d are a datagram", n, isakmp.MaxMessage)
 	}
 	c := p.Policy
@@ -59,7 +71,7 @@ func (p *Push) Check(kek *sa.KEK) error {
 		}
 		return nil
 	}
-	if err := c.Check(); err != nil {
+	if err := c.shape(); err != nil {
 		return err
 	}
 	if c.SenderIDs != nil || c.LKH != nil {
@@ -75,10 +87,11 @@ func (p *Push) Check(kek *sa.KEK) error {
 // will have, and the payloads SEQ, D, SA and KD as p has them, not encrypted. SignOp gives what is to be signed, SealPush
 // finishes the message. It panics on what p.Check(kek) refuses.
 func PushMessage(kek *sa.KEK, p *Push, now time.Time, o Options) []byte {
-	if err := p.Check(kek); err != nil {
+	pub := mustPublic(kek)
+	if err := p.shape(kek, pub); err != nil {
 		panic(err)
 	}
-	return pushMessage(kek, p, now, o)
+	return pushMessage(kek, p, pub, now, o)
 }
 
 // size is the most octets that the message has before its signature.
@@ -93,7 +106,7 @@ func (p *Push) size(kek *sa.KEK, o Options) int {
 	return n
 }
 
-func pushMessage(kek *sa.KEK, p *Push, now time.Time, o Options) []byte {
+func pushMessage(kek *sa.KEK, p *Push, pub publicKey, now time.Time, o Options) []byte {
 	deletes := p.deletes(kek, o)
 	dst := isakmp.AppendHeader(make([]byte, 0, p.size(kek, o)), isakmp.Header{
 		InitiatorCookie: [8]byte(kek.SPI[:8]), ResponderCookie: [8]byte(kek.SPI[8:]),
@@ -118,7 +131,7 @@ func pushMessage(kek *sa.KEK, p *Push, now time.Time, o Options) []byte {
 		dst = appendSA(dst, isakmp.PayloadKD, p.Policy, now, o)
 		dst = appendKD(dst, isakmp.PayloadSIG, p.Policy, o)
 	}
-	binary.BigEndian.PutUint32(dst[24:], uint32(len(dst)+isakmp.GenericLen+mustPublic(kek).size()))
+	binary.BigEndian.PutUint32(dst[24:], uint32(len(dst)+isakmp.GenericLen+pub.size()))
 	return dst
 }
 

@@ -347,7 +347,7 @@ func parseSAK(body []byte, p *Policy, now time.Time, pull bool, o Options) error
 	if k.Hard, err = lifetime("SAK payload", life, now); err != nil {
 		return err
 	}
-	if err := parseSigAlgorithm(a, k); err != nil {
+	if err := parseSigAlgorithm(&a, k); err != nil {
 		return err
 	}
 	if v, ok := a.take(kekAckRequested); ok && v <= 0xffff && ackHash(uint16(v)) != nil {
@@ -651,7 +651,7 @@ func (p *Policy) add(t sa.TEK) error {
 // parseESP reads the attributes of RFC 2407 section 4.5. A life type holds for the duration that follows it.
 func parseESP(list []isakmp.Attr, t *sa.TEK, now time.Time) error {
 	life := uint64(0)
-	pairs := list[:0:0]
+	pairs := list[:0] // what is no lifetime, in the same memory
 	for i := 0; i < len(list); i++ {
 		at := list[i]
 		if at.Type != saLifeType {
@@ -722,42 +722,34 @@ func parseESP(list []isakmp.Attr, t *sa.TEK, now time.Time) error {
 	return a.rest()
 }
 
-// attrs are the attributes of one payload by type, each at most once, taken out one by one: what is left at the end is
-// what this program does not understand.
+// attrs are the attributes of one payload, each at most once, taken out one by one: what is left at the end is what this
+// program does not understand.
 type attrs struct {
-	what string
-	list []attr
-}
-
-type attr struct {
-	typ   uint16
-	value uint64
-	taken bool
+	what  string
+	list  []isakmp.Attr
+	taken uint64 // a bit for each of the list, which has isakmp.MaxAttrs at most
 }
 
 // readAttrs reads attributes that are numbers, all of a SAK, GAP or SAT are. Basic ones in the long form are let pass.
-func readAttrs(what string, list []isakmp.Attr) (*attrs, error) {
-	a := &attrs{what: what}
-	for _, at := range list {
-		for _, old := range a.list {
-			if old.typ == at.Type {
-				return nil, refuse(ErrForm, "%s: attribute %d twice", what, at.Type)
+func readAttrs(what string, list []isakmp.Attr) (attrs, error) {
+	for i, at := range list {
+		for _, old := range list[:i] {
+			if old.Type == at.Type {
+				return attrs{}, refuse(ErrForm, "%s: attribute %d twice", what, at.Type)
 			}
 		}
-		v, ok := at.Uint()
-		if !ok {
-			return nil, refuse(ErrForm, "%s: attribute %d of %d octets", what, at.Type, len(at.Value))
+		if _, ok := at.Uint(); !ok {
+			return attrs{}, refuse(ErrForm, "%s: attribute %d of %d octets", what, at.Type, len(at.Value))
 		}
-		a.list = append(a.list, attr{typ: at.Type, value: v})
 	}
-	return a, nil
+	return attrs{what: what, list: list}, nil
 }
 
 func (a *attrs) take(typ uint16) (uint64, bool) {
 	for i := range a.list {
-		if a.list[i].typ == typ {
-			a.list[i].taken = true
-			return a.list[i].value, true
+		if a.list[i].Type == typ {
+			a.taken |= 1 << i
+			return a.list[i].Uint()
 		}
 	}
 	return 0, false
@@ -774,9 +766,9 @@ func (a *attrs) bad(present bool, name string, v uint64) error {
 // rest refuses what has not been taken: "A GDOI implementation MUST abort if it encounters an attribute or capability that
 // it does not understand" (sections 5.3.2 and 5.4).
 func (a *attrs) rest() error {
-	for _, at := range a.list {
-		if !at.taken {
-			return refuse(ErrUnsupported, "%s: attribute %d", a.what, at.typ)
+	for i, at := range a.list {
+		if a.taken&(1<<i) == 0 {
+			return refuse(ErrUnsupported, "%s: attribute %d", a.what, at.Type)
 		}
 	}
 	return nil

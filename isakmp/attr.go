@@ -35,7 +35,10 @@ func (a Attr) Uint() (uint64, bool) {
 // ParseAttrs reads attributes until the end of b; values are views of b. The kinds of error are Short, PayloadLength and
 // TooMany (over MaxAttrs).
 func ParseAttrs(b []byte) ([]Attr, error) {
-	var attrs []Attr
+	if len(b) == 0 {
+		return nil, nil
+	}
+	attrs := make([]Attr, 0, min(len(b)/4, 8)) // most payloads have no more
 	for len(b) > 0 {
 		if len(attrs) == MaxAttrs {
 			return nil, Errorf(TooMany, "attributes: more than %d", MaxAttrs)
