@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	mathrand "math/rand/v2"
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -969,6 +970,76 @@ func BenchmarkAck(b *testing.B) {
 		got, err := ParseAck(AppendAck(nil, a, key))
 		if err != nil || !got.Verify(key) {
 			b.Fatal(err)
+		}
+	}
+}
+
+// A datagram of 64 KiB costs what it holds, whatever it announces.
+func TestHostileSizes(t *testing.T) {
+	_, _, members := hierarchy(t, 128)
+	full := func(head, unit []byte) []byte {
+		b := slices.Clone(head)
+		for len(b)+len(unit) <= isakmp.MaxMessage-28 {
+			b = append(b, unit...)
+		}
+		return b
+	}
+	sak := appendSA(nil, 0, &Policy{KEK: testKEK()}, now, Options{})[4:]
+	withKEK := func() *Policy {
+		p, err := parseSA(sak, now, true, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	spi := testKEK().SPI
+	lkhHead := append([]byte{0, 1, 0, 0, keyLKH, 0, 0, 0, 16}, spi[:]...)
+	arrays := full(lkhHead, append(spell(t, "0002 003c 01 0001 00 0006 0000 00000009 0004 03 00 00000000 00000000 0000000a"), make([]byte, 32)...))
+	binary.BigEndian.PutUint16(arrays[6:], uint16(len(arrays)-4))
+	empties := full(lkhHead, spell(t, "0002 0000"))
+	binary.BigEndian.PutUint16(empties[6:], uint16(len(empties)-4))
+	sids := full([]byte{0, 1, 0, 0, keySID, 0, 0, 0, 0}, spell(t, "8002 0001"))
+	binary.BigEndian.PutUint16(sids[6:], uint16(len(sids)-4))
+	iec := "03 0d 060b2a8648ce5683e31a080102 0000 00000001 0002 0001 00000e10"
+	pull1 := func(b []byte) error {
+		_, _, err := ParsePull1(isakmp.PayloadNONCE, b, Options{})
+		return err
+	}
+	sap := func(b []byte) error {
+		_, err := parseSA(b, now, true, Options{IEC61850: true})
+		return err
+	}
+	kd := func(b []byte) error {
+		_, err := (&kdReader{p: withKEK(), held: members[1]}).parseKD(b, nil)
+		return err
+	}
+	for _, c := range []struct {
+		name string
+		b    []byte
+		read func([]byte) error
+		most uint64 // octets allocated
+	}{
+		{"a chain of empty payloads", full(nil, []byte{10, 0, 0, 4}), pull1, 16384},
+		{"a chain of length 0", make([]byte, 65000), pull1, 16384},
+		{"attributes of SAK", full(append(spell(t, "00000002 00000000 000f 0000 00 00 ff00"), sak[16:61]...), spell(t, "8002 0003")), sap, 65536},
+		{"one SAT again and again", full(spell(t, "00000002 00000000 0010 0000"), append(spell(t, "10 00 0021"), spell(t, iec)...)), sap, 16384},
+		{"key packets", full([]byte{0xff, 0xff, 0, 0}, spell(t, "01 00 0005 00")), kd, 16384},
+		{"update arrays", arrays, kd, 4 * isakmp.MaxMessage},
+		{"empty update arrays", empties, kd, 16384},
+		{"sender IDs", sids, func(b []byte) error { return pullKD(b, &Policy{}) }, 16384},
+		{"deletions", full(spell(t, "00000002 01 04 3fff"), make([]byte, 4)), func(b []byte) error { return new(Push).parseDeletes([][]byte{b}, testKEK(), Options{}) }, 16384},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := c.read(c.b)
+		runtime.ReadMemStats(&after)
+		got := after.TotalAlloc - before.TotalAlloc
+		t.Logf("%s: %d octets for %d: %v", c.name, got, len(c.b), err)
+		if got > c.most {
+			t.Errorf("%s: %d octets allocated, at most %d", c.name, got, c.most)
+		}
+		if c.name != "update arrays" && err == nil { // those are sound, and for others
+			t.Errorf("%s: no error", c.name)
 		}
 	}
 }

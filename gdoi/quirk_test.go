@@ -24,7 +24,9 @@ func TestQuirks(t *testing.T) {
 		grow     map[isakmp.PayloadType]int
 	}{
 		{
-			"SAKReserved6", Options{SAKReserved6: true}, "8877665544 3322 00000000 8002", "8877665544 3322 000000000000 8002",
+			"SAKReserved6",
+			Options{SAKReserved6: true},
+			"8877665544 3322 00000000 8002", "8877665544 3322 000000000000 8002",
 			map[isakmp.PayloadType]int{isakmp.PayloadSAK: 2},
 		},
 		{
@@ -32,11 +34,15 @@ func TestQuirks(t *testing.T) {
 			map[isakmp.PayloadType]int{isakmp.PayloadSAK: -4},
 		},
 		{
-			"SwappedAddresses", Options{SwappedAddresses: true}, "08 0a010000 ffff0000 04 0000 08 0a020000 ffff0000", "08 0000010a 0000ffff 04 0000 08 0000020a 0000ffff",
+			"SwappedAddresses",
+			Options{SwappedAddresses: true},
+			"08 0a010000 ffff0000 04 0000 08 0a020000 ffff0000", "08 0000010a 0000ffff 04 0000 08 0000020a 0000ffff",
 			nil,
 		},
 		{
-			"WideIDLen", Options{WideIDLen: true}, "01 0350 04 c6336402 01 0350 04 e9fc0001", "01 0350 0004 c6336402 01 0350 0004 e9fc0001",
+			"WideIDLen",
+			Options{WideIDLen: true},
+			"01 0350 04 c6336402 01 0350 04 e9fc0001", "01 0350 0004 c6336402 01 0350 0004 e9fc0001",
 			map[isakmp.PayloadType]int{isakmp.PayloadSAK: 2, isakmp.PayloadSAT: 2},
 		},
 	} {
