@@ -1043,3 +1043,18 @@ func TestHostileSizes(t *testing.T) {
 		}
 	}
 }
+
+// "If a GM cannot respond with the requested type of Acknowledgement, it continues with protocol exchange and participates in
+// the group." (RFC 8263 section 4): without a hierarchy nobody has a key for the LKH types.
+func TestLKHAckWithoutAHierarchy(t *testing.T) {
+	kek := testKEK()
+	kek.Ack = AckLKHSHA512
+	p := &Policy{KEK: kek}
+	_, got, err := ParsePull2(isakmp.PayloadNONCE, AppendPull2(nil, octets(0, 8), p, now, Options{}), now, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ParsePull4(isakmp.PayloadSEQ, AppendPull4(nil, p, Options{}), got, Options{}); err != nil || got.KEK.Ack != 0 {
+		t.Errorf("acknowledgement type %d, %v", got.KEK.Ack, err)
+	}
+}

@@ -732,7 +732,12 @@ func FuzzParsePull2(f *testing.F) {
 	p.KEK, p.ActivationDelay = nil, 0
 	p.TEKs[0].Policies = append(p.TEKs[0].Policies, sa.Policy{Protocol: 6, SourcePort: 1})
 	f.Add(byte(isakmp.PayloadNONCE), AppendPull2(nil, octets(0, 8), p, now, Options{}))
-	public := kat(f, "rsa_spki")
+	public := map[sa.SigAlg][]byte{sa.RSA: kat(f, "rsa_spki"), sa.ECDSA256: ecKEK(f, sa.ECDSA256).SigPublic, sa.ECDSA384: ecKEK(f, sa.ECDSA384).SigPublic}
+	for alg := range public {
+		if alg != sa.RSA {
+			f.Add(byte(isakmp.PayloadNONCE), AppendPull2(nil, octets(0, 8), &Policy{KEK: ecKEK(f, alg)}, now, Options{}))
+		}
+	}
 	f.Fuzz(func(t *testing.T, first byte, b []byte) {
 		nr, p, err := ParsePull2(isakmp.PayloadType(first), b, now, Options{})
 		if err != nil {
@@ -743,7 +748,10 @@ func FuzzParsePull2(f *testing.F) {
 			p.TEKs[i].Key, p.TEKs[i].AuthKey = make(sa.Secret, p.TEKs[i].KeyBits/8), make(sa.Secret, 32)
 		}
 		if p.KEK != nil {
-			p.KEK.Key, p.KEK.SigPublic = make(sa.Secret, p.KEK.KeyBits/8), public
+			p.KEK.Key, p.KEK.SigPublic = make(sa.Secret, p.KEK.KeyBits/8), public[p.KEK.SigAlg]
+			if p.KEK.Ack == AckLKHSHA256 || p.KEK.Ack == AckLKHSHA512 {
+				p.KEK.Ack = 0 // as message 4 makes it, which brings no hierarchy
+			}
 		}
 		_, again, err := ParsePull2(isakmp.PayloadNONCE, AppendPull2(nil, nr, p, now, Options{}), now, Options{})
 		if err != nil {

@@ -394,6 +394,8 @@ func (f *pushFields) contents(kek *sa.KEK, keys *lkh.Keys, now time.Time, o Opti
 	if k := policy.KEK; k != nil && k.SPI == kek.SPI {
 		same := k.Key.Equal(kek.Key) && k.IV == kek.IV && slices.Equal(k.SigPublic, kek.SigPublic)
 		k.Zero()
+		policy.LKH.Zero()
+		policy.LKH = nil
 		if policy.KEK = nil; !same {
 			policy.Zero()
 			return nil, refuse(ErrKeys, "PUSH: other keys for the KEK in force")
