@@ -325,7 +325,9 @@ func (e *Endpoint) begin(now time.Time, c Begin) {
 }
 
 // tooLong reports whether a chain is too long for one datagram with header, HASH and padding.
-func tooLong(chain []byte) bool { return isakmp.HeaderLen+64+len(chain)+16 > isakmp.MaxMessage }
+func tooLong(chain []byte) bool {
+	return isakmp.HeaderLen+isakmp.GenericLen+64+len(chain)+16 > isakmp.MaxMessage
+}
 
 // transmit sends message x.number, and destroys what may be keys in the clear.
 func (e *Endpoint) transmit(now time.Time, x *exchange, first isakmp.PayloadType, chain []byte) {

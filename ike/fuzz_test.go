@@ -130,14 +130,14 @@ func FuzzOffer(f *testing.F) {
 
 // FuzzCheckPublic: what passes is 256 octets, at least 2 and under p-1.
 func FuzzCheckPublic(f *testing.F) {
-	f.Add(groups[14].p, true)
-	f.Add(groups[24].p, false)
+	f.Add(groups[14].(*modp).p, true)
+	f.Add(groups[24].(*modp).p, false)
 	f.Fuzz(func(t *testing.T, v []byte, old bool) {
 		group := 24
 		if old {
 			group = 14
 		}
-		if CheckPublic(group, v) == nil && (len(v) != 256 || bytes.Compare(v, groups[group].p) >= 0) {
+		if CheckPublic(group, v) == nil && (len(v) != 256 || bytes.Compare(v, groups[group].(*modp).p) >= 0) {
 			t.Fatalf("%x", v)
 		}
 	})

@@ -11,7 +11,6 @@ import (
 
 	"gvpn/commit/step"
 	"gvpn/isakmp"
-	"gvpn/sa"
 	"gvpn/turn"
 )
 
@@ -46,7 +45,7 @@ func Supports(g step.Gateway) error {
 		if _, err := groupOf(p.DHGroup); err != nil {
 			return no("ike-policy", "proposal %s: %v", p.Name, err)
 		}
-		if p.Hash != sa.SHA256 && p.Hash != sa.SHA384 {
+		if hashNumbers[p.Hash] == 0 {
 			return no("ike-policy", "proposal %s: authentication-algorithm %v is not supported", p.Name, p.Hash)
 		}
 		if p.KeyBits != 128 && p.KeyBits != 192 && p.KeyBits != 256 {

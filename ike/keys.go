@@ -21,8 +21,11 @@ type suite struct {
 }
 
 func (s suite) newHash() hash.Hash {
-	if s.hash == sa.SHA384 {
+	switch s.hash {
+	case sa.SHA384:
 		return sha512.New384()
+	case sa.SHA512:
+		return sha512.New()
 	}
 	return sha256.New()
 }

@@ -466,8 +466,9 @@ func (e *Endpoint) message2(now time.Time, p *phase1, d datagram) {
 }
 
 func (e *Endpoint) drawExponent(p *phase1) {
-	for p.exponent = e.draw(exponentLen); zero(p.exponent); {
-		p.exponent = e.draw(exponentLen)
+	g := groups[p.suite.group] // one of the configured proposals', which Supports has seen
+	for p.exponent = e.draw(g.exponentLen()); !g.fit(p.exponent); {
+		p.exponent = e.draw(g.exponentLen())
 	}
 }
 

@@ -58,8 +58,8 @@ func TestMainMode(t *testing.T) {
 }
 
 func TestSuites(t *testing.T) {
-	for _, hash := range []sa.Hash{sa.SHA256, sa.SHA384} {
-		for _, group := range []int{14, 24} {
+	for _, hash := range []sa.Hash{sa.SHA256, sa.SHA384, sa.SHA512} {
+		for group := range groups {
 			for _, bits := range []int{128, 192, 256} {
 				t.Run(fmt.Sprint(hash, group, bits), func(t *testing.T) {
 					w := newWorld(t, func(g *step.Gateway) {
@@ -376,8 +376,8 @@ func TestOtherPort(t *testing.T) {
 }
 
 func TestBadPublicValues(t *testing.T) {
-	for _, group := range []int{14, 24} {
-		m := groups[group]
+	for _, group := range []int{14, 15, 16, 24} {
+		m := groups[group].(*modp)
 		edge := func(d int) []byte {
 			v := bytes.Clone(m.p)
 			v[len(v)-1] += byte(d)
@@ -629,12 +629,12 @@ func TestSupports(t *testing.T) {
 		"no address":                                     func(g *step.Gateway) { g.Remote = nil },
 		"no pre-shared key":                              func(g *step.Gateway) { g.PSK = nil },
 		"no proposal":                                    func(g *step.Gateway) { g.Proposals = nil },
-		"dh-group 2 is not supported (14 and 24 are)":    func(g *step.Gateway) { g.Proposals[0].DHGroup = 2 },
-		"AES-CBC with 64 bits is not supported":          func(g *step.Gateway) { g.Proposals[0].KeyBits = 64 },
-		"authentication-algorithm unknown-hash is not":   func(g *step.Gateway) { g.Proposals[0].Hash = 9 },
-		`identity inet "nonsense" is not an address`:     func(g *step.Gateway) { g.LocalID = step.Identity{Kind: step.Inet, Value: "nonsense"} },
-		"identity of 0 octets is not supported":          func(g *step.Gateway) { g.RemoteID = step.Identity{Kind: step.Hostname} },
-		"address 198.51.100.2 with local-address ::1 is": func(g *step.Gateway) { g.Local = netip.MustParseAddr("::1") },
+		"dh-group 2 is not supported ([14 15 16 19 20 21 24] are)": func(g *step.Gateway) { g.Proposals[0].DHGroup = 2 },
+		"AES-CBC with 64 bits is not supported":                    func(g *step.Gateway) { g.Proposals[0].KeyBits = 64 },
+		"authentication-algorithm unknown-hash is not":             func(g *step.Gateway) { g.Proposals[0].Hash = 9 },
+		`identity inet "nonsense" is not an address`:               func(g *step.Gateway) { g.LocalID = step.Identity{Kind: step.Inet, Value: "nonsense"} },
+		"identity of 0 octets is not supported":                    func(g *step.Gateway) { g.RemoteID = step.Identity{Kind: step.Hostname} },
+		"address 198.51.100.2 with local-address ::1 is":           func(g *step.Gateway) { g.Local = netip.MustParseAddr("::1") },
 	} {
 		g := gatewayTo(addrB, change)
 		err := Supports(g)

@@ -21,12 +21,13 @@ const (
 	attrKeyBits  = 14
 
 	cipherAESCBC = 7
-	hashSHA256   = 4
-	hashSHA384   = 5
 	authPSK      = 1
 	lifeSeconds  = 1
 	lifeKilobyte = 2
 )
+
+// hashNumbers are the hashes that phase 1 can use, and their numbers.
+var hashNumbers = map[sa.Hash]uint16{sa.SHA256: 4, sa.SHA384: 5, sa.SHA512: 6}
 
 // Lifetimes. A proposal without one and a peer's without one mean DefaultLifetime, Junos's default; a longer one than
 // MaxLifetime is cut to it at our side, which RFC 2409 leaves to each side.
@@ -83,18 +84,15 @@ func readOffer(t isakmp.Transform) (offer, bool) {
 			return offer{}, false
 		}
 	}
-	switch hash {
-	case hashSHA256:
-		o.hash = sa.SHA256
-	case hashSHA384:
-		o.hash = sa.SHA384
-	default:
-		return offer{}, false
+	for h, n := range hashNumbers {
+		if hash == uint64(n) {
+			o.hash = h
+		}
 	}
 	if o.life == 0 {
 		o.life = DefaultLifetime
 	}
-	return o, cipher == cipherAESCBC && auth == authPSK && o.bits != 0 && o.group != 0
+	return o, cipher == cipherAESCBC && auth == authPSK && o.hash != 0 && o.bits != 0 && o.group != 0
 }
 
 func offerOf(p step.Proposal) offer {
@@ -107,13 +105,9 @@ func offerOf(p step.Proposal) offer {
 }
 
 func (o offer) attrs() []byte {
-	hash := uint16(hashSHA256)
-	if o.hash == sa.SHA384 {
-		hash = hashSHA384
-	}
 	b := isakmp.AppendAttrBasic(nil, attrCipher, cipherAESCBC)
 	b = isakmp.AppendAttrBasic(b, attrKeyBits, uint16(o.bits))
-	b = isakmp.AppendAttrBasic(b, attrHash, hash)
+	b = isakmp.AppendAttrBasic(b, attrHash, hashNumbers[o.hash])
 	b = isakmp.AppendAttrBasic(b, attrGroup, uint16(o.group))
 	b = isakmp.AppendAttrBasic(b, attrAuth, authPSK)
 	b = isakmp.AppendAttrBasic(b, attrLifeType, lifeSeconds)

@@ -15,7 +15,7 @@ const (
 	SHA512
 )
 
-// String returns Junos's word for the hash.
+// String returns the configuration's word for the hash.
 func (h Hash) String() string {
 	switch h {
 	case SHA256:

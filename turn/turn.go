@@ -41,12 +41,12 @@ type Op interface{ IsOp() }
 
 // DHPublic computes g^Exponent; the result is []byte, left-padded to the group's size.
 type DHPublic struct {
-	Group    int // 14 or 24
+	Group    int // its number in IKE; package ike's DHPublic lists them
 	Exponent sa.Secret
 }
 
 // DHShared computes Peer^Exponent; the result is sa.Secret, left-padded to the group's size. Peer has been checked to be
-// in 2..p-2.
+// in 2..p-2, or a point of the curve.
 type DHShared struct {
 	Group    int
 	Exponent sa.Secret

@@ -58,7 +58,7 @@ type Identity struct {
 type Proposal struct {
 	Name     string
 	Hash     sa.Hash
-	DHGroup  int           // 14 or 24
+	DHGroup  int           // 14 to 16, 19 to 21 or 24
 	KeyBits  int           // AES-CBC: 128, 192 or 256
 	Lifetime time.Duration // a member's lifetime-seconds; 0 on a server, which takes the peer's
 }
