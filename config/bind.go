@@ -43,8 +43,8 @@ type binding struct {
 type fieldBinding struct {
 	index  int
 	schema *Schema
-	inner  reflect.Type     // struct of a container, or of an entry
-	words  map[string]int64 // of an enumeration
+	inner  reflect.Type             // struct of a container, or of an entry
+	words  map[string]reflect.Value // of an enumeration, or of a union of enumerations
 }
 
 // bindings walks the generated structs once, beside the schema.
@@ -84,15 +84,40 @@ func plan(plans map[reflect.Type]*binding, t reflect.Type, s *Schema) error {
 			if err := plan(plans, fb.inner, c); err != nil {
 				return err
 			}
-		} else if e, ok := reflect.Zero(leaf).Interface().(ygot.GoEnum); ok {
-			fb.words = map[string]int64{}
-			for v, d := range e.ΛMap()[leaf.Name()] {
-				fb.words[d.Name] = v
+		} else {
+			for _, e := range enumsOf(leaf) {
+				if fb.words == nil {
+					fb.words = map[string]reflect.Value{}
+				}
+				t := reflect.TypeOf(e)
+				for v, d := range e.ΛMap()[t.Name()] {
+					fb.words[d.Name] = reflect.ValueOf(v).Convert(t)
+				}
 			}
 		}
 		b.fields = append(b.fields, fb)
 	}
 	return nil
+}
+
+// unionEnums are the enumerations that stand in unions: reflection finds no types from the interface that they implement.
+var unionEnums = []ygot.GoEnum{
+	gen.E_GvpnConfSecurity_DhGroup_Enum(0), gen.E_GvpnConfSecurity_MemberDhGroup_Enum(0), gen.E_GvpnConfSecurity_ExtensionDhGroup_Enum(0),
+	gen.E_GvpnConfSecurity_Sha_2_Enum(0), gen.E_GvpnConfSecurity_MemberHash_Enum(0), gen.E_GvpnConfSecurity_ExtensionHash_Enum(0),
+}
+
+// enumsOf returns the enumerations whose values a field of type t takes.
+func enumsOf(t reflect.Type) (enums []ygot.GoEnum) {
+	if t.Kind() == reflect.Interface {
+		for _, e := range unionEnums {
+			if reflect.TypeOf(e).Implements(t) {
+				enums = append(enums, e)
+			}
+		}
+	} else if e, ok := reflect.Zero(t).Interface().(ygot.GoEnum); ok {
+		enums = append(enums, e)
+	}
+	return enums
 }
 
 func (b *binding) fill(n Node, v reflect.Value, plans map[reflect.Type]*binding) error {
@@ -155,7 +180,7 @@ func (b *binding) fill(n Node, v reflect.Value, plans map[reflect.Type]*binding)
 
 func (f *fieldBinding) set(v reflect.Value, val string) error {
 	if f.words != nil {
-		v.SetInt(f.words[val])
+		v.Set(f.words[val])
 		return nil
 	}
 	switch v.Kind() {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"strconv"
@@ -138,13 +139,19 @@ func (b *schemaBuilder) newType(st *goyang.Type, yt *goyang.YangType) (*typ, err
 		t.words = map[string]string{"false": "false", "true": "true"}
 	case goyang.Yunion:
 		t.base = baseUnion
-		for _, m := range yt.Type {
-			mt, err := b.newType(nil, m)
+		named := unionStatements(st)
+		for i, m := range yt.Type {
+			var ms *goyang.Type
+			if m.Kind == goyang.Yenum && i < len(named) {
+				ms = named[i] // for the descriptions of its words
+			}
+			mt, err := b.newType(ms, m)
 			if err != nil {
 				return nil, err
 			}
 			t.members = append(t.members, mt)
 		}
+		t.mergeEnums()
 	case goyang.Yleafref:
 		t.base = baseRef
 	default:
@@ -164,6 +171,30 @@ func enumDescriptions(st *goyang.Type) map[string]string {
 		}
 	}
 	return desc
+}
+
+// unionStatements finds the type statements of a union, through its typedefs.
+func unionStatements(st *goyang.Type) []*goyang.Type {
+	for ; st != nil; st = baseOf(st) {
+		if len(st.Type) > 0 {
+			return st.Type
+		}
+	}
+	return nil
+}
+
+// mergeEnums makes a union of enumerations one enumeration: what Junos has, with our own words after it.
+func (t *typ) mergeEnums() {
+	words := map[string]string{}
+	var enums []Enum
+	for _, m := range t.members {
+		if m.base != baseEnum {
+			return
+		}
+		enums = append(enums, m.enums...)
+		maps.Copy(words, m.words)
+	}
+	t.base, t.members, t.enums, t.words = baseEnum, nil, enums, words
 }
 
 func baseOf(st *goyang.Type) *goyang.Type {

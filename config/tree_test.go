@@ -350,6 +350,22 @@ func TestBind(t *testing.T) {
 	if *g.GroupId != 7 || g.ServerMemberCommunication.SigHashAlgorithm.String() != "sha-384" || g.IkeGateway.Keys()[1] != "Y" {
 		t.Error(g)
 	}
+	for word, is := range map[string]bool{"dh-group group24": true, "dh-group group21": false} {
+		tree, errs := Tree{}.LoadSet(nil, "test", []byte("set security group-vpn member ike proposal P "+word))
+		if errs != nil {
+			t.Fatal(errs)
+		}
+		if err := Bind(tree.Root(), &c); err != nil {
+			t.Fatal(err)
+		}
+		p := c.Security.GroupVpn.Member.Ike.Proposal.Get("P")
+		if _, junos := p.DhGroup.(gen.E_GvpnConfSecurity_MemberDhGroup_Enum); junos != is || !strings.HasSuffix(word, fmt.Sprint(p.DhGroup)) {
+			t.Errorf("%s: %T %v", word, p.DhGroup, p.DhGroup)
+		}
+	}
+	if err := Bind(mustCurly(t, someServer).Root(), &c); err != nil {
+		t.Fatal(err)
+	}
 	dpd := c.Security.GroupVpn.Server.Ike.Gateway.Get("A").DeadPeerDetection
 	if !dpd.AlwaysSend || *dpd.Interval != 20 || dpd.Threshold != nil || c.System.Services.Netconf.Ssh == nil {
 		t.Error(dpd)

@@ -8022,13 +8022,13 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Policy_PreSharedK
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal represents the /gvpn-conf-root/configuration/security/group-vpn/member/ike/proposal YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal struct {
-	AuthenticationAlgorithm E_GvpnConfSecurity_MemberHash                 `path:"authentication-algorithm" module:"gvpn-conf-security"`
-	AuthenticationMethod    E_GvpnConfSecurity_MemberAuthenticationMethod `path:"authentication-method" module:"gvpn-conf-security"`
-	Description             *string                                       `path:"description" module:"gvpn-conf-security"`
-	DhGroup                 E_GvpnConfSecurity_MemberDhGroup              `path:"dh-group" module:"gvpn-conf-security"`
-	EncryptionAlgorithm     E_GvpnConfSecurity_MemberCipher               `path:"encryption-algorithm" module:"gvpn-conf-security"`
-	LifetimeSeconds         *uint32                                       `path:"lifetime-seconds" module:"gvpn-conf-security"`
-	Name                    *string                                       `path:"name" module:"gvpn-conf-security"`
+	AuthenticationAlgorithm GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union `path:"authentication-algorithm" module:"gvpn-conf-security"`
+	AuthenticationMethod    E_GvpnConfSecurity_MemberAuthenticationMethod                                                  `path:"authentication-method" module:"gvpn-conf-security"`
+	Description             *string                                                                                        `path:"description" module:"gvpn-conf-security"`
+	DhGroup                 GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union                 `path:"dh-group" module:"gvpn-conf-security"`
+	EncryptionAlgorithm     E_GvpnConfSecurity_MemberCipher                                                                `path:"encryption-algorithm" module:"gvpn-conf-security"`
+	LifetimeSeconds         *uint32                                                                                        `path:"lifetime-seconds" module:"gvpn-conf-security"`
+	Name                    *string                                                                                        `path:"name" module:"gvpn-conf-security"`
 }
 
 // IsYANGGoStruct ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal implements the yang.GoStruct
@@ -8051,6 +8051,62 @@ func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal) ΛLis
 // of GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal.
 func (*GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal) ΛBelongingModule() string {
 	return "gvpn-conf-security"
+}
+
+// GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union is an interface that is implemented by valid types for the union
+// for the leaf /gvpn-conf-root/configuration/security/group-vpn/member/ike/proposal/authentication-algorithm within the YANG schema.
+// Union type can be one of [E_GvpnConfSecurity_ExtensionHash_Enum, E_GvpnConfSecurity_MemberHash_Enum].
+type GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union interface {
+	// Union type can be one of [E_GvpnConfSecurity_ExtensionHash_Enum, E_GvpnConfSecurity_MemberHash_Enum]
+	Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union()
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union ensures that E_GvpnConfSecurity_ExtensionHash_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union interface.
+func (E_GvpnConfSecurity_ExtensionHash_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union() {
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union ensures that E_GvpnConfSecurity_MemberHash_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union interface.
+func (E_GvpnConfSecurity_MemberHash_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union() {
+}
+
+// To_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union takes an input interface{} and attempts to convert it to a struct
+// which implements the GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union union. It returns an error if the interface{} supplied
+// cannot be converted to a type within the union.
+func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal) To_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union(i interface{}) (GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union, error) {
+	if v, ok := i.(GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union); ok {
+		return v, nil
+	}
+	return nil, fmt.Errorf("cannot convert %v to GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union, unknown union type, got: %T, want any of [E_GvpnConfSecurity_ExtensionHash_Enum, E_GvpnConfSecurity_MemberHash_Enum]", i, i)
+}
+
+// GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union is an interface that is implemented by valid types for the union
+// for the leaf /gvpn-conf-root/configuration/security/group-vpn/member/ike/proposal/dh-group within the YANG schema.
+// Union type can be one of [E_GvpnConfSecurity_ExtensionDhGroup_Enum, E_GvpnConfSecurity_MemberDhGroup_Enum].
+type GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union interface {
+	// Union type can be one of [E_GvpnConfSecurity_ExtensionDhGroup_Enum, E_GvpnConfSecurity_MemberDhGroup_Enum]
+	Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union()
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union ensures that E_GvpnConfSecurity_ExtensionDhGroup_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union interface.
+func (E_GvpnConfSecurity_ExtensionDhGroup_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union() {
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union ensures that E_GvpnConfSecurity_MemberDhGroup_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union interface.
+func (E_GvpnConfSecurity_MemberDhGroup_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union() {
+}
+
+// To_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union takes an input interface{} and attempts to convert it to a struct
+// which implements the GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union union. It returns an error if the interface{} supplied
+// cannot be converted to a type within the union.
+func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal) To_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union(i interface{}) (GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union, error) {
+	if v, ok := i.(GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union); ok {
+		return v, nil
+	}
+	return nil, fmt.Errorf("cannot convert %v to GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union, unknown union type, got: %T, want any of [E_GvpnConfSecurity_ExtensionDhGroup_Enum, E_GvpnConfSecurity_MemberDhGroup_Enum]", i, i)
 }
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Traceoptions represents the /gvpn-conf-root/configuration/security/group-vpn/member/ike/traceoptions YANG schema element.
@@ -10929,12 +10985,12 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy_PreSharedK
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal represents the /gvpn-conf-root/configuration/security/group-vpn/server/ike/proposal YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal struct {
-	AuthenticationAlgorithm E_GvpnConfSecurity_Sha_2                                                                `path:"authentication-algorithm" module:"gvpn-conf-security"`
-	AuthenticationMethod    E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod `path:"authentication-method" module:"gvpn-conf-security"`
-	Description             *string                                                                                 `path:"description" module:"gvpn-conf-security"`
-	DhGroup                 E_GvpnConfSecurity_DhGroup                                                              `path:"dh-group" module:"gvpn-conf-security"`
-	EncryptionAlgorithm     E_GvpnConfSecurity_AesCbc                                                               `path:"encryption-algorithm" module:"gvpn-conf-security"`
-	Name                    *string                                                                                 `path:"name" module:"gvpn-conf-security"`
+	AuthenticationAlgorithm GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union `path:"authentication-algorithm" module:"gvpn-conf-security"`
+	AuthenticationMethod    E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod        `path:"authentication-method" module:"gvpn-conf-security"`
+	Description             *string                                                                                        `path:"description" module:"gvpn-conf-security"`
+	DhGroup                 GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union                 `path:"dh-group" module:"gvpn-conf-security"`
+	EncryptionAlgorithm     E_GvpnConfSecurity_AesCbc                                                                      `path:"encryption-algorithm" module:"gvpn-conf-security"`
+	Name                    *string                                                                                        `path:"name" module:"gvpn-conf-security"`
 }
 
 // IsYANGGoStruct ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal implements the yang.GoStruct
@@ -10957,6 +11013,62 @@ func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal) ΛLis
 // of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal.
 func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal) ΛBelongingModule() string {
 	return "gvpn-conf-security"
+}
+
+// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union is an interface that is implemented by valid types for the union
+// for the leaf /gvpn-conf-root/configuration/security/group-vpn/server/ike/proposal/authentication-algorithm within the YANG schema.
+// Union type can be one of [E_GvpnConfSecurity_ExtensionHash_Enum, E_GvpnConfSecurity_Sha_2_Enum].
+type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union interface {
+	// Union type can be one of [E_GvpnConfSecurity_ExtensionHash_Enum, E_GvpnConfSecurity_Sha_2_Enum]
+	Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union()
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union ensures that E_GvpnConfSecurity_ExtensionHash_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union interface.
+func (E_GvpnConfSecurity_ExtensionHash_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union() {
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union ensures that E_GvpnConfSecurity_Sha_2_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union interface.
+func (E_GvpnConfSecurity_Sha_2_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union() {
+}
+
+// To_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union takes an input interface{} and attempts to convert it to a struct
+// which implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union union. It returns an error if the interface{} supplied
+// cannot be converted to a type within the union.
+func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal) To_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union(i interface{}) (GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union, error) {
+	if v, ok := i.(GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union); ok {
+		return v, nil
+	}
+	return nil, fmt.Errorf("cannot convert %v to GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union, unknown union type, got: %T, want any of [E_GvpnConfSecurity_ExtensionHash_Enum, E_GvpnConfSecurity_Sha_2_Enum]", i, i)
+}
+
+// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union is an interface that is implemented by valid types for the union
+// for the leaf /gvpn-conf-root/configuration/security/group-vpn/server/ike/proposal/dh-group within the YANG schema.
+// Union type can be one of [E_GvpnConfSecurity_DhGroup_Enum, E_GvpnConfSecurity_ExtensionDhGroup_Enum].
+type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union interface {
+	// Union type can be one of [E_GvpnConfSecurity_DhGroup_Enum, E_GvpnConfSecurity_ExtensionDhGroup_Enum]
+	Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union()
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union ensures that E_GvpnConfSecurity_DhGroup_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union interface.
+func (E_GvpnConfSecurity_DhGroup_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union() {
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union ensures that E_GvpnConfSecurity_ExtensionDhGroup_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union interface.
+func (E_GvpnConfSecurity_ExtensionDhGroup_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union() {
+}
+
+// To_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union takes an input interface{} and attempts to convert it to a struct
+// which implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union union. It returns an error if the interface{} supplied
+// cannot be converted to a type within the union.
+func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal) To_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union(i interface{}) (GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union, error) {
+	if v, ok := i.(GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union); ok {
+		return v, nil
+	}
+	return nil, fmt.Errorf("cannot convert %v to GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union, unknown union type, got: %T, want any of [E_GvpnConfSecurity_DhGroup_Enum, E_GvpnConfSecurity_ExtensionDhGroup_Enum]", i, i)
 }
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec represents the /gvpn-conf-root/configuration/security/group-vpn/server/ipsec YANG schema element.
@@ -20705,33 +20817,101 @@ const (
 	GvpnConfSecurity_AesCbc_aes_256_cbc E_GvpnConfSecurity_AesCbc = 3
 )
 
-// E_GvpnConfSecurity_DhGroup is a derived int64 type which is used to represent
-// the enumerated node GvpnConfSecurity_DhGroup. An additional value named
-// GvpnConfSecurity_DhGroup_UNSET is added to the enumeration which is used as
+// E_GvpnConfSecurity_DhGroup_Enum is a derived int64 type which is used to represent
+// the enumerated node GvpnConfSecurity_DhGroup_Enum. An additional value named
+// GvpnConfSecurity_DhGroup_Enum_UNSET is added to the enumeration which is used as
 // the nil value, indicating that the enumeration was not explicitly set by
 // the program importing the generated structures.
-type E_GvpnConfSecurity_DhGroup int64
+type E_GvpnConfSecurity_DhGroup_Enum int64
 
-// IsYANGGoEnum ensures that GvpnConfSecurity_DhGroup implements the yang.GoEnum
-// interface. This ensures that GvpnConfSecurity_DhGroup can be identified as a
+// IsYANGGoEnum ensures that GvpnConfSecurity_DhGroup_Enum implements the yang.GoEnum
+// interface. This ensures that GvpnConfSecurity_DhGroup_Enum can be identified as a
 // mapped type for a YANG enumeration.
-func (E_GvpnConfSecurity_DhGroup) IsYANGGoEnum() {}
+func (E_GvpnConfSecurity_DhGroup_Enum) IsYANGGoEnum() {}
 
-// ΛMap returns the value lookup map associated with  GvpnConfSecurity_DhGroup.
-func (E_GvpnConfSecurity_DhGroup) ΛMap() map[string]map[int64]ygot.EnumDefinition { return ΛEnum }
+// ΛMap returns the value lookup map associated with  GvpnConfSecurity_DhGroup_Enum.
+func (E_GvpnConfSecurity_DhGroup_Enum) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+	return ΛEnum
+}
 
-// String returns a logging-friendly string for E_GvpnConfSecurity_DhGroup.
-func (e E_GvpnConfSecurity_DhGroup) String() string {
-	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_DhGroup")
+// String returns a logging-friendly string for E_GvpnConfSecurity_DhGroup_Enum.
+func (e E_GvpnConfSecurity_DhGroup_Enum) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_DhGroup_Enum")
 }
 
 const (
-	// GvpnConfSecurity_DhGroup_UNSET corresponds to the value UNSET of GvpnConfSecurity_DhGroup
-	GvpnConfSecurity_DhGroup_UNSET E_GvpnConfSecurity_DhGroup = 0
-	// GvpnConfSecurity_DhGroup_group14 corresponds to the value group14 of GvpnConfSecurity_DhGroup
-	GvpnConfSecurity_DhGroup_group14 E_GvpnConfSecurity_DhGroup = 1
-	// GvpnConfSecurity_DhGroup_group24 corresponds to the value group24 of GvpnConfSecurity_DhGroup
-	GvpnConfSecurity_DhGroup_group24 E_GvpnConfSecurity_DhGroup = 2
+	// GvpnConfSecurity_DhGroup_Enum_UNSET corresponds to the value UNSET of GvpnConfSecurity_DhGroup_Enum
+	GvpnConfSecurity_DhGroup_Enum_UNSET E_GvpnConfSecurity_DhGroup_Enum = 0
+	// GvpnConfSecurity_DhGroup_Enum_group14 corresponds to the value group14 of GvpnConfSecurity_DhGroup_Enum
+	GvpnConfSecurity_DhGroup_Enum_group14 E_GvpnConfSecurity_DhGroup_Enum = 1
+	// GvpnConfSecurity_DhGroup_Enum_group24 corresponds to the value group24 of GvpnConfSecurity_DhGroup_Enum
+	GvpnConfSecurity_DhGroup_Enum_group24 E_GvpnConfSecurity_DhGroup_Enum = 2
+)
+
+// E_GvpnConfSecurity_ExtensionDhGroup_Enum is a derived int64 type which is used to represent
+// the enumerated node GvpnConfSecurity_ExtensionDhGroup_Enum. An additional value named
+// GvpnConfSecurity_ExtensionDhGroup_Enum_UNSET is added to the enumeration which is used as
+// the nil value, indicating that the enumeration was not explicitly set by
+// the program importing the generated structures.
+type E_GvpnConfSecurity_ExtensionDhGroup_Enum int64
+
+// IsYANGGoEnum ensures that GvpnConfSecurity_ExtensionDhGroup_Enum implements the yang.GoEnum
+// interface. This ensures that GvpnConfSecurity_ExtensionDhGroup_Enum can be identified as a
+// mapped type for a YANG enumeration.
+func (E_GvpnConfSecurity_ExtensionDhGroup_Enum) IsYANGGoEnum() {}
+
+// ΛMap returns the value lookup map associated with  GvpnConfSecurity_ExtensionDhGroup_Enum.
+func (E_GvpnConfSecurity_ExtensionDhGroup_Enum) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+	return ΛEnum
+}
+
+// String returns a logging-friendly string for E_GvpnConfSecurity_ExtensionDhGroup_Enum.
+func (e E_GvpnConfSecurity_ExtensionDhGroup_Enum) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_ExtensionDhGroup_Enum")
+}
+
+const (
+	// GvpnConfSecurity_ExtensionDhGroup_Enum_UNSET corresponds to the value UNSET of GvpnConfSecurity_ExtensionDhGroup_Enum
+	GvpnConfSecurity_ExtensionDhGroup_Enum_UNSET E_GvpnConfSecurity_ExtensionDhGroup_Enum = 0
+	// GvpnConfSecurity_ExtensionDhGroup_Enum_group15 corresponds to the value group15 of GvpnConfSecurity_ExtensionDhGroup_Enum
+	GvpnConfSecurity_ExtensionDhGroup_Enum_group15 E_GvpnConfSecurity_ExtensionDhGroup_Enum = 1
+	// GvpnConfSecurity_ExtensionDhGroup_Enum_group16 corresponds to the value group16 of GvpnConfSecurity_ExtensionDhGroup_Enum
+	GvpnConfSecurity_ExtensionDhGroup_Enum_group16 E_GvpnConfSecurity_ExtensionDhGroup_Enum = 2
+	// GvpnConfSecurity_ExtensionDhGroup_Enum_group19 corresponds to the value group19 of GvpnConfSecurity_ExtensionDhGroup_Enum
+	GvpnConfSecurity_ExtensionDhGroup_Enum_group19 E_GvpnConfSecurity_ExtensionDhGroup_Enum = 3
+	// GvpnConfSecurity_ExtensionDhGroup_Enum_group20 corresponds to the value group20 of GvpnConfSecurity_ExtensionDhGroup_Enum
+	GvpnConfSecurity_ExtensionDhGroup_Enum_group20 E_GvpnConfSecurity_ExtensionDhGroup_Enum = 4
+	// GvpnConfSecurity_ExtensionDhGroup_Enum_group21 corresponds to the value group21 of GvpnConfSecurity_ExtensionDhGroup_Enum
+	GvpnConfSecurity_ExtensionDhGroup_Enum_group21 E_GvpnConfSecurity_ExtensionDhGroup_Enum = 5
+)
+
+// E_GvpnConfSecurity_ExtensionHash_Enum is a derived int64 type which is used to represent
+// the enumerated node GvpnConfSecurity_ExtensionHash_Enum. An additional value named
+// GvpnConfSecurity_ExtensionHash_Enum_UNSET is added to the enumeration which is used as
+// the nil value, indicating that the enumeration was not explicitly set by
+// the program importing the generated structures.
+type E_GvpnConfSecurity_ExtensionHash_Enum int64
+
+// IsYANGGoEnum ensures that GvpnConfSecurity_ExtensionHash_Enum implements the yang.GoEnum
+// interface. This ensures that GvpnConfSecurity_ExtensionHash_Enum can be identified as a
+// mapped type for a YANG enumeration.
+func (E_GvpnConfSecurity_ExtensionHash_Enum) IsYANGGoEnum() {}
+
+// ΛMap returns the value lookup map associated with  GvpnConfSecurity_ExtensionHash_Enum.
+func (E_GvpnConfSecurity_ExtensionHash_Enum) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+	return ΛEnum
+}
+
+// String returns a logging-friendly string for E_GvpnConfSecurity_ExtensionHash_Enum.
+func (e E_GvpnConfSecurity_ExtensionHash_Enum) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_ExtensionHash_Enum")
+}
+
+const (
+	// GvpnConfSecurity_ExtensionHash_Enum_UNSET corresponds to the value UNSET of GvpnConfSecurity_ExtensionHash_Enum
+	GvpnConfSecurity_ExtensionHash_Enum_UNSET E_GvpnConfSecurity_ExtensionHash_Enum = 0
+	// GvpnConfSecurity_ExtensionHash_Enum_sha_512 corresponds to the value sha_512 of GvpnConfSecurity_ExtensionHash_Enum
+	GvpnConfSecurity_ExtensionHash_Enum_sha_512 E_GvpnConfSecurity_ExtensionHash_Enum = 1
 )
 
 // E_GvpnConfSecurity_MemberAuthenticationMethod is a derived int64 type which is used to represent
@@ -20804,74 +20984,76 @@ const (
 	GvpnConfSecurity_MemberCipher_aes_256_cbc E_GvpnConfSecurity_MemberCipher = 5
 )
 
-// E_GvpnConfSecurity_MemberDhGroup is a derived int64 type which is used to represent
-// the enumerated node GvpnConfSecurity_MemberDhGroup. An additional value named
-// GvpnConfSecurity_MemberDhGroup_UNSET is added to the enumeration which is used as
+// E_GvpnConfSecurity_MemberDhGroup_Enum is a derived int64 type which is used to represent
+// the enumerated node GvpnConfSecurity_MemberDhGroup_Enum. An additional value named
+// GvpnConfSecurity_MemberDhGroup_Enum_UNSET is added to the enumeration which is used as
 // the nil value, indicating that the enumeration was not explicitly set by
 // the program importing the generated structures.
-type E_GvpnConfSecurity_MemberDhGroup int64
+type E_GvpnConfSecurity_MemberDhGroup_Enum int64
 
-// IsYANGGoEnum ensures that GvpnConfSecurity_MemberDhGroup implements the yang.GoEnum
-// interface. This ensures that GvpnConfSecurity_MemberDhGroup can be identified as a
+// IsYANGGoEnum ensures that GvpnConfSecurity_MemberDhGroup_Enum implements the yang.GoEnum
+// interface. This ensures that GvpnConfSecurity_MemberDhGroup_Enum can be identified as a
 // mapped type for a YANG enumeration.
-func (E_GvpnConfSecurity_MemberDhGroup) IsYANGGoEnum() {}
+func (E_GvpnConfSecurity_MemberDhGroup_Enum) IsYANGGoEnum() {}
 
-// ΛMap returns the value lookup map associated with  GvpnConfSecurity_MemberDhGroup.
-func (E_GvpnConfSecurity_MemberDhGroup) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+// ΛMap returns the value lookup map associated with  GvpnConfSecurity_MemberDhGroup_Enum.
+func (E_GvpnConfSecurity_MemberDhGroup_Enum) ΛMap() map[string]map[int64]ygot.EnumDefinition {
 	return ΛEnum
 }
 
-// String returns a logging-friendly string for E_GvpnConfSecurity_MemberDhGroup.
-func (e E_GvpnConfSecurity_MemberDhGroup) String() string {
-	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_MemberDhGroup")
+// String returns a logging-friendly string for E_GvpnConfSecurity_MemberDhGroup_Enum.
+func (e E_GvpnConfSecurity_MemberDhGroup_Enum) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_MemberDhGroup_Enum")
 }
 
 const (
-	// GvpnConfSecurity_MemberDhGroup_UNSET corresponds to the value UNSET of GvpnConfSecurity_MemberDhGroup
-	GvpnConfSecurity_MemberDhGroup_UNSET E_GvpnConfSecurity_MemberDhGroup = 0
-	// GvpnConfSecurity_MemberDhGroup_group1 corresponds to the value group1 of GvpnConfSecurity_MemberDhGroup
-	GvpnConfSecurity_MemberDhGroup_group1 E_GvpnConfSecurity_MemberDhGroup = 1
-	// GvpnConfSecurity_MemberDhGroup_group2 corresponds to the value group2 of GvpnConfSecurity_MemberDhGroup
-	GvpnConfSecurity_MemberDhGroup_group2 E_GvpnConfSecurity_MemberDhGroup = 2
-	// GvpnConfSecurity_MemberDhGroup_group5 corresponds to the value group5 of GvpnConfSecurity_MemberDhGroup
-	GvpnConfSecurity_MemberDhGroup_group5 E_GvpnConfSecurity_MemberDhGroup = 3
-	// GvpnConfSecurity_MemberDhGroup_group14 corresponds to the value group14 of GvpnConfSecurity_MemberDhGroup
-	GvpnConfSecurity_MemberDhGroup_group14 E_GvpnConfSecurity_MemberDhGroup = 4
-	// GvpnConfSecurity_MemberDhGroup_group24 corresponds to the value group24 of GvpnConfSecurity_MemberDhGroup
-	GvpnConfSecurity_MemberDhGroup_group24 E_GvpnConfSecurity_MemberDhGroup = 5
+	// GvpnConfSecurity_MemberDhGroup_Enum_UNSET corresponds to the value UNSET of GvpnConfSecurity_MemberDhGroup_Enum
+	GvpnConfSecurity_MemberDhGroup_Enum_UNSET E_GvpnConfSecurity_MemberDhGroup_Enum = 0
+	// GvpnConfSecurity_MemberDhGroup_Enum_group1 corresponds to the value group1 of GvpnConfSecurity_MemberDhGroup_Enum
+	GvpnConfSecurity_MemberDhGroup_Enum_group1 E_GvpnConfSecurity_MemberDhGroup_Enum = 1
+	// GvpnConfSecurity_MemberDhGroup_Enum_group2 corresponds to the value group2 of GvpnConfSecurity_MemberDhGroup_Enum
+	GvpnConfSecurity_MemberDhGroup_Enum_group2 E_GvpnConfSecurity_MemberDhGroup_Enum = 2
+	// GvpnConfSecurity_MemberDhGroup_Enum_group5 corresponds to the value group5 of GvpnConfSecurity_MemberDhGroup_Enum
+	GvpnConfSecurity_MemberDhGroup_Enum_group5 E_GvpnConfSecurity_MemberDhGroup_Enum = 3
+	// GvpnConfSecurity_MemberDhGroup_Enum_group14 corresponds to the value group14 of GvpnConfSecurity_MemberDhGroup_Enum
+	GvpnConfSecurity_MemberDhGroup_Enum_group14 E_GvpnConfSecurity_MemberDhGroup_Enum = 4
+	// GvpnConfSecurity_MemberDhGroup_Enum_group24 corresponds to the value group24 of GvpnConfSecurity_MemberDhGroup_Enum
+	GvpnConfSecurity_MemberDhGroup_Enum_group24 E_GvpnConfSecurity_MemberDhGroup_Enum = 5
 )
 
-// E_GvpnConfSecurity_MemberHash is a derived int64 type which is used to represent
-// the enumerated node GvpnConfSecurity_MemberHash. An additional value named
-// GvpnConfSecurity_MemberHash_UNSET is added to the enumeration which is used as
+// E_GvpnConfSecurity_MemberHash_Enum is a derived int64 type which is used to represent
+// the enumerated node GvpnConfSecurity_MemberHash_Enum. An additional value named
+// GvpnConfSecurity_MemberHash_Enum_UNSET is added to the enumeration which is used as
 // the nil value, indicating that the enumeration was not explicitly set by
 // the program importing the generated structures.
-type E_GvpnConfSecurity_MemberHash int64
+type E_GvpnConfSecurity_MemberHash_Enum int64
 
-// IsYANGGoEnum ensures that GvpnConfSecurity_MemberHash implements the yang.GoEnum
-// interface. This ensures that GvpnConfSecurity_MemberHash can be identified as a
+// IsYANGGoEnum ensures that GvpnConfSecurity_MemberHash_Enum implements the yang.GoEnum
+// interface. This ensures that GvpnConfSecurity_MemberHash_Enum can be identified as a
 // mapped type for a YANG enumeration.
-func (E_GvpnConfSecurity_MemberHash) IsYANGGoEnum() {}
+func (E_GvpnConfSecurity_MemberHash_Enum) IsYANGGoEnum() {}
 
-// ΛMap returns the value lookup map associated with  GvpnConfSecurity_MemberHash.
-func (E_GvpnConfSecurity_MemberHash) ΛMap() map[string]map[int64]ygot.EnumDefinition { return ΛEnum }
+// ΛMap returns the value lookup map associated with  GvpnConfSecurity_MemberHash_Enum.
+func (E_GvpnConfSecurity_MemberHash_Enum) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+	return ΛEnum
+}
 
-// String returns a logging-friendly string for E_GvpnConfSecurity_MemberHash.
-func (e E_GvpnConfSecurity_MemberHash) String() string {
-	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_MemberHash")
+// String returns a logging-friendly string for E_GvpnConfSecurity_MemberHash_Enum.
+func (e E_GvpnConfSecurity_MemberHash_Enum) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_MemberHash_Enum")
 }
 
 const (
-	// GvpnConfSecurity_MemberHash_UNSET corresponds to the value UNSET of GvpnConfSecurity_MemberHash
-	GvpnConfSecurity_MemberHash_UNSET E_GvpnConfSecurity_MemberHash = 0
-	// GvpnConfSecurity_MemberHash_md5 corresponds to the value md5 of GvpnConfSecurity_MemberHash
-	GvpnConfSecurity_MemberHash_md5 E_GvpnConfSecurity_MemberHash = 1
-	// GvpnConfSecurity_MemberHash_sha1 corresponds to the value sha1 of GvpnConfSecurity_MemberHash
-	GvpnConfSecurity_MemberHash_sha1 E_GvpnConfSecurity_MemberHash = 2
-	// GvpnConfSecurity_MemberHash_sha_256 corresponds to the value sha_256 of GvpnConfSecurity_MemberHash
-	GvpnConfSecurity_MemberHash_sha_256 E_GvpnConfSecurity_MemberHash = 3
-	// GvpnConfSecurity_MemberHash_sha_384 corresponds to the value sha_384 of GvpnConfSecurity_MemberHash
-	GvpnConfSecurity_MemberHash_sha_384 E_GvpnConfSecurity_MemberHash = 4
+	// GvpnConfSecurity_MemberHash_Enum_UNSET corresponds to the value UNSET of GvpnConfSecurity_MemberHash_Enum
+	GvpnConfSecurity_MemberHash_Enum_UNSET E_GvpnConfSecurity_MemberHash_Enum = 0
+	// GvpnConfSecurity_MemberHash_Enum_md5 corresponds to the value md5 of GvpnConfSecurity_MemberHash_Enum
+	GvpnConfSecurity_MemberHash_Enum_md5 E_GvpnConfSecurity_MemberHash_Enum = 1
+	// GvpnConfSecurity_MemberHash_Enum_sha1 corresponds to the value sha1 of GvpnConfSecurity_MemberHash_Enum
+	GvpnConfSecurity_MemberHash_Enum_sha1 E_GvpnConfSecurity_MemberHash_Enum = 2
+	// GvpnConfSecurity_MemberHash_Enum_sha_256 corresponds to the value sha_256 of GvpnConfSecurity_MemberHash_Enum
+	GvpnConfSecurity_MemberHash_Enum_sha_256 E_GvpnConfSecurity_MemberHash_Enum = 3
+	// GvpnConfSecurity_MemberHash_Enum_sha_384 corresponds to the value sha_384 of GvpnConfSecurity_MemberHash_Enum
+	GvpnConfSecurity_MemberHash_Enum_sha_384 E_GvpnConfSecurity_MemberHash_Enum = 4
 )
 
 // E_GvpnConfSecurity_RoutingProtocol is a derived int64 type which is used to represent
@@ -20966,6 +21148,35 @@ const (
 	GvpnConfSecurity_Sha_2_sha_256 E_GvpnConfSecurity_Sha_2 = 1
 	// GvpnConfSecurity_Sha_2_sha_384 corresponds to the value sha_384 of GvpnConfSecurity_Sha_2
 	GvpnConfSecurity_Sha_2_sha_384 E_GvpnConfSecurity_Sha_2 = 2
+)
+
+// E_GvpnConfSecurity_Sha_2_Enum is a derived int64 type which is used to represent
+// the enumerated node GvpnConfSecurity_Sha_2_Enum. An additional value named
+// GvpnConfSecurity_Sha_2_Enum_UNSET is added to the enumeration which is used as
+// the nil value, indicating that the enumeration was not explicitly set by
+// the program importing the generated structures.
+type E_GvpnConfSecurity_Sha_2_Enum int64
+
+// IsYANGGoEnum ensures that GvpnConfSecurity_Sha_2_Enum implements the yang.GoEnum
+// interface. This ensures that GvpnConfSecurity_Sha_2_Enum can be identified as a
+// mapped type for a YANG enumeration.
+func (E_GvpnConfSecurity_Sha_2_Enum) IsYANGGoEnum() {}
+
+// ΛMap returns the value lookup map associated with  GvpnConfSecurity_Sha_2_Enum.
+func (E_GvpnConfSecurity_Sha_2_Enum) ΛMap() map[string]map[int64]ygot.EnumDefinition { return ΛEnum }
+
+// String returns a logging-friendly string for E_GvpnConfSecurity_Sha_2_Enum.
+func (e E_GvpnConfSecurity_Sha_2_Enum) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_Sha_2_Enum")
+}
+
+const (
+	// GvpnConfSecurity_Sha_2_Enum_UNSET corresponds to the value UNSET of GvpnConfSecurity_Sha_2_Enum
+	GvpnConfSecurity_Sha_2_Enum_UNSET E_GvpnConfSecurity_Sha_2_Enum = 0
+	// GvpnConfSecurity_Sha_2_Enum_sha_256 corresponds to the value sha_256 of GvpnConfSecurity_Sha_2_Enum
+	GvpnConfSecurity_Sha_2_Enum_sha_256 E_GvpnConfSecurity_Sha_2_Enum = 1
+	// GvpnConfSecurity_Sha_2_Enum_sha_384 corresponds to the value sha_384 of GvpnConfSecurity_Sha_2_Enum
+	GvpnConfSecurity_Sha_2_Enum_sha_384 E_GvpnConfSecurity_Sha_2_Enum = 2
 )
 
 // E_GvpnConfSecurity_SystemService is a derived int64 type which is used to represent
@@ -21271,9 +21482,19 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		2: {Name: "aes-192-cbc"},
 		3: {Name: "aes-256-cbc"},
 	},
-	"E_GvpnConfSecurity_DhGroup": {
+	"E_GvpnConfSecurity_DhGroup_Enum": {
 		1: {Name: "group14"},
 		2: {Name: "group24"},
+	},
+	"E_GvpnConfSecurity_ExtensionDhGroup_Enum": {
+		1: {Name: "group15"},
+		2: {Name: "group16"},
+		3: {Name: "group19"},
+		4: {Name: "group20"},
+		5: {Name: "group21"},
+	},
+	"E_GvpnConfSecurity_ExtensionHash_Enum": {
+		1: {Name: "sha-512"},
 	},
 	"E_GvpnConfSecurity_MemberAuthenticationMethod": {
 		1: {Name: "pre-shared-keys"},
@@ -21287,14 +21508,14 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		4: {Name: "aes-192-cbc"},
 		5: {Name: "aes-256-cbc"},
 	},
-	"E_GvpnConfSecurity_MemberDhGroup": {
+	"E_GvpnConfSecurity_MemberDhGroup_Enum": {
 		1: {Name: "group1"},
 		2: {Name: "group2"},
 		3: {Name: "group5"},
 		4: {Name: "group14"},
 		5: {Name: "group24"},
 	},
-	"E_GvpnConfSecurity_MemberHash": {
+	"E_GvpnConfSecurity_MemberHash_Enum": {
 		1: {Name: "md5"},
 		2: {Name: "sha1"},
 		3: {Name: "sha-256"},
@@ -21322,6 +21543,10 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		19: {Name: "vrrp"},
 	},
 	"E_GvpnConfSecurity_Sha_2": {
+		1: {Name: "sha-256"},
+		2: {Name: "sha-384"},
+	},
+	"E_GvpnConfSecurity_Sha_2_Enum": {
 		1: {Name: "sha-256"},
 		2: {Name: "sha-384"},
 	},

@@ -1,7 +1,10 @@
 package ike
 
 import (
+	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gvpn/isakmp"
@@ -123,5 +126,29 @@ func BenchmarkExchangeMessage(b *testing.B) {
 		if _, _, _, ok := w.b.e.open(p, d, p.suite.exchangeIV(p.iv, id)); !ok {
 			b.Fatal("does not verify")
 		}
+	}
+}
+
+// BenchmarkGroups is what a responder computes in each group: its own public value and the shared secret.
+func BenchmarkGroups(b *testing.B) {
+	for _, n := range slices.Sorted(maps.Keys(groups)) {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			x := make(sa.Secret, groups[n].exponentLen())
+			for draw := true; draw; draw = !groups[n].fit(x) {
+				rand.NewChaCha8([32]byte{byte(n)}).Read(x)
+			}
+			peer, err := DHPublic(n, x)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, err := DHPublic(n, x); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := DHShared(n, x, peer); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

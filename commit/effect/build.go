@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"gvpn/commit/step"
@@ -319,16 +321,15 @@ func hash(n config.Node, leaf string) sa.Hash {
 		return sa.SHA256
 	case "sha-384":
 		return sa.SHA384
+	case "sha-512":
+		return sa.SHA512
 	}
 	return defaultHash
 }
 
 func dhGroup(n config.Node) int {
-	switch n.Get("dh-group") {
-	case "group14":
-		return 14
-	case "group24":
-		return 24
+	if g, err := strconv.Atoi(strings.TrimPrefix(n.Get("dh-group"), "group")); err == nil {
+		return g
 	}
 	return defaultDHGroup
 }
