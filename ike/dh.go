@@ -41,15 +41,18 @@ func groupOf(n int) (dhGroup, error) {
 }
 
 // DHPublic computes g^exponent. It is what carries out turn.DHPublic. The groups, octets of a public value, and what DHPublic
-// and DHShared together cost a responder, in exponentiations of group 14 (about 0.35 ms each):
+// and DHShared together cost a responder (BenchmarkGroups), as a multiple of what they cost in group 14, 0.7 ms:
 //
-//	14  256   2      MODP of 2048 bits (RFC 3526)
-//	15  384          MODP of 3072 bits
-//	16  512          MODP of 4096 bits
-//	19   64          NIST P-256 (RFC 5903); x | y
-//	20   96          NIST P-384
-//	21  132          NIST P-521
-//	24  256   3      MODP of 2048 bits, subgroup of 256 (RFC 5114)
+//	14  256    1     MODP of 2048 bits (RFC 3526)
+//	15  384    7     MODP of 3072 bits
+//	16  512   13     MODP of 4096 bits
+//	19   64    0.1   NIST P-256 (RFC 5903); x | y
+//	20   96    0.8   NIST P-384
+//	21  132    2.3   NIST P-521
+//	24  256    1.5   MODP of 2048 bits, subgroup of 256 (RFC 5114)
+//
+// In groups 15 and 16 arithmetic whose time says nothing of the exponent takes more than twice as long as math/big's would: use 19
+// or 20 instead where the peer can.
 //
 // The exponent is 32 octets in groups 14 and 24, 40 in 15 and 16, and 32, 48 and 66 in 19 to 21, where it is in 1..order-1.
 func DHPublic(group int, exponent sa.Secret) ([]byte, error) {
