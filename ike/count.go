@@ -32,6 +32,7 @@ const (
 	dropBlocks    drop = "not-whole-blocks"
 	dropIdentity  drop = "identity-mismatch"
 	dropHalfOpen  drop = "half-open-limit"
+	dropLate      drop = "half-open-late"
 	dropExchanges drop = "exchange-limit"
 	dropSequence  drop = "dpd-sequence"
 	dropReply     drop = "reply-without-turn"

@@ -2,7 +2,7 @@
 // exchange; dead peer detection; and the transport of every exchange that runs under a phase-1 SA.
 //
 // It implements RFC 2409 sections 5, 5.4, 5.7 and Appendix A and B, RFC 2408 sections 4.5, 4.8 and 5, RFC 3706, the phase-1
-// part of RFC 6407 (sections 2.1, 2.2 and 3.2's HASHes), groups 14 (RFC 3526) and 24 (RFC 5114), and rules C1 and D1 to D6.
+// part of RFC 6407 (sections 2.1, 2.2 and 3.2's HASHes), the groups of RFC 3526, 5114 and 5903 that DHPublic lists, and rules C1 and D1 to D6.
 // It is not: aggressive mode, quick mode, signatures, NAT traversal, IKEv2. It does not know what a group is: the payloads
 // of GROUPKEY-PULL (exchange 32) and of the private exchanges (240 to 255) are chains of octets to it, which package server,
 // member and cluster read and write.
@@ -18,13 +18,14 @@
 // # Phase 1
 //
 //	initiator                                          responder
-//	  waitSA    -- HDR, SA, VID ------------------------>  (new)
-//	  makeKE   <-- HDR, SA, VID -------------------------  answered
+//	  waitSA    -- HDR, SA, VID ------------------------>  (none)
+//	  makeKE   <-- HDR, SA, VID -------------------------  a slot
 //	  waitKE    -- HDR, KE, Ni ------------------------->  compute
 //	  share    <-- HDR, KE, Nr --------------------------  waitAuth
 //	  waitAuth  -- HDR*, IDii, HASH_I ------------------>  up
 //	  up       <-- HDR*, IDir, HASH_R -------------------
 //
+// A responder has no SA before message 3, but a slot of a table of fixed size that its cookie names (halfOpen).
 // makeKE, share and compute wait for Work. The initiator repeats its last message; the responder never sends on a timer,
 // only again what it answered when the same octets come again. Nothing that is not verified moves a state: a message that
 // does not parse, does not decrypt or does not fit is counted and forgotten. An SA that the operator or the peer's own

@@ -32,7 +32,7 @@ type Options struct {
 	// ClosingTimeout is the longest that a closing SA waits for answers (60 s).
 	ClosingTimeout time.Duration
 
-	MaxHalfOpen        int // negotiations that peers began, all together (1024)
+	MaxHalfOpen        int // negotiations that peers began: before message 3, and past it (1024 each, at most 65535)
 	MaxHalfOpenPerPeer int // of those, one address's that are past message 3 (8)
 	MaxSAsPerPeer      int // SAs with one address of a gateway; the oldest goes (8)
 	MaxExchanges       int // unfinished exchanges of each side under one SA (64)
@@ -80,7 +80,7 @@ type Endpoint struct {
 	lastID   SAID
 	sas      map[SAID]*phase1
 	byCookie map[cookies]*phase1 // an initiator that awaits message 2 stands under a zero responder cookie
-	byStart  map[start]*phase1   // those that peers began
+	byStart  map[start]*phase1   // those that peers began and that are past message 3
 	ours     map[[8]byte]bool    // initiator cookies of our own
 	half     halfOpen
 
@@ -104,7 +104,7 @@ type start struct {
 // New makes an endpoint. rand gives cookies, nonces, exponents and message IDs; an error of it is a panic, since no
 // endpoint can go on without randomness.
 func New(rand io.Reader, o Options) *Endpoint {
-	return &Endpoint{
+	e := &Endpoint{
 		rand:     rand,
 		o:        o.withDefaults(),
 		gateways: make(map[string]*gateway),
@@ -113,10 +113,11 @@ func New(rand io.Reader, o Options) *Endpoint {
 		byCookie: make(map[cookies]*phase1),
 		byStart:  make(map[start]*phase1),
 		ours:     make(map[[8]byte]bool),
-		half:     newHalfOpen(),
 		work:     make(map[uint64]*phase1),
 		count:    make(counters),
 	}
+	e.half.timer.fire = e.expireSlots
+	return e
 }
 
 // HandleDatagram takes one UDP datagram that came to local from remote. It keeps nothing of b. Exchanges 33 and 35 are not

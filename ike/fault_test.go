@@ -241,6 +241,8 @@ func TestWrongTime(t *testing.T) {
 		ck := w.a.last().ck
 		if b := w.b.last(); b != nil {
 			ck = b.ck
+		} else if i, ok := w.b.e.half.index[start{ck.i, addrB, addrA}]; ok {
+			ck.r = w.b.e.half.slots[i].cookie
 		}
 		for _, c := range []cookies{ck, {ck.i, [8]byte{9}}, {[8]byte{9}, ck.r}, {ck.i, [8]byte{}}, {}} {
 			for _, x := range []isakmp.ExchangeType{0, 1, 2, 4, 5, 6, 32, 33, 34, 35, 200, 240, 241, 255} {
@@ -431,8 +433,8 @@ func TestAnyNetwork(t *testing.T) {
 				w.run(time.Duration(rapid.IntRange(1, 20000).Draw(rt, "ms")) * time.Millisecond)
 			}
 			for _, n := range []*node{w.a, w.b} {
-				if len(n.e.sas) > 24 || n.e.half.n > 8 || len(n.e.byCookie) != len(n.e.sas) {
-					rt.Fatalf("%d SAs, %d half-open, %d cookies", len(n.e.sas), n.e.half.n, len(n.e.byCookie))
+				if len(n.e.sas) > 24 || n.e.half.n() > 8 || n.e.half.pinned > 8 || len(n.e.byCookie) != len(n.e.sas) {
+					rt.Fatalf("%d SAs, %d half-open, %d cookies", len(n.e.sas), n.e.half.n(), len(n.e.byCookie))
 				}
 			}
 		}
@@ -444,7 +446,7 @@ func TestAnyNetwork(t *testing.T) {
 		w.b.e.Do(w.now, Delete{Gateway: "peer"})
 		w.run(2 * time.Minute)
 		for _, n := range []*node{w.a, w.b} {
-			if len(n.e.sas)+len(n.e.byCookie)+len(n.e.byStart)+len(n.e.ours)+len(n.e.timers.h)+n.e.half.n != 0 {
+			if len(n.e.sas)+len(n.e.byCookie)+len(n.e.byStart)+len(n.e.ours)+len(n.e.timers.h)+n.e.half.n()+n.e.half.pinned != 0 {
 				rt.Fatalf("something stays behind: %+v", n.e.State())
 			}
 		}

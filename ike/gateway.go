@@ -145,11 +145,15 @@ func (e *Endpoint) SetGateway(now time.Time, c step.Gateway) {
 		return
 	default:
 		e.unindex(g)
+		e.half.forgetSlots(g)
 		g.c.PSK.Zero()
 	}
 	g.c, g.bad = c, Supports(c)
 	if c.DPD != nil {
 		g.dpd.timer.fire = func(now time.Time) { e.dpdTick(now, g) }
+	}
+	if responds(g) {
+		e.half.open(e.o.MaxHalfOpen)
 	}
 	e.index(g)
 	for _, p := range slices.Clone(g.sas) {
@@ -177,6 +181,7 @@ func (e *Endpoint) RemoveGateway(now time.Time, name string) {
 	}
 	e.deleteSAs(now, g, netip.Addr{})
 	e.unindex(g)
+	e.half.forgetSlots(g)
 	delete(e.gateways, name)
 	g.gone = true
 	g.c.PSK.Zero()

@@ -94,12 +94,27 @@ func TestKnownDatagrams(t *testing.T) {
 	join := func(names ...string) *dice {
 		d := &dice{t: t}
 		for _, n := range names {
+			if n == "secret" {
+				d.b = append(d.b, make([]byte, 32)...)
+				continue
+			}
 			d.b = append(d.b, bin(n)...)
 		}
 		return d
 	}
 	w.a.e = New(join("ci", "xi", "ni", "pull_mid"), Options{WorkBase: 1 << 56})
-	w.b.e = New(join("cr", "nr", "xr"), Options{WorkBase: 1 << 56})
+	// A responder's cookie says which slot it is of, and the one known is of this; the rest of it is put in for what was made.
+	w.b.e = New(join("secret", "nr", "xr"), Options{WorkBase: 1 << 56, MaxHalfOpen: 0x2222})
+	w.net = func(d wire) []wire {
+		if len(w.sent) == 2 {
+			if [2]byte(d.b[8:10]) != [2]byte(bin("cr")) {
+				t.Errorf("slot %x", d.b[8:10])
+			}
+			w.b.e.half.slots[0x2221].cookie = [8]byte(bin("cr"))
+			copy(d.b[8:], bin("cr"))
+		}
+		return []wire{d}
+	}
 	w.a.e.SetGateway(w.now, gatewayTo(addrB))
 	w.b.e.SetGateway(w.now, gatewayTo(addrA))
 	w.connect()

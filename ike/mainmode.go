@@ -20,8 +20,7 @@ const (
 	makeKE
 	waitKE
 	share
-	answered
-	compute
+	compute // a responder's first: before message 3 there is only a slot of halfOpen
 	waitAuth // message 6 for an initiator, message 5 for a responder
 	up
 	closing
@@ -54,7 +53,7 @@ type phase1 struct {
 	ni, nr            []byte
 	hint              string // what an unauthenticated notification said
 	complained        bool   // a failed authentication was notified
-	halfOpen          *halfOpenEntry
+	pinned            bool // counted in halfOpen
 	localID, remoteID isakmp.ID
 	keys              keys
 	iv                [16]byte // the last cipher block of phase 1
@@ -124,7 +123,7 @@ func (e *Endpoint) discard(p *phase1) {
 	} else if e.byStart[p.start] == p {
 		delete(e.byStart, p.start)
 	}
-	e.half.remove(p)
+	e.half.unpin(p)
 	for i, o := range p.gw.sas {
 		if o == p {
 			p.gw.sas = append(p.gw.sas[:i:i], p.gw.sas[i+1:]...)
@@ -249,6 +248,9 @@ func (e *Endpoint) addressee(d datagram, early bool) *phase1 {
 		p = e.byCookie[cookies{i: d.h.InitiatorCookie}]
 	}
 	switch {
+	case p == nil && e.half.late(d):
+		e.tally(dropLate)
+		return nil
 	case p == nil:
 		e.tally(dropCookies)
 		return nil
@@ -276,6 +278,10 @@ func (e *Endpoint) handleMain(now time.Time, d datagram) {
 		e.message1(now, d)
 		return
 	}
+	if s := e.half.slotOf(d.h); s != nil {
+		e.message3(now, s, d)
+		return
+	}
 	p := e.addressee(d, true)
 	if p == nil {
 		return
@@ -288,14 +294,12 @@ func (e *Endpoint) handleMain(now time.Time, d datagram) {
 	switch {
 	case d.hash == p.lastIn:
 		e.repeated(p)
-	case p.state != waitSA && p.state != waitKE && p.state != answered && p.state != waitAuth:
+	case p.state != waitSA && p.state != waitKE && p.state != waitAuth:
 		e.tally(dropState)
 	case d.h.Flags != want:
 		e.tally(dropFlags)
 	case p.state == waitSA:
 		e.message2(now, p, d)
-	case p.state == answered:
-		e.message3(p, d)
 	case p.state == waitKE:
 		e.message4(p, d)
 	default:
@@ -329,13 +333,9 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 	}
 	d.hash = digest(d.b)
 	key := start{d.h.InitiatorCookie, d.local, d.remote}
-	if p := e.byStart[key]; p != nil {
-		p.received(d)
-		if d.hash == p.lastIn && p.state == answered {
-			e.repeated(p)
-		} else {
-			e.tally(dropRepeated)
-		}
+	i, again := e.half.index[key]
+	if e.byStart[key] != nil || again && e.half.slots[i].hash != d.hash {
+		e.tally(dropRepeated)
 		return
 	}
 	g := e.find(d.local.Addr(), d.remote.Addr())
@@ -359,24 +359,20 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 		e.refuseProposal(d, m.sa.DOI)
 		return
 	}
-	if !e.admit(d.remote.Addr()) {
-		e.tally(dropHalfOpen)
+	if len(m.body) > maxSAi {
+		e.tally(dropSize)
 		return
 	}
-	e.tally(tallyAnswered)
-	p := e.newSA(now, g, false, d.local, d.remote)
-	p.received(d)
-	p.ck.i = d.h.InitiatorCookie
-	for p.ck.r = e.cookie(); e.byCookie[p.ck] != nil; {
-		p.ck.r = e.cookie()
+	var s *slot
+	if again {
+		e.tally(dropRepeated)
+		s = &e.half.slots[i]
+	} else {
+		e.tally(tallyAnswered)
+		s = e.takeSlot(now, key)
+		s.gw, s.hash, s.suite, s.life, s.dpd, s.doi = g, d.hash, o.suite, o.life, m.dpd, m.sa.DOI
+		s.length = copy(s.sai[:], m.body)
 	}
-	e.byCookie[p.ck] = p
-	p.start = key
-	e.byStart[key] = p
-	e.half.add(p)
-	p.sai = append([]byte(nil), m.body...)
-	p.suite, p.life, p.peerDPD, p.doi = o.suite, o.life, m.dpd, m.sa.DOI
-	e.accepted(p, d, answered)
 
 	// A stranger's address may be forged: the answer is never longer than what asked for it.
 	body := answer.Append(nil)
@@ -384,12 +380,19 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 	if isakmp.HeaderLen+2*isakmp.GenericLen+len(body)+len(isakmp.VendorDPD) <= len(d.b) {
 		next = isakmp.PayloadVID
 	}
-	msg := isakmp.AppendPayload(p.header(isakmp.PayloadSA, isakmp.ExchangeMain, 0, 0), next, body)
+	msg := isakmp.AppendHeader(make([]byte, 0, len(d.b)), isakmp.Header{
+		InitiatorCookie: key.cookie, ResponderCookie: s.cookie, Next: isakmp.PayloadSA, Exchange: isakmp.ExchangeMain,
+	})
+	msg = isakmp.AppendPayload(msg, next, body)
 	if next == isakmp.PayloadVID {
 		msg = isakmp.AppendPayload(msg, isakmp.NoPayload, isakmp.VendorDPD[:])
 	}
-	p.lastOut = finish(msg)
-	e.send(p, p.lastOut)
+	finish(msg)
+	s.stat.InPackets++
+	s.stat.InOctets += uint64(len(d.b))
+	s.stat.OutPackets++
+	s.stat.OutOctets += uint64(len(msg))
+	e.emit(turn.Transmit{Local: d.local, Remote: d.remote, Datagram: msg})
 }
 
 // refuseProposal tells an initiator, in clear and without keeping anything, that none of its transforms will do. It is 40
@@ -572,33 +575,42 @@ func readKey(group int, first isakmp.PayloadType, b []byte) (ke, nonce []byte, e
 	return append([]byte(nil), ke...), append([]byte(nil), nonce...), nil
 }
 
-// readPeer reads messages 3 and 4 into p; false if there is anything wrong with them.
-func (e *Endpoint) readPeer(p *phase1, d datagram) (nonce []byte, ok bool) {
-	ke, nonce, err := readKey(p.suite.group, d.h.Next, d.b[isakmp.HeaderLen:])
+// readPeer reads messages 3 and 4; false if there is anything wrong with them.
+func (e *Endpoint) readPeer(group int, d datagram) (ke, nonce []byte, ok bool) {
+	ke, nonce, err := readKey(group, d.h.Next, d.b[isakmp.HeaderLen:])
 	if err != nil {
 		if _, is := err.(*isakmp.Error); is {
 			e.refuse(err)
 		} else {
 			e.tally(dropPublic)
 		}
-		return nil, false
+		return nil, nil, false
 	}
-	p.peer = ke
-	return nonce, true
+	return ke, nonce, true
 }
 
 // message3 is the initiator's: HDR, KE, Ni. From here on its address is known to be real.
-func (e *Endpoint) message3(p *phase1, d datagram) {
-	nonce, ok := e.readPeer(p, d)
+func (e *Endpoint) message3(now time.Time, s *slot, d datagram) {
+	switch {
+	case s.start.remote != d.remote || s.start.local != d.local:
+		e.tally(dropAddress)
+		return
+	case d.h.Flags != 0:
+		e.tally(dropFlags)
+		return
+	}
+	ke, nonce, ok := e.readPeer(s.suite.group, d)
 	if !ok {
 		return
 	}
-	if e.half.proven(p.remote.Addr()) >= e.o.MaxHalfOpenPerPeer {
+	if !e.roomToPin(d.remote.Addr()) {
 		e.tally(dropHalfOpen)
 		return
 	}
-	p.ni, p.nr = nonce, e.draw(nonceLen)
-	e.half.prove(p)
+	p := e.pin(now, s)
+	p.received(d)
+	d.hash = digest(d.b)
+	p.peer, p.ni, p.nr = ke, nonce, e.draw(nonceLen)
 	e.accepted(p, d, compute)
 	e.drawExponent(p)
 	e.workPublic(p)
@@ -617,11 +629,11 @@ func (e *Endpoint) answer4(p *phase1) {
 
 // message4 is the responder's: HDR, KE, Nr.
 func (e *Endpoint) message4(p *phase1, d datagram) {
-	nonce, ok := e.readPeer(p, d)
+	ke, nonce, ok := e.readPeer(p.suite.group, d)
 	if !ok {
 		return
 	}
-	p.nr = nonce
+	p.peer, p.nr = ke, nonce
 	e.accepted(p, d, share)
 	e.workShared(p)
 }
@@ -751,7 +763,7 @@ func readAuth(first isakmp.PayloadType, b []byte) (id, hash []byte, err error) {
 
 // establish ends a negotiation that was authenticated on both sides.
 func (e *Endpoint) establish(now time.Time, p *phase1) {
-	e.half.remove(p)
+	e.half.unpin(p)
 	p.forgetNegotiation()
 	p.expires = now.Add(p.life)
 	e.timers.arm(&p.timeout, p.expires)

@@ -181,7 +181,7 @@ func TestWrongPSK(t *testing.T) {
 	w.run(40 * time.Second)
 	w.a.want("failed sa 0 token 0: no answer to message 5: do pre-shared key and identities agree?")
 	w.b.want()
-	if len(w.b.e.sas) != 0 || w.b.e.half.n != 0 {
+	if len(w.b.e.sas) != 0 || w.b.e.half.n()+w.b.e.half.pinned != 0 {
 		t.Error("the responder keeps a negotiation that failed")
 	}
 }
@@ -460,17 +460,18 @@ func TestHalfOpenFlood(t *testing.T) {
 		b.HandleDatagram(now, addrB, netip.AddrPortFrom(peers[i*7%len(peers)], 848), msg)
 		for _, ok := b.Next(); ok; _, ok = b.Next() {
 		}
-		if b.half.n > 50 || len(b.sas) > 50 || len(b.byCookie) > 50 || len(b.byStart) > 50 || b.half.unproven.Len() > 50 {
-			t.Fatalf("after %d: %d half-open", i, b.half.n)
+		if b.half.n() > 50 || len(b.half.index) > 50 || len(b.sas)+len(b.byCookie)+len(b.byStart)+b.half.pinned > 0 || len(b.timers.h) > 1 {
+			t.Fatalf("after %d: %d half-open", i, b.half.n())
 		}
-		for a, l := range b.half.byAddr {
-			if i > 10000 && len(l) > 2 {
-				t.Fatalf("%v has %d", a, len(l))
+		for a, q := range b.half.queues[2] {
+			if i > 10000 && q.n > 2 {
+				t.Fatalf("%v has %d", a, q.n)
 			}
 		}
 	}
 	b.HandleTimeout(now.Add(time.Minute))
-	if b.half.n != 0 || len(b.sas)+len(b.byCookie)+len(b.byStart)+len(b.half.byAddr)+len(b.timers.h) != 0 {
+	h := &b.half
+	if h.n() != 0 || len(h.index)+len(h.queues[0])+len(h.queues[1])+len(h.queues[2])+len(b.timers.h) != 0 || len(h.free) != 50 {
 		t.Error("something stays behind")
 	}
 	if b.count["half-open-evicted"] == 0 {
@@ -561,8 +562,8 @@ func TestMessage3Limit(t *testing.T) {
 		w.connect()
 		w.a.e.discard(w.a.last())
 	}
-	if n := w.b.e.half.proven(addrA.Addr()); n != 3 || w.b.e.half.n != 5 || w.b.e.count["half-open-limit"] != 2 || len(w.b.e.work) != 0 {
-		t.Errorf("%d past message 3 of %d, %v", n, w.b.e.half.n, w.b.e.count)
+	if h := &w.b.e.half; h.pinned != 3 || h.n() != 2 || w.b.e.count["half-open-limit"] != 2 || len(w.b.e.work) != 0 {
+		t.Errorf("%d past message 3, %d before it, %v", h.pinned, h.n(), w.b.e.count)
 	}
 	w.net = nil
 	w.run(31 * time.Second)

@@ -74,7 +74,7 @@ type GatewayState struct {
 
 // State returns a copy.
 func (e *Endpoint) State() State {
-	s := State{HalfOpen: e.half.n, Counters: e.count.all()}
+	s := State{HalfOpen: e.half.n() + e.half.pinned, Counters: e.count.all()}
 	for _, p := range e.sorted() {
 		s.SAs = append(s.SAs, p.look())
 	}
