@@ -37,6 +37,8 @@ const (
 	dropSequence  drop = "dpd-sequence"
 	dropReply     drop = "reply-without-turn"
 
+	tallySilent    drop = "notices-left-out"
+	tallyUnrefused drop = "refusals-left-out"
 	tallyEvicted   drop = "half-open-evicted"
 	tallyExpired   drop = "half-open-expired"
 	tallyInitiated drop = "negotiations-begun"

@@ -90,6 +90,10 @@ type Endpoint struct {
 	timers timers
 	out    []turn.Output
 	count  counters
+
+	// What strangers can cause, of all together.
+	refusals rate // NO-PROPOSAL-CHOSEN sent
+	notices  rate // lines for the operator's log
 }
 
 // cookies are the two cookies of a phase-1 SA.
@@ -115,6 +119,8 @@ func New(rand io.Reader, o Options) *Endpoint {
 		ours:     make(map[[8]byte]bool),
 		work:     make(map[uint64]*phase1),
 		count:    make(counters),
+		refusals: rate{burst: 100, span: time.Second},
+		notices:  rate{burst: 60, span: time.Minute},
 	}
 	e.half.timer.fire = e.expireSlots
 	return e

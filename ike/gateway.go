@@ -21,7 +21,7 @@ type gateway struct {
 	gone    bool         // taken out of the configuration
 	sas     []*phase1    // in the order in which they began
 	dpd     dpd
-	noticed time.Time // when an unauthenticated message last made a Notify
+	noticed map[string]time.Time // when a peer's message last made a Notify, by code
 }
 
 // Supports names what of a gateway this package cannot do, nil if nothing.
@@ -311,14 +311,18 @@ func (e *Endpoint) deleteSAs(now time.Time, g *gateway, remote netip.Addr) {
 	}
 }
 
-// notice emits a Notify about what an unauthenticated message caused, for one gateway at most every ten seconds: what
-// anybody can send must not fill the log.
-func (e *Endpoint) notice(now time.Time, g *gateway, code, format string, args ...any) {
-	if !g.noticed.IsZero() && now.Sub(g.noticed) < 10*time.Second {
+// notice emits a Notify about what a peer's message caused, for one gateway and code at most every ten seconds and for all
+// gateways at most 60 a minute: what anybody can send must not fill the log. What is left out is counted.
+func (e *Endpoint) notice(now time.Time, g *gateway, s turn.Severity, code, format string, args ...any) {
+	if last, ok := g.noticed[code]; ok && now.Sub(last) < 10*time.Second || !e.notices.allow(now) {
+		e.tally(tallySilent)
 		return
 	}
-	g.noticed = now
-	e.notify(turn.Warning, code, format, args...)
+	if g.noticed == nil {
+		g.noticed = make(map[string]time.Time)
+	}
+	g.noticed[code] = now
+	e.notify(s, code, format, args...)
 }
 
 func (e *Endpoint) notify(s turn.Severity, code, format string, args ...any) {

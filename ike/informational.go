@@ -81,7 +81,7 @@ func (e *Endpoint) informed(now time.Time, p *phase1, first isakmp.PayloadType, 
 	}
 	if p.state == up {
 		for _, n := range notes {
-			e.notified(p, n)
+			e.notified(now, p, n)
 		}
 	}
 	for _, o := range doomed {
@@ -110,7 +110,7 @@ func (e *Endpoint) named(p *phase1, d isakmp.Delete) []*phase1 {
 func (p *phase1) spi() []byte { return append(p.ck.i[:len(p.ck.i):len(p.ck.i)], p.ck.r[:]...) }
 
 // notified acts on one verified notification. Any but those of DPD is only told to the operator.
-func (e *Endpoint) notified(p *phase1, n isakmp.Notify) {
+func (e *Endpoint) notified(now time.Time, p *phase1, n isakmp.Notify) {
 	switch n.Type {
 	case isakmp.RUThere, isakmp.RUThereAck:
 		// RFC 3706 section 6.1: both sides check the cookies.
@@ -126,7 +126,7 @@ func (e *Endpoint) notified(p *phase1, n isakmp.Notify) {
 		}
 	case isakmp.InitialContact:
 	default:
-		e.notify(turn.Notice, "IKE_NOTIFICATION", "gateway %s, %v: the peer sent %v", p.gw.c.Name, p.remote, n.Type)
+		e.notice(now, p.gw, turn.Notice, "IKE_NOTIFICATION", "gateway %s, %v: the peer sent %v", p.gw.c.Name, p.remote, n.Type)
 	}
 }
 

@@ -20,7 +20,7 @@ const (
 	makeKE
 	waitKE
 	share
-	compute // a responder's first: before message 3 there is only a slot of halfOpen
+	compute  // a responder's first: before message 3 there is only a slot of halfOpen
 	waitAuth // message 6 for an initiator, message 5 for a responder
 	up
 	closing
@@ -53,7 +53,7 @@ type phase1 struct {
 	ni, nr            []byte
 	hint              string // what an unauthenticated notification said
 	complained        bool   // a failed authentication was notified
-	pinned            bool // counted in halfOpen
+	pinned            bool   // counted in halfOpen
 	localID, remoteID isakmp.ID
 	keys              keys
 	iv                [16]byte // the last cipher block of phase 1
@@ -355,8 +355,8 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 	answer, o, ok := choose(g.c.Proposals, m.sa)
 	if !ok {
 		e.tally(dropProposal)
-		e.notice(now, g, "IKE_NO_PROPOSAL_CHOSEN", "gateway %s, %v: none of the offered transforms is configured", g.c.Name, d.remote)
-		e.refuseProposal(d, m.sa.DOI)
+		e.notice(now, g, turn.Warning, "IKE_NO_PROPOSAL_CHOSEN", "gateway %s, %v: none of the offered transforms is configured", g.c.Name, d.remote)
+		e.refuseProposal(now, d, m.sa.DOI)
 		return
 	}
 	if len(m.body) > maxSAi {
@@ -397,7 +397,11 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 
 // refuseProposal tells an initiator, in clear and without keeping anything, that none of its transforms will do. It is 40
 // octets, and no message 1 is shorter.
-func (e *Endpoint) refuseProposal(d datagram, doi uint32) {
+func (e *Endpoint) refuseProposal(now time.Time, d datagram, doi uint32) {
+	if !e.refusals.allow(now) {
+		e.tally(tallyUnrefused)
+		return
+	}
 	msg := isakmp.AppendHeader(nil, isakmp.Header{
 		InitiatorCookie: d.h.InitiatorCookie, ResponderCookie: e.cookie(), Next: isakmp.PayloadN, Exchange: isakmp.ExchangeInformational,
 	})
@@ -453,7 +457,7 @@ func (e *Endpoint) message2(now time.Time, p *phase1, d datagram) {
 	o, ok := accept(p.gw.c.Proposals, m.sa)
 	if !ok {
 		e.tally(dropForeign)
-		e.notice(now, p.gw, "IKE_TRANSFORM_NOT_OFFERED", "gateway %s, %v: the answer is not one transform that was offered", p.gw.c.Name, d.remote)
+		e.notice(now, p.gw, turn.Warning, "IKE_TRANSFORM_NOT_OFFERED", "gateway %s, %v: the answer is not one transform that was offered", p.gw.c.Name, d.remote)
 		return
 	}
 	delete(e.byCookie, p.ck)
@@ -692,30 +696,35 @@ func (e *Endpoint) message5(now time.Time, p *phase1) {
 }
 
 // message56 is message 5 at a responder and message 6 at an initiator: HDR*, ID, HASH. A wrong pre-shared key, a wrong
-// identity and a broken message are all met with silence, and the state stays.
+// identity and a broken message are all met with silence, and the state stays. All cost the same, so that not even time tells them
+// apart: HASH is computed, of whatever there is, before anything is judged.
 func (e *Endpoint) message56(now time.Time, p *phase1, d datagram) {
 	plain, last, ok := p.keys.open(d.b, p.iv)
 	if !ok {
 		e.tally(dropBlocks)
 		return
 	}
-	idBody, hash, err := readAuth(d.h.Next, plain)
-	if err != nil {
-		// Under a wrong key anything may come out.
-		e.refuse(err)
-		e.complain(p, "the message does not decrypt: does the pre-shared key agree?")
-		return
+	idBody, hash, broken := readAuth(d.h.Next, plain)
+	if broken != nil {
+		idBody, hash = plain, nil
 	}
-	if subtle.ConstantTimeCompare(hash, p.auth(!p.initiator, idBody)) != 1 {
-		e.tally(dropHash)
-		e.complain(p, "wrong HASH")
-		return
-	}
+	right := subtle.ConstantTimeCompare(hash, p.auth(!p.initiator, idBody)) == 1
 	id, err := isakmp.ParseID(idBody)
 	want, werr := identity(p.gw.c.RemoteID, p.remote.Addr())
-	if err != nil || werr != nil || !matches(id, want, e.o.Port) {
+	known := err == nil && werr == nil && matches(id, want, e.o.Port)
+	switch {
+	case broken != nil:
+		// Under a wrong key anything may come out.
+		e.refuse(broken)
+		e.complain(now, p, "the message does not decrypt: does the pre-shared key agree?")
+		return
+	case !right:
+		e.tally(dropHash)
+		e.complain(now, p, "wrong HASH")
+		return
+	case !known:
 		e.tally(dropIdentity)
-		e.complain(p, fmt.Sprintf("identity %s, want %s", idText(id), idText(want)))
+		e.complain(now, p, fmt.Sprintf("identity %s, want %s", idText(id), idText(want)))
 		return
 	}
 	id.Data = append([]byte(nil), id.Data...)
@@ -730,10 +739,10 @@ func (e *Endpoint) message56(now time.Time, p *phase1, d datagram) {
 }
 
 // complain tells the operator once per negotiation why its authentication failed.
-func (e *Endpoint) complain(p *phase1, text string) {
+func (e *Endpoint) complain(now time.Time, p *phase1, text string) {
 	if !p.complained {
 		p.complained = true
-		e.notify(turn.Warning, "IKE_AUTHENTICATION_FAILED", "gateway %s, %v: %s", p.gw.c.Name, p.remote, text)
+		e.notice(now, p.gw, turn.Warning, "IKE_AUTHENTICATION_FAILED", "gateway %s, %v: %s", p.gw.c.Name, p.remote, text)
 	}
 }
 
