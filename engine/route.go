@@ -37,7 +37,7 @@ func (e *Engine) drain(now time.Time) {
 func (e *Engine) route(now time.Time, o turn.Output) {
 	switch o := o.(type) {
 	// Out, for the shell.
-	case turn.Transmit, turn.Persist, turn.Work, turn.InstallTEK, turn.RemoveTEK, turn.Notify:
+	case turn.Transmit, turn.Persist, turn.Work, turn.InstallTEK, turn.RemoveTEK, turn.Notify, turn.KeyLog:
 		e.out = append(e.out, o)
 
 	// ike → the engines above.

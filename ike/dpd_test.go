@@ -125,7 +125,7 @@ func TestDPDSequence(t *testing.T) {
 }
 
 // What is not encrypted does nothing once an SA is up: R-U-THERE, Delete, anything.
-func TestClearInformational(t *testing.T) {
+func TestAttackStateConfusionUnencrypted(t *testing.T) {
 	w := newWorld(t, withDPD)
 	a, _ := w.up()
 	for _, c := range []struct {

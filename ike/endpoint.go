@@ -36,6 +36,9 @@ type Options struct {
 	MaxHalfOpenPerPeer int // of those, one address's that are past message 3 (8)
 	MaxSAsPerPeer      int // SAs with one address of a gateway; the oldest goes (8)
 	MaxExchanges       int // unfinished exchanges of each side under one SA (64)
+
+	// KeyLog makes every SA disclose its cipher key by turn.KeyLog.
+	KeyLog bool
 }
 
 func (o Options) withDefaults() Options {

@@ -300,7 +300,7 @@ func TestDeleteOneAddress(t *testing.T) {
 }
 
 // A Delete that names the same SA twice, and two Delete payloads in one message.
-func TestDeleteTwice(t *testing.T) {
+func TestAttackStateConfusionDeleteTwice(t *testing.T) {
 	w := newWorld(t)
 	a, _ := w.up()
 	d := isakmp.Delete{DOI: 1, Protocol: 1, SPISize: 16, SPIs: [][]byte{a.spi(), a.spi()}}.Append(nil)

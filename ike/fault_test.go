@@ -89,7 +89,7 @@ func TestEachDatagramMistreated(t *testing.T) {
 
 // The whole conversation replayed afterwards, in order and backwards: no state moves, nothing comes up, and nothing is
 // answered but by the same octets as before.
-func TestReplay(t *testing.T) {
+func TestAttackPULLReplay(t *testing.T) {
 	w := newWorld(t, withDPD)
 	if !w.conversation() {
 		t.Fatal("no conversation")
@@ -214,7 +214,7 @@ func TestDamagedNegotiation(t *testing.T) {
 }
 
 // Exchanges 32, 5, 4 and unknown ones at every stage of a negotiation and with unknown cookies: silence.
-func TestWrongTime(t *testing.T) {
+func TestAttackStateConfusion(t *testing.T) {
 	for stage := range 7 {
 		w := newWorld(t)
 		n := 0
@@ -267,7 +267,7 @@ func TestWrongTime(t *testing.T) {
 }
 
 // A key holder gone bad: chains and bodies that verify and are nonsense. Nothing panics, and the SA stays.
-func TestHostilePeer(t *testing.T) {
+func TestAttackAttributeAbuse(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.up()
 	chains := map[string]struct {
@@ -478,7 +478,7 @@ func (z *zeros) Read(b []byte) (int, error) {
 // "In a replay/reflection attack, an attacker captures messages between GDOI entities and subsequently forwards them to a GDOI
 // entity" (RFC 6407 section 7.1.4). Nothing in HASH tells the two directions apart: what a node sent itself is known by its
 // message ID.
-func TestReflection(t *testing.T) {
+func TestAttackReflection(t *testing.T) {
 	w := newWorld(t, withDPD)
 	a, b := w.up()
 	w.run(35 * time.Second) // probes and answers of both

@@ -500,6 +500,9 @@ func (e *Endpoint) HandleResult(now time.Time, r turn.Result) {
 	p := e.work[r.ID]
 	delete(e.work, r.ID)
 	if p == nil || p.state == gone {
+		if s, ok := r.Value.(sa.Secret); ok {
+			s.Zero()
+		}
 		return
 	}
 	switch v := r.Value.(type) {
@@ -658,6 +661,9 @@ func (e *Endpoint) derive(p *phase1) bool {
 	if err != nil {
 		e.fail(p, err.Error())
 		return false
+	}
+	if e.o.KeyLog {
+		e.emit(turn.KeyLog{InitiatorCookie: p.ck.i, Key: p.keys.e[:p.suite.bits/8].Clone()})
 	}
 	gxi, gxr := p.public, p.peer
 	if !p.initiator {

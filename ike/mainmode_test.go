@@ -221,7 +221,7 @@ func TestNoticesAreFew(t *testing.T) {
 
 // "The initiator MUST NOT accept what it did not offer": a transform altered on the way is refused, and the real answer
 // still counts.
-func TestForeignTransform(t *testing.T) {
+func TestAttackDowngrade(t *testing.T) {
 	w := newWorld(t)
 	w.net = func(d wire) []wire {
 		if h, _ := isakmp.ParseHeader(d.b); d.from != addrB || h.Next != isakmp.PayloadSA {
@@ -308,7 +308,7 @@ func TestOffers(t *testing.T) {
 }
 
 // Before message 3 the answer is never longer than the request, however short that is.
-func TestNoAmplification(t *testing.T) {
+func TestAttackAmplification(t *testing.T) {
 	w := newWorld(t)
 	for _, vid := range []bool{false, true} {
 		s := offered(gatewayTo(addrA).Proposals)
@@ -375,7 +375,7 @@ func TestOtherPort(t *testing.T) {
 	}
 }
 
-func TestBadPublicValues(t *testing.T) {
+func TestAttackBadDHValue(t *testing.T) {
 	for _, group := range []int{14, 15, 16, 24} {
 		m := groups[group].(*modp)
 		edge := func(d int) []byte {
@@ -442,7 +442,7 @@ func TestBadPublicValues(t *testing.T) {
 }
 
 // A flood from forged addresses keeps to its bounds, and a real peer gets through during it.
-func TestHalfOpenFlood(t *testing.T) {
+func TestAttackHalfOpenFlood(t *testing.T) {
 	w := newWorld(t)
 	o := Options{MaxHalfOpen: 50, MaxHalfOpenPerPeer: 4}
 	b := New(zeroless{}, o)
@@ -480,7 +480,7 @@ func TestHalfOpenFlood(t *testing.T) {
 }
 
 // The flood uses the real peer's own address, and the peer still gets through: what it proved is not pushed out.
-func TestFloodWithForgedAddress(t *testing.T) {
+func TestAttackHalfOpenFloodForgedAddress(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	msg := bytes.Clone(w.sent[0].b)
@@ -515,7 +515,7 @@ func TestFloodWithForgedAddress(t *testing.T) {
 
 // The same while the peer's message 3 is still on its way: it gets through a flood that does not fill the whole table meanwhile,
 // and so does the peer at another address, however long that is.
-func TestFloodBeforeMessage3(t *testing.T) {
+func TestAttackHalfOpenFloodBeforeMessage3(t *testing.T) {
 	for _, c := range []struct {
 		from netip.AddrPort
 		n    int
@@ -549,7 +549,7 @@ func TestFloodBeforeMessage3(t *testing.T) {
 }
 
 // Message 3 makes us compute: an address that does not go on after it is given a few, and no more until they have timed out.
-func TestMessage3Limit(t *testing.T) {
+func TestAttackHalfOpenFloodOfMessage3(t *testing.T) {
 	w := newWorld(t)
 	w.b.e.o.MaxHalfOpenPerPeer = 3
 	w.net = func(d wire) []wire {

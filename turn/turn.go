@@ -112,7 +112,15 @@ type Notify struct {
 	Text     string
 }
 
+// KeyLog discloses the cipher key of a phase-1 SA to who has asked for it by ike.Options.KeyLog, to read recorded traffic with.
+// Nothing else may ever write a key. The key is owned by the receiver, which clears it.
+type KeyLog struct {
+	InitiatorCookie [8]byte
+	Key             sa.Secret
+}
+
 func (Transmit) IsOutput()   {}
+func (KeyLog) IsOutput()     {}
 func (Persist) IsOutput()    {}
 func (Work) IsOutput()       {}
 func (InstallTEK) IsOutput() {}

@@ -14,7 +14,7 @@ import (
 	"gvpn/internal/node"
 )
 
-const usage = `usage: gvpnd -d STATE-DIR [-f FILE] [-v]
+const usage = `usage: gvpnd -d STATE-DIR [-f FILE] [-v] [--key-log FILE]
        gvpnd lab
        gvpnd schema
 
@@ -61,6 +61,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	file := flags.String("f", "", "configuration `FILE` to start from where the state directory holds none")
 	dir := flags.String("d", "", "state `DIRECTORY`, made if absent (required)")
 	verbose := flags.Bool("v", false, "log what is only of interest when looking for a fault, too")
+	keys := flags.String("key-log", "", "`FILE` to which the keys of every IKE SA are appended in clear, as tshark's\nikev1_decryption_table: only to look for a fault, and never in service")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -83,6 +84,14 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		}
 		options.File, options.Config = *file, text
 	}
+	if *keys != "" {
+		f, err := openKeyLog(*keys)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		options.KeyLog = f
+	}
 	n, err := node.Open(options)
 	if err != nil {
 		return err
@@ -92,4 +101,20 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	case <-n.Failed():
 	}
 	return errors.Join(n.Err(), n.Close())
+}
+
+// openKeyLog opens the file for keys in clear; one that others can read is refused.
+func openKeyLog(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the key log: %w", err)
+	}
+	info, err := f.Stat()
+	if err == nil && info.Mode().Perm()&0o077 != 0 {
+		err = fmt.Errorf("key log %s: mode %#o lets others read it, want 0600", name, info.Mode().Perm())
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }

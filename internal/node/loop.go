@@ -82,6 +82,10 @@ func (n *Node) drain() {
 			}
 		case turn.RemoveTEK:
 			n.plane.RemoveTEK(o)
+		case turn.KeyLog:
+			if err := writeKey(n.keyLog, o); err != nil {
+				n.log.Error("a key is missing from the key log", "error", err.Error())
+			}
 		default:
 			batch = append(batch, out)
 		}

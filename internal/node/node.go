@@ -38,6 +38,9 @@ type Options struct {
 	Log    *slog.Logger // nil: nothing is logged
 	Now    func() time.Time
 	Rand   io.Reader
+
+	// KeyLog is where the cipher key of every phase-1 SA is written in clear, for whoever reads recorded traffic. nil: nowhere.
+	KeyLog io.Writer
 }
 
 // Node is one running node. Its methods may be called from any goroutine.
@@ -49,6 +52,7 @@ type Node struct {
 	lab   cli.Lab
 
 	// Owned by the loop.
+	keyLog io.Writer
 	engine *engine.Engine
 	plane  *dataplane.Plane
 	locals map[netip.Addr]int // how many gateways have this local-address; invalid: any
@@ -86,7 +90,7 @@ const backlog = 256
 // been started or recorded.
 func Open(o Options) (_ *Node, err error) {
 	n := &Node{
-		dir: o.Dir, log: o.Log, now: o.Now, lab: o.Lab,
+		dir: o.Dir, log: o.Log, now: o.Now, lab: o.Lab, keyLog: o.KeyLog,
 		locals:    map[netip.Addr]int{},
 		calls:     make(chan func(time.Time)),
 		datagrams: make(chan datagram, backlog),
@@ -106,6 +110,9 @@ func Open(o Options) (_ *Node, err error) {
 	if dice == nil {
 		dice = rand.Reader
 	}
+	if n.keyLog != nil {
+		n.log.Error("KEY LOG: the keys of every IKE SA are written down in clear. Whoever reads them reads all that is said, group keys among it")
+	}
 	if n.store, err = store.Open(o.Dir); err != nil {
 		return nil, err
 	}
@@ -118,7 +125,7 @@ func Open(o Options) (_ *Node, err error) {
 		return nil, errors.Join(err, n.store.Close())
 	}
 	n.plane = dataplane.New(dice)
-	n.engine = engine.New(dice, engine.Options{IKE: ike.Options{Port: o.Port}})
+	n.engine = engine.New(dice, engine.Options{IKE: ike.Options{Port: o.Port, KeyLog: o.KeyLog != nil}})
 	if err := n.engine.Restore(n.now(), records); err != nil {
 		n.log.Error("some records of the engines could not be read; going on without them", "error", err.Error())
 	}
@@ -135,6 +142,7 @@ func Open(o Options) (_ *Node, err error) {
 		select {
 		case n.results <- r:
 		case <-n.closing:
+			wipeValue(r.Value)
 		}
 	})
 	n.out = &writer{

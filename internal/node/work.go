@@ -131,3 +131,13 @@ func wipe(op turn.Op) {
 		clear(op.Message)
 	}
 }
+
+// wipeValue destroys the secrets of a result that nobody will take.
+func wipeValue(v any) {
+	switch v := v.(type) {
+	case sa.Secret:
+		v.Zero()
+	case turn.KeyPair:
+		v.Private.Zero()
+	}
+}
