@@ -21,7 +21,7 @@ import (
 
 // lan is engines on a network that loses nothing and takes no time.
 type lan struct {
-	t     *testing.T
+	t     testing.TB
 	now   time.Time
 	nodes map[netip.Addr]*Engine
 	order []netip.Addr
@@ -29,7 +29,7 @@ type lan struct {
 	teks  map[netip.Addr][]uint32
 }
 
-func newLAN(t *testing.T) *lan {
+func newLAN(t testing.TB) *lan {
 	b, err := os.ReadFile("testdata/rsa2048.pem")
 	if err != nil {
 		t.Fatal(err)
