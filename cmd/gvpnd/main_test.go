@@ -157,6 +157,26 @@ func TestDaemon(t *testing.T) {
 	}
 }
 
+// A key log is the owner's alone to read.
+func TestKeyLogFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "keys")
+	f, err := openKeyLog(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := f.Stat()
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	_ = f.Close()
+	if err := os.Chmod(name, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openKeyLog(name); err == nil || !strings.Contains(err.Error(), "0640") {
+		t.Errorf("a file that others can read is taken: %v", err)
+	}
+}
+
 // Every node of the lab has a configuration, and nothing else is in the way of it.
 func TestExamplesAreTheLabs(t *testing.T) {
 	files, err := examples.Cluster.ReadDir("cluster")

@@ -38,6 +38,8 @@ func (n *Node) loop() {
 			f(now)
 		case d := <-n.datagrams:
 			n.engine.HandleDatagram(n.now(), d.local, d.remote, d.octets)
+		case d := <-n.strangers:
+			n.engine.HandleDatagram(n.now(), d.local, d.remote, d.octets)
 		case r := <-n.results:
 			n.engine.HandleResult(n.now(), r)
 		case <-timer.C:

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -59,6 +58,7 @@ type Node struct {
 
 	calls     chan func(time.Time)
 	datagrams chan datagram
+	strangers chan datagram // what begins a phase 1, which anybody can send
 	results   chan turn.Result
 	closing   chan struct{}
 	loopDone  chan struct{}
@@ -82,7 +82,8 @@ type Node struct {
 	err       error // why the node failed; read after failed is closed
 }
 
-// backlog is how many datagrams may wait for the loop before the readers wait, and the kernel drops: a flood costs no memory.
+// backlog is how many datagrams may wait for the loop before the readers wait, and the kernel drops: a flood costs no memory. First
+// messages of phase 1 wait apart, so that a flood of them keeps nobody waiting who has an SA.
 const backlog = 256
 
 // Open starts a node: it restores the engines' records, carries out what of the running configuration they have not
@@ -94,6 +95,7 @@ func Open(o Options) (_ *Node, err error) {
 		locals:    map[netip.Addr]int{},
 		calls:     make(chan func(time.Time)),
 		datagrams: make(chan datagram, backlog),
+		strangers: make(chan datagram, backlog),
 		results:   make(chan turn.Result),
 		closing:   make(chan struct{}),
 		loopDone:  make(chan struct{}),
@@ -130,10 +132,14 @@ func Open(o Options) (_ *Node, err error) {
 		n.log.Error("some records of the engines could not be read; going on without them", "error", err.Error())
 	}
 	n.sockets = &sockets{
-		port: o.Port, log: n.log, conns: map[netip.Addr]*net.UDPConn{}, failed: map[netip.Addr]string{},
-		receive: func(d datagram) {
+		port: o.Port, log: n.log, conns: map[netip.Addr]pair{}, failed: map[netip.Addr]string{},
+		receive: func(d datagram, first bool) {
+			to := n.datagrams
+			if first {
+				to = n.strangers
+			}
 			select {
-			case n.datagrams <- d:
+			case to <- d:
 			case <-n.closing:
 			}
 		},

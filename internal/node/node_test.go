@@ -327,7 +327,7 @@ func TestSocketIsBoundWhenItIsFree(t *testing.T) {
 
 func TestWildcardSocketKnowsWhereADatagramWasSent(t *testing.T) {
 	got := make(chan datagram, 1)
-	s := &sockets{port: testPort + 1, log: slog.New(slog.DiscardHandler), conns: map[netip.Addr]*net.UDPConn{}, failed: map[netip.Addr]string{}, receive: func(d datagram) { got <- d }}
+	s := &sockets{port: testPort + 1, log: slog.New(slog.DiscardHandler), conns: map[netip.Addr]pair{}, failed: map[netip.Addr]string{}, receive: func(d datagram, _ bool) { got <- d }}
 	s.bind(wanted([]netip.Addr{netip.MustParseAddr("127.84.8.1"), {}}))
 	defer s.close()
 	conn, err := net.Dial("udp4", fmt.Sprintf("127.84.8.9:%d", testPort+1))
@@ -584,4 +584,14 @@ func TestRecoveryProbe(t *testing.T) {
 	if err := pulls(2)(); err != nil {
 		t.Error(err)
 	}
+}
+
+func listenAt(t *testing.T, addr string, port uint16) *net.UDPConn {
+	t.Helper()
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(addr), port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
 }

@@ -20,12 +20,25 @@ type writer struct {
 
 	mu      sync.Mutex
 	waiting []turn.Output
+	taken   sync.Cond     // with mu: waiting is empty again, or always will be
+	ended   bool          // nothing is taken any more
 	wake    chan struct{} // capacity 1
 	done    chan struct{}
 }
 
+// maxWaiting is how many outputs may wait before a submit waits: what strangers make the engines say must not pile up here.
+const maxWaiting = 256
+
 func (w *writer) submit(batch []turn.Output) {
 	w.mu.Lock()
+	w.taken.L = &w.mu
+	for len(w.waiting) > maxWaiting && !w.ended {
+		w.taken.Wait()
+	}
+	if w.ended {
+		w.mu.Unlock()
+		return
+	}
 	w.waiting = append(w.waiting, batch...)
 	w.mu.Unlock()
 	select {
@@ -36,7 +49,13 @@ func (w *writer) submit(batch []turn.Output) {
 
 // run works until stop is closed and everything submitted before that is carried out.
 func (w *writer) run(stop <-chan struct{}) {
-	defer close(w.done)
+	defer func() {
+		w.mu.Lock()
+		w.ended = true
+		w.mu.Unlock()
+		w.taken.Broadcast()
+		close(w.done)
+	}()
 	for {
 		select {
 		case <-w.wake:
@@ -55,6 +74,7 @@ func (w *writer) flush() bool {
 	batch := w.waiting
 	w.waiting = nil
 	w.mu.Unlock()
+	w.taken.Broadcast()
 	var records []turn.Persist
 	for _, o := range batch {
 		if p, ok := o.(turn.Persist); ok {

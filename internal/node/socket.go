@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,19 +33,25 @@ type datagram struct {
 	octets        []byte
 }
 
-// sockets are the node's UDP sockets: one for each local-address of a gateway, or one on the wildcard address if some
+// sockets are the node's UDP sockets: a pair for each local-address of a gateway, or one on the wildcard address if some
 // gateway has none. It is used by the loop (bind) and the writer (send).
 type sockets struct {
 	port    uint16
 	log     *slog.Logger
-	receive func(datagram)
+	receive func(d datagram, first bool) // first: it begins a phase 1
 
 	mu     sync.Mutex
-	conns  map[netip.Addr]*net.UDPConn // the unspecified address: wildcard
+	conns  map[netip.Addr]pair // the unspecified address: wildcard
 	want   []netip.Addr
 	failed map[netip.Addr]string // what could not be bound, and why
 	wg     sync.WaitGroup
 }
+
+// pair are the two sockets of an address. Both have the same port, and the kernel puts what begins a phase 1 into the second's
+// buffer: however much of that strangers send, it pushes out nothing of those who have an SA.
+type pair struct{ main, first *net.UDPConn }
+
+func (p pair) close() error { return errors.Join(p.main.Close(), p.first.Close()) }
 
 // wanted returns the addresses to bind for gateways with these local addresses, each once (invalid: any).
 func wanted(locals []netip.Addr) []netip.Addr {
@@ -59,9 +67,9 @@ func (s *sockets) bind(want []netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.want = want
-	for addr, conn := range s.conns {
+	for addr, conns := range s.conns {
 		if !slices.Contains(want, addr) {
-			_ = conn.Close()
+			_ = conns.close()
 			delete(s.conns, addr)
 		}
 	}
@@ -71,10 +79,10 @@ func (s *sockets) bind(want []netip.Addr) {
 		}
 	}
 	for _, addr := range want {
-		if s.conns[addr] != nil {
+		if s.conns[addr].main != nil {
 			continue
 		}
-		conn, err := listen(netip.AddrPortFrom(addr, s.port))
+		conns, err := listen(netip.AddrPortFrom(addr, s.port))
 		if err != nil {
 			if s.failed[addr] != err.Error() {
 				s.failed[addr] = err.Error()
@@ -86,8 +94,9 @@ func (s *sockets) bind(want []netip.Addr) {
 			delete(s.failed, addr)
 			s.log.Info("listening for GDOI after all", "address", addr, "port", s.port)
 		}
-		s.conns[addr] = conn
-		s.wg.Go(func() { s.read(conn, addr) })
+		s.conns[addr] = conns
+		s.wg.Go(func() { s.read(conns.main, addr, false) })
+		s.wg.Go(func() { s.read(conns.first, addr, true) })
 	}
 }
 
@@ -107,39 +116,88 @@ func (s *sockets) rebind() {
 
 func (s *sockets) close() {
 	s.mu.Lock()
-	for addr, conn := range s.conns {
-		_ = conn.Close()
+	for addr, conns := range s.conns {
+		_ = conns.close()
 		delete(s.conns, addr)
 	}
 	s.mu.Unlock()
 	s.wg.Wait()
 }
 
-// listen opens a UDP socket; on the wildcard address it asks the kernel for each datagram's destination.
-func listen(at netip.AddrPort) (*net.UDPConn, error) {
-	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+// byCookie says for which socket of a pair a datagram is: for the second if its responder's cookie, octets 8 to 15 (RFC 2408 section
+// 3.1), is zero. What is shorter ends the program, which means the first.
+var byCookie = []unix.SockFilter{
+	{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 8},
+	{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 3, K: 0},
+	{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 12},
+	{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: 0},
+	{Code: unix.BPF_RET | unix.BPF_K, K: 1},
+	{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+}
+
+// listen opens the two UDP sockets of an address; on the wildcard address it asks the kernel for each datagram's destination.
+func listen(at netip.AddrPort) (pair, error) {
+	// Sockets that share a port share it with whoever else does so: first see that nobody has it.
+	alone, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+	if err == nil {
+		err = alone.Close()
+	}
+	if err != nil {
+		return pair{}, fmt.Errorf("node: listen on UDP %s: %w", at, err)
+	}
+	main, err := listenShared(at)
+	if err != nil {
+		return pair{}, err
+	}
+	first, err := listenShared(at)
+	if err != nil {
+		return pair{}, errors.Join(err, main.Close())
+	}
+	err = control(first, func(fd int) error {
+		return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,
+			&unix.SockFprog{Len: uint16(len(byCookie)), Filter: &byCookie[0]})
+	})
+	p := pair{main, first}
+	if err != nil {
+		return pair{}, errors.Join(fmt.Errorf("node: part the datagrams of UDP %s: %w", at, err), p.close())
+	}
+	return p, nil
+}
+
+func control(conn syscall.Conn, f func(fd int) error) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("reach the socket: %w", err)
+	}
+	var done error
+	if err := raw.Control(func(fd uintptr) { done = f(int(fd)) }); err != nil {
+		return fmt.Errorf("reach the socket: %w", err)
+	}
+	return done
+}
+
+// listenShared opens a socket that shares its port.
+func listenShared(at netip.AddrPort) (*net.UDPConn, error) {
+	options := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var set error
+		err := raw.Control(func(fd uintptr) {
+			set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+			if at.Addr().IsUnspecified() {
+				set = errors.Join(set, unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1))
+			}
+		})
+		return errors.Join(err, set)
+	}}
+	conn, err := options.ListenPacket(context.Background(), "udp4", at.String())
 	if err != nil {
 		return nil, fmt.Errorf("node: listen on UDP %s: %w", at, err)
 	}
-	_ = conn.SetReadBuffer(receiveBuffer) // less is no fault, only less patient with a burst
-	if at.Addr().IsUnspecified() {
-		raw, err := conn.SyscallConn()
-		if err == nil {
-			var set error
-			err = raw.Control(func(fd uintptr) {
-				set = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-			})
-			err = errors.Join(err, set)
-		}
-		if err != nil {
-			_ = conn.Close()
-			return nil, fmt.Errorf("node: ask for destination addresses on UDP %s: %w", at, err)
-		}
-	}
-	return conn, nil
+	udp := conn.(*net.UDPConn)
+	_ = udp.SetReadBuffer(receiveBuffer) // less is no fault, only less patient with a burst
+	return udp, nil
 }
 
-func (s *sockets) read(conn *net.UDPConn, bound netip.Addr) {
+func (s *sockets) read(conn *net.UDPConn, bound netip.Addr, first bool) {
 	buf := make([]byte, maxDatagram+1)
 	oob := make([]byte, 128)
 	for {
@@ -161,7 +219,7 @@ func (s *sockets) read(conn *net.UDPConn, bound netip.Addr) {
 			local:  netip.AddrPortFrom(local, s.port),
 			remote: netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()),
 			octets: slices.Clone(buf[:size]),
-		})
+		}, first)
 	}
 }
 
@@ -185,10 +243,10 @@ func destination(oob []byte) netip.Addr {
 // network may lose any: the engines retransmit.
 func (s *sockets) send(t turn.Transmit) {
 	s.mu.Lock()
-	conn := s.conns[t.Local.Addr()]
+	conn := s.conns[t.Local.Addr()].main
 	wildcard := conn == nil
 	if wildcard {
-		conn = s.conns[netip.IPv4Unspecified()]
+		conn = s.conns[netip.IPv4Unspecified()].main
 	}
 	s.mu.Unlock()
 	if conn == nil {

@@ -1,0 +1,276 @@
+package node
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gvpn/commit/step"
+	"gvpn/engine"
+	"gvpn/ike"
+	"gvpn/isakmp"
+	"gvpn/member"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+// These benchmarks run a key server in a process of its own, this test binary again, so that its processor time and memory are told
+// apart from those of who asks it.
+
+const benchPort = 10851
+
+const benchServer = "127.84.9.1"
+
+// benchMembers are the members that the server knows, the last in a network of its own.
+const benchMembers = 251
+
+func benchMember(i int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 84, 10 + byte(i/250), byte(i%250 + 1)}), benchPort)
+}
+
+// TestMain makes a process that is told to a key server for benchmarks.
+func TestMain(m *testing.M) {
+	dir := os.Getenv("GVPN_BENCH_SERVER")
+	if dir == "" {
+		os.Exit(m.Run())
+	}
+	var text strings.Builder
+	text.WriteString(strings.ReplaceAll(serverText, "group14", os.Getenv("GVPN_BENCH_GROUP")))
+	text.WriteString("delete security group-vpn server group G ike-gateway M\ndelete security group-vpn server ike gateway M\n")
+	for i := range benchMembers {
+		fmt.Fprintf(&text, "set security group-vpn server ike gateway M%d ike-policy K\n", i)
+		fmt.Fprintf(&text, "set security group-vpn server ike gateway M%d address %s\n", i, benchMember(i).Addr())
+		fmt.Fprintf(&text, "set security group-vpn server ike gateway M%d local-address %s\n", i, benchServer)
+		fmt.Fprintf(&text, "set security group-vpn server group G ike-gateway M%d\n", i)
+	}
+	n, err := Open(Options{Dir: dir, File: "bench.conf", Config: []byte(text.String()), Port: benchPort})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	for g := n.Engine().Server.Groups; len(g) != 1 || !g[0].Ready; g = n.Engine().Server.Groups {
+		time.Sleep(time.Millisecond)
+	}
+	fmt.Println("ready")
+	_, _ = bufio.NewReader(os.Stdin).ReadByte() // until the benchmark ends
+	_ = n.Close()
+}
+
+// served is the key server's process.
+type served struct {
+	b   *testing.B
+	pid int
+}
+
+func serve(b *testing.B, group string) served {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "GVPN_BENCH_SERVER="+b.TempDir(), "GVPN_BENCH_GROUP="+group)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		b.Fatalf("the server says %q, %v", line, err)
+	}
+	return served{b, cmd.Process.Pid}
+}
+
+// processor is the server's processor time, all threads and the kernel's on their behalf.
+func (s served) processor() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^s.pid<<3|2), &ts); err != nil { // the clock of another process: clock_getcpuclockid(3)
+		s.b.Fatal(err)
+	}
+	return time.Duration(ts.Nano())
+}
+
+// resident is the server's memory in octets.
+func (s served) resident() int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.pid))
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
+		s.b.Fatal(err)
+	}
+	return resident * int64(os.Getpagesize())
+}
+
+// client is one member's engine behind a socket of its own.
+type client struct {
+	b    *testing.B
+	e    *engine.Engine
+	conn *net.UDPConn
+}
+
+func newClient(b *testing.B, i, group int) *client {
+	at := benchMember(i)
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := &client{b, engine.New(rand.Reader, engine.Options{IKE: ike.Options{Port: benchPort}}), conn}
+	c.e.Apply(time.Now(), &step.Plan{
+		Commit: 1,
+		Gateways: []step.GatewayChange{{New: &step.Gateway{
+			Name: "KS", Side: step.Member, Local: at.Addr(), Remote: []netip.Addr{netip.MustParseAddr(benchServer)}, Mode: "main",
+			PSK:       sa.Secret("a key that is long enough"),
+			Proposals: []step.Proposal{{Name: "P", Hash: sa.SHA256, DHGroup: group, KeyBits: 256, Lifetime: time.Hour}},
+		}}},
+		VPNs:    []step.VPNChange{{New: &step.VPN{Name: "V", Gateway: "KS", Group: 7, DFBit: "clear"}}},
+		Effects: []step.Effect{{Row: "3.1", Kind: step.Register, VPN: "V"}},
+	})
+	return c
+}
+
+// run drives the engine until it is as wanted.
+func (c *client) run(done func() bool) {
+	buf := make([]byte, maxDatagram)
+	for deadline := time.Now().Add(patience); !done(); {
+		if time.Now().After(deadline) {
+			c.b.Fatalf("not registered: %+v", c.e.State().Member.VPNs)
+		}
+		c.e.HandleTimeout(time.Now())
+		for o, ok := c.e.Next(); ok; o, ok = c.e.Next() {
+			switch o := o.(type) {
+			case turn.Transmit:
+				if _, err := c.conn.WriteToUDPAddrPort(o.Datagram, o.Remote); err != nil {
+					c.b.Fatal(err)
+				}
+			case turn.Work:
+				v, err := compute(o.Op)
+				c.e.HandleResult(time.Now(), turn.Result{ID: o.ID, Value: v, Err: err})
+			}
+		}
+		if done() {
+			return
+		}
+		wait := time.Second
+		if at, ok := c.e.Deadline(); ok {
+			wait = min(wait, time.Until(at))
+		}
+		_ = c.conn.SetReadDeadline(time.Now().Add(max(wait, time.Millisecond)))
+		n, from, err := c.conn.ReadFromUDPAddrPort(buf)
+		if err == nil {
+			local := c.conn.LocalAddr().(*net.UDPAddr).AddrPort()
+			c.e.HandleDatagram(time.Now(), local, from, bytes.Clone(buf[:n]))
+		}
+	}
+}
+
+func (c *client) registered() bool { return c.e.State().Member.VPNs[0].Up }
+
+// BenchmarkRegistration is a member's registration, main mode and GROUPKEY-PULL, through real sockets, with all that the daemon
+// does beside, 32 members at once. server-ns/op is the server's processor time.
+func BenchmarkRegistration(b *testing.B) {
+	for _, group := range []int{14, 19} {
+		b.Run(fmt.Sprintf("group%d", group), func(b *testing.B) {
+			s := serve(b, fmt.Sprintf("group%d", group))
+			var next atomic.Int64
+			before := s.processor()
+			b.SetParallelism(16) // members at once, for each processor
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					c := newClient(b, int(next.Add(1))%250, group)
+					c.run(c.registered)
+					_ = c.conn.Close()
+				}
+			})
+			b.ReportMetric(float64((s.processor()-before).Nanoseconds())/float64(b.N), "server-ns/op")
+		})
+	}
+}
+
+// BenchmarkFlood sends a key server first messages from forged addresses, as fast as it can up to 100,000 a second, while a member
+// that has its SA pulls its keys again and again. pull-ms is the median time that a pull took, pull-max-ms the longest; grown-MB is
+// how much memory the server has taken meanwhile.
+func BenchmarkFlood(b *testing.B) {
+	s := serve(b, "group14")
+	c := newClient(b, benchMembers-1, 14)
+	c.run(c.registered)
+	var forged []*net.UDPConn
+	for i := range 100 {
+		conn, err := net.DialUDP("udp4", net.UDPAddrFromAddrPort(benchMember(i)), net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(benchServer), benchPort)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer conn.Close()
+		forged = append(forged, conn)
+	}
+	msg := isakmp.AppendHeader(nil, isakmp.Header{Next: isakmp.PayloadSA, Exchange: isakmp.ExchangeMain})
+	attrs := []byte{0x80, 1, 0, 7, 0x80, 14, 1, 0, 0x80, 2, 0, 4, 0x80, 4, 0, 14, 0x80, 3, 0, 1}
+	offer := isakmp.SA{DOI: isakmp.DOIGDOI, Proposals: []isakmp.Proposal{{
+		Number: 1, Protocol: isakmp.ProtocolISAKMP, Transforms: []isakmp.Transform{{Number: 1, ID: isakmp.KeyIKE, Attrs: attrs}},
+	}}}
+	msg = isakmp.AppendPayload(msg, isakmp.NoPayload, offer.Append(nil))
+	isakmp.SetLength(msg)
+	stop, stopped := make(chan struct{}), make(chan int)
+	go func() {
+		began := time.Now()
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				stopped <- n
+				return
+			default:
+			}
+			binary.BigEndian.PutUint64(msg, uint64(n)|1<<63)
+			_, _ = forged[n%len(forged)].Write(msg)
+			if ahead := time.Duration(n)*10*time.Microsecond - time.Since(began); ahead > time.Millisecond {
+				time.Sleep(ahead)
+			}
+		}
+	}()
+	time.Sleep(2 * time.Second) // the table is full
+	before, cpu, began := s.resident(), s.processor(), time.Now()
+	var took []time.Duration
+	for b.Loop() {
+		if len(took)%50 == 49 { // an SA has room for 64 exchanges a minute; even a new one comes about meanwhile
+			_ = c.conn.Close()
+			c = newClient(b, benchMembers-1, 14)
+			c.run(c.registered)
+		}
+		pulls := c.e.State().Member.VPNs[0].Stats.PullSucceeded
+		at := time.Now()
+		if err := c.e.Do(at, member.ClearIPsec{}); err != nil {
+			b.Fatal(err)
+		}
+		c.run(func() bool { return c.e.State().Member.VPNs[0].Stats.PullSucceeded > pulls })
+		took = append(took, time.Since(at))
+	}
+	seconds := time.Since(began).Seconds()
+	b.ReportMetric(float64(s.resident()-before)/1e6, "grown-MB")
+	b.ReportMetric((s.processor()-cpu).Seconds()/seconds, "server-processors")
+	close(stop)
+	sent := <-stopped
+	slices.Sort(took)
+	b.ReportMetric(float64(sent)/(seconds+2), "sent/s")
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "pull-ms")
+	b.ReportMetric(float64(took[len(took)-1].Microseconds())/1000, "pull-max-ms")
+}
