@@ -45,20 +45,26 @@ type offer struct {
 // readOffer reads a transform's attributes; false if it is not one that could ever be accepted: another algorithm, an
 // attribute that is not known, or one that stands there twice.
 func readOffer(t isakmp.Transform) (offer, bool) {
-	attrs, err := isakmp.ParseAttrs(t.Attrs)
-	if err != nil || t.ID != isakmp.KeyIKE {
+	if t.ID != isakmp.KeyIKE {
 		return offer{}, false
 	}
 	var o offer
 	var cipher, hash, auth, lifeType uint64
-	seen := make(map[uint16]bool, len(attrs))
-	for _, a := range attrs {
+	var seen uint32 // bit n: attribute n; none that is known has a number over 31
+	for rest := t.Attrs; len(rest) > 0; {
+		var a isakmp.Attr
+		var err error
+		if a, rest, err = isakmp.NextAttr(rest); err != nil {
+			return offer{}, false
+		}
 		v, ok := a.Uint()
-		if !ok || seen[a.Type] {
+		if !ok || a.Type > 31 || seen>>a.Type&1 != 0 {
 			return offer{}, false
 		}
 		// A life type and its duration come in pairs, one pair for each unit.
-		seen[a.Type] = a.Type != attrLifeType && a.Type != attrLife
+		if a.Type != attrLifeType && a.Type != attrLife {
+			seen |= 1 << a.Type
+		}
 		switch a.Type {
 		case attrCipher:
 			cipher = v

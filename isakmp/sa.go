@@ -76,6 +76,7 @@ func parseProposal(b []byte) (Proposal, error) {
 	if count > MaxTransforms {
 		return Proposal{}, Errorf(TooMany, "P payload: %d transforms, limit %d", count, MaxTransforms)
 	}
+	p.Transforms = make([]Transform, 0, min(count, c.Len()/8)) // a transform has 8 octets at least
 	err := nested(PayloadT, c.Rest(), MaxTransforms, func(body []byte) error {
 		t, err := parseTransform(body)
 		p.Transforms = append(p.Transforms, t)
@@ -100,8 +101,17 @@ func parseTransform(b []byte) (Transform, error) {
 	if err := c.Err(); err != nil {
 		return Transform{}, err
 	}
-	_, err := ParseAttrs(t.Attrs)
-	return t, err
+	n := 0
+	for rest := t.Attrs; len(rest) > 0; n++ {
+		if n == MaxAttrs {
+			return Transform{}, Errorf(TooMany, "T payload: more than %d attributes", MaxAttrs)
+		}
+		var err error
+		if _, rest, err = NextAttr(rest); err != nil {
+			return Transform{}, err
+		}
+	}
+	return t, nil
 }
 
 // nested walks payloads of one type that fill b exactly, one at least.
