@@ -35,7 +35,7 @@ const benchPort = 10851
 const benchServer = "127.84.9.1"
 
 // benchMembers are the members that the server knows, the last in a network of its own.
-const benchMembers = 251
+const benchMembers = 2001
 
 func benchMember(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 84, 10 + byte(i/250), byte(i%250 + 1)}), benchPort)
@@ -199,7 +199,7 @@ func BenchmarkRegistration(b *testing.B) {
 			b.SetParallelism(16) // members at once, for each processor
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					c := newClient(b, int(next.Add(1))%250, group)
+					c := newClient(b, int(next.Add(1))%(benchMembers-1), group)
 					c.run(c.registered)
 					_ = c.conn.Close()
 				}
