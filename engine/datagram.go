@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"bytes"
 	"net/netip"
 	"time"
 
+	"gvpn/ike"
 	"gvpn/isakmp"
 )
 
@@ -14,13 +16,30 @@ type Refused struct {
 	Length   uint64 // the header's Length is not the datagram's (RFC 2408 section 5.1)
 	Version  uint64 // not ISAKMP 1.0
 	Exchange uint64 // an exchange type that is none of ours
+	NotIKE   uint64 // on port 4500 and neither IKE nor a keepalive: ESP in UDP, which no data plane takes from there
+
+	Keepalives uint64 // that came (RFC 3948 section 2.3); they need no answer and no engine
 }
+
+// nonESP stands in front of IKE on port 4500 (RFC 3948 section 2.2).
+var nonESP = [4]byte{}
 
 // HandleDatagram hands a datagram, which it does not keep, to the engine that its exchange type belongs to.
 func (e *Engine) HandleDatagram(now time.Time, local, remote netip.AddrPort, b []byte) {
 	if len(b) > isakmp.MaxMessage {
 		e.refused.Long++
 		return
+	}
+	if local.Port() == ike.NATPort {
+		switch {
+		case len(b) == 1 && b[0] == 0xff:
+			e.refused.Keepalives++
+			return
+		case !bytes.HasPrefix(b, nonESP[:]):
+			e.refused.NotIKE++
+			return
+		}
+		b = b[len(nonESP):]
 	}
 	h, err := isakmp.ParseHeader(b)
 	if err != nil {

@@ -93,6 +93,32 @@ func TestRefusedDatagrams(t *testing.T) {
 	}
 }
 
+// On port 4500 four zero octets say that IKE follows; keepalives are counted, and ESP in UDP is nobody's.
+func TestPort4500(t *testing.T) {
+	local, remote := netip.MustParseAddrPort("192.0.2.1:4500"), netip.MustParseAddrPort("192.0.2.2:40000")
+	for _, c := range []struct {
+		name     string
+		datagram []byte
+		want     Refused
+	}{
+		{"nothing", nil, Refused{NotIKE: 1}},
+		{"keepalive", []byte{0xff}, Refused{Keepalives: 1}},
+		{"no keepalive", []byte{0xfe}, Refused{NotIKE: 1}},
+		{"half a marker", make([]byte, 2), Refused{NotIKE: 1}},
+		{"marker alone", make([]byte, 4), Refused{Short: 1}},
+		{"ESP", append([]byte{1, 2, 3, 4}, datagram(60, 2)...), Refused{NotIKE: 1}},
+		{"IKE without marker", append([]byte{9}, datagram(59, 2)...), Refused{NotIKE: 1}},
+		{"IKE", append(make([]byte, 4), datagram(60, 2)...), Refused{}},
+		{"unknown exchange", append(make([]byte, 4), datagram(60, 0)...), Refused{Exchange: 1}},
+	} {
+		e := New(&stream{}, Options{})
+		e.HandleDatagram(start, local, remote, c.datagram)
+		if diff := cmp.Diff(c.want, e.State().Refused); diff != "" {
+			t.Errorf("%s: refused (-want +got):\n%s", c.name, diff)
+		}
+	}
+}
+
 func gateway(name string, side step.Side, remote ...string) *step.Gateway {
 	g := &step.Gateway{
 		Name: name, Side: side, Local: netip.MustParseAddr("192.0.2.1"), Mode: "main", PSK: sa.Secret("secret of a test"),

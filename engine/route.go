@@ -37,7 +37,12 @@ func (e *Engine) drain(now time.Time) {
 func (e *Engine) route(now time.Time, o turn.Output) {
 	switch o := o.(type) {
 	// Out, for the shell.
-	case turn.Transmit, turn.Persist, turn.Work, turn.InstallTEK, turn.RemoveTEK, turn.Notify, turn.KeyLog:
+	case turn.Transmit:
+		if o.Local.Port() == ike.NATPort && len(o.Datagram) > 1 { // a keepalive is bare
+			o.Datagram = append(nonESP[:len(nonESP):len(nonESP)], o.Datagram...)
+		}
+		e.out = append(e.out, o)
+	case turn.Persist, turn.Work, turn.InstallTEK, turn.RemoveTEK, turn.Notify, turn.KeyLog:
 		e.out = append(e.out, o)
 
 	// ike → the engines above.
@@ -49,6 +54,8 @@ func (e *Engine) route(now time.Time, o turn.Output) {
 		e.server.HandleDown(now, o)
 		e.cluster.HandleDown(now, o)
 		e.member.HandleDown(now, o)
+	case ike.Moved:
+		e.server.HandleMoved(now, o)
 	case ike.Dead:
 		e.cluster.HandleDead(now, o)
 	case ike.Failed:

@@ -27,6 +27,8 @@ type lan struct {
 	order []netip.Addr
 	key   turn.KeyPair
 	teks  map[netip.Addr][]uint32
+	// nat translates who a datagram is from and to; nil: nobody does.
+	nat func(from, to netip.AddrPort, b []byte) (netip.AddrPort, netip.AddrPort)
 }
 
 func newLAN(t testing.TB) *lan {
@@ -79,8 +81,12 @@ func (l *lan) settle() {
 				quiet = false
 				switch o := o.(type) {
 				case turn.Transmit:
-					if to := l.nodes[o.Remote.Addr()]; to != nil {
-						to.HandleDatagram(l.now, o.Remote, o.Local, o.Datagram)
+					from, to := o.Local, o.Remote
+					if l.nat != nil {
+						from, to = l.nat(from, to, o.Datagram)
+					}
+					if n := l.nodes[to.Addr()]; n != nil {
+						n.HandleDatagram(l.now, to, from, o.Datagram)
 					}
 				case turn.Work:
 					v, err := l.work(o.Op)

@@ -132,11 +132,11 @@ func TestAttackMemoryDisclosure(t *testing.T) {
 }
 
 func kePayload(t *testing.T, msg []byte) []byte {
-	ke, _, err := readKey(14, isakmp.PayloadKE, msg[isakmp.HeaderLen:])
+	m, err := readKey(14, isakmp.PayloadKE, msg[isakmp.HeaderLen:])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ke
+	return m.ke
 }
 
 // State confusion: every exchange with cookies that nobody knows is met with silence, and DPD or Delete has no effect before there
@@ -250,7 +250,7 @@ func TestAttackRSAEncryptionAndWeakSuites(t *testing.T) {
 				b = isakmp.AppendAttrBasic(b, attrGroup, group)
 				b = isakmp.AppendAttrBasic(b, attrAuth, auth)
 				s := isakmp.SA{DOI: 2, Proposals: []isakmp.Proposal{{Number: 1, Protocol: 1, Transforms: []isakmp.Transform{{Number: 1, ID: 1, Attrs: b}}}}}
-				if o, ok := readOffer(s.Proposals[0].Transforms[0]); ok && (auth != authPSK || hash < 4 || hash > 6) {
+				if o, ok := readOffer(s.Proposals[0].Transforms[0]); ok && (auth != authNumbers[o.auth] || o.auth == 0 && auth != 1 || hash < 4 || hash > 6) {
 					t.Errorf("auth %d, hash %d: %+v", auth, hash, o)
 				}
 				if _, _, ok := choose(gatewayTo(addrA).Proposals, s); ok {

@@ -47,6 +47,7 @@ const (
 	tallyFailed    drop = "negotiations-failed"
 	tallyResent    drop = "retransmissions"
 	tallyDeleted   drop = "deleted-by-peer"
+	tallyMoved     drop = "peers-moved"
 	tallyDead      drop = "dead-peers"
 )
 

@@ -3,7 +3,7 @@
 //
 // It implements RFC 2409 sections 5, 5.4, 5.7 and Appendix A and B, RFC 2408 sections 4.5, 4.8 and 5, RFC 3706, the phase-1
 // part of RFC 6407 (sections 2.1, 2.2 and 3.2's HASHes), the groups of RFC 3526, 5114 and 5903 that DHPublic lists, and rules C1 and D1 to D6.
-// It is not: aggressive mode, quick mode, signatures, NAT traversal, IKEv2. It does not know what a group is: the payloads
+// It is not: aggressive mode, quick mode, signatures, IKEv2. It does not know what a group is: the payloads
 // of GROUPKEY-PULL (exchange 32) and of the private exchanges (240 to 255) are chains of octets to it, which package server,
 // member and cluster read and write.
 //
@@ -31,6 +31,15 @@
 // does not parse, does not decrypt or does not fit is counted and forgotten. An SA that the operator or the peer's own
 // message takes away goes closing first if exchanges of ours are still unanswered (T14): it accepts their answers and the
 // peer's Delete, and nothing else.
+//
+// # NATs
+//
+// Messages 1 and 2 carry the vendor ID of RFC 3947, messages 3 and 4 NAT-D. If these show a NAT, the initiator sends message 5
+// from and to port 4500, and all that follows goes there: exchanges, pushes, acknowledgements (RFC 6407 section 2.2). The side
+// behind the NAT sends a keepalive every 20 s for as long as its gateway is configured, or until its SAs are deleted. An SA
+// follows its peer to another port, never to another address, by a message that is verified and not an old one; Moved says so.
+// Members behind one NAT have one address and a gateway each; remote-identity tells them apart, and with pre-shared keys in main
+// mode all of these gateways need the same key.
 //
 // # Exchanges under an SA
 //

@@ -100,6 +100,7 @@ func (e *Endpoint) dpdExpired(now time.Time, p *phase1) {
 // dpdDead is the verdict (D3).
 func (e *Endpoint) dpdDead(g *gateway) {
 	e.dpdStop(g)
+	e.letCool(g, netip.Addr{})
 	g.dpd.dead = true
 	e.tally(tallyDead)
 	e.notify(turn.Warning, "IKE_DPD_PEER_DEAD", "gateway %s: %d probes in a row were not answered", g.c.Name, g.c.DPD.Threshold)
@@ -115,10 +116,13 @@ func (e *Endpoint) dpdDead(g *gateway) {
 
 // answerProbe answers R-U-THERE, whether or not DPD is configured here. A number lower than one that came before is an old
 // message of somebody's; the same one again may be the peer's retransmission.
-func (e *Endpoint) answerProbe(p *phase1, seq uint32) {
+func (e *Endpoint) answerProbe(p *phase1, d datagram, seq uint32) {
 	if p.dpdPeerKnown && int32(seq-p.dpdPeer) < 0 {
 		e.tally(dropSequence)
 		return
+	}
+	if !p.dpdPeerKnown || seq != p.dpdPeer {
+		e.move(p, d)
 	}
 	p.dpdPeer, p.dpdPeerKnown = seq, true
 	p.stat.DPDAnswered++
@@ -126,11 +130,12 @@ func (e *Endpoint) answerProbe(p *phase1, seq uint32) {
 }
 
 // probeAnswered takes R-U-THERE-ACK: any number that is out and was not answered before.
-func (e *Endpoint) probeAnswered(p *phase1, seq uint32) {
-	if d := seq - p.dpdAcked; d == 0 || d > p.dpdSeq-p.dpdAcked {
+func (e *Endpoint) probeAnswered(p *phase1, d datagram, seq uint32) {
+	if n := seq - p.dpdAcked; n == 0 || n > p.dpdSeq-p.dpdAcked {
 		e.tally(dropSequence)
 		return
 	}
+	e.move(p, d)
 	p.dpdAcked = seq
 	p.stat.DPDAcked++
 	p.gw.dpd.missed = 0

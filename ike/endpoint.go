@@ -79,6 +79,7 @@ type Endpoint struct {
 
 	gateways map[string]*gateway
 	byRemote map[netip.Addr][]*gateway // sorted by name
+	dynamic  dynamics
 
 	lastID   SAID
 	sas      map[SAID]*phase1

@@ -245,6 +245,7 @@ func (e *Endpoint) opened(now time.Time, p *phase1, d datagram) {
 		e.refuse(err)
 		return
 	}
+	e.move(p, d)
 	p.seen.add(id)
 	p.stat.ExchangesAnswered++
 	x := e.newExchange(p, d.h.Exchange, id, false)
@@ -267,6 +268,7 @@ func (e *Endpoint) continued(now time.Time, x *exchange, d datagram) {
 		e.refuse(err)
 		return
 	}
+	e.move(x.p, d)
 	x.number = n
 	e.deliver(now, x, d, last, first, chain)
 	e.settle(x.p)

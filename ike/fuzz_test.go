@@ -113,7 +113,7 @@ func FuzzAuthenticated(f *testing.F) {
 // FuzzOffer reads any attributes: never panics, and what is accepted is in the set that Supports allows or is no suite of
 // ours, and reads the same when written again.
 func FuzzOffer(f *testing.F) {
-	f.Add(offer{suite: suite{1, 256, 14}, life: time.Hour}.attrs())
+	f.Add(offer{suite: suite{hash: 1, bits: 256, group: 14}, life: time.Hour}.attrs())
 	f.Fuzz(func(t *testing.T, attrs []byte) {
 		o, ok := readOffer(isakmp.Transform{ID: isakmp.KeyIKE, Attrs: attrs})
 		if !ok {

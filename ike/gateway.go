@@ -1,7 +1,6 @@
 package ike
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"gvpn/commit/step"
-	"gvpn/isakmp"
 	"gvpn/turn"
 )
 
@@ -21,6 +19,7 @@ type gateway struct {
 	gone    bool         // taken out of the configuration
 	sas     []*phase1    // in the order in which they began
 	dpd     dpd
+	warm    map[netip.Addr]*warmPath
 	noticed map[string]time.Time // when a peer's message last made a Notify, by code
 }
 
@@ -57,71 +56,13 @@ func Supports(g step.Gateway) error {
 			return no("", "address %v with local-address %v is not supported", a, g.Local)
 		}
 	}
-	if _, err := identity(g.LocalID, netip.IPv4Unspecified()); err != nil {
+	if _, err := identity(g.LocalID, netip.IPv4Unspecified(), nil); err != nil {
 		return no("local-identity", "%v", err)
 	}
-	if _, err := identity(g.RemoteID, netip.IPv4Unspecified()); err != nil {
+	if _, err := identity(g.RemoteID, netip.IPv4Unspecified(), nil); err != nil {
 		return no("remote-identity", "%v", err)
 	}
 	return nil
-}
-
-// identity makes the ID of a configured identity, or of an address if none is.
-func identity(id step.Identity, addr netip.Addr) (isakmp.ID, error) {
-	switch id.Kind {
-	case step.None:
-	case step.Inet:
-		a, err := netip.ParseAddr(id.Value)
-		if err != nil {
-			return isakmp.ID{}, fmt.Errorf("identity inet %q is not an address", id.Value)
-		}
-		addr = a
-	case step.Hostname, step.UserAtHostname:
-		t := isakmp.IDFQDN
-		if id.Kind == step.UserAtHostname {
-			t = isakmp.IDUserFQDN
-		}
-		if id.Value == "" || len(id.Value) > 255 {
-			return isakmp.ID{}, fmt.Errorf("identity of %d octets is not supported (1 to 255)", len(id.Value))
-		}
-		return isakmp.ID{Type: t, Data: []byte(id.Value)}, nil
-	default:
-		return isakmp.ID{}, fmt.Errorf("identity kind %d is not supported", id.Kind)
-	}
-	t := isakmp.IDIPv4
-	if addr = addr.Unmap(); addr.Is6() {
-		t = isakmp.IDIPv6
-	}
-	return isakmp.ID{Type: t, Data: addr.AsSlice()}, nil
-}
-
-// matches reports whether the ID that a peer showed is the one wanted. Protocol and port must be zero, or UDP with a port
-// of IKE's (RFC 2407 section 4.6.2; 848 as RFC 6407 section 2.2 moves it). Names compare without case, as DNS does.
-func matches(got, want isakmp.ID, port uint16) bool {
-	switch {
-	case got.Protocol == 0 && got.Port == 0:
-	case got.Protocol == 17 && (got.Port == 0 || got.Port == 500 || got.Port == Port || got.Port == port):
-	default:
-		return false
-	}
-	if got.Type != want.Type {
-		return false
-	}
-	if want.Type == isakmp.IDFQDN || want.Type == isakmp.IDUserFQDN {
-		return strings.EqualFold(string(got.Data), string(want.Data))
-	}
-	return bytes.Equal(got.Data, want.Data)
-}
-
-// idText shows an ID to a person; what a peer chose is quoted.
-func idText(id isakmp.ID) string {
-	if a, ok := netip.AddrFromSlice(id.Data); ok && (id.Type == isakmp.IDIPv4 || id.Type == isakmp.IDIPv6) {
-		return a.String()
-	}
-	if id.Type == isakmp.IDFQDN || id.Type == isakmp.IDUserFQDN {
-		return fmt.Sprintf("%q", id.Data)
-	}
-	return fmt.Sprintf("type %d %x", id.Type, id.Data)
 }
 
 // SetGateway adds a gateway or replaces the one of the same name. SAs stay; negotiations under way are dropped if anything
@@ -180,6 +121,7 @@ func (e *Endpoint) RemoveGateway(now time.Time, name string) {
 		return
 	}
 	e.deleteSAs(now, g, netip.Addr{})
+	e.letCool(g, netip.Addr{})
 	e.unindex(g)
 	e.half.forgetSlots(g)
 	delete(e.gateways, name)
@@ -189,34 +131,22 @@ func (e *Endpoint) RemoveGateway(now time.Time, name string) {
 
 func (e *Endpoint) index(g *gateway) {
 	for _, a := range g.c.Remote {
-		l := e.byRemote[a]
-		i, _ := slices.BinarySearchFunc(l, g, func(a, b *gateway) int { return strings.Compare(a.c.Name, b.c.Name) })
-		e.byRemote[a] = slices.Insert(l, i, g)
+		e.byRemote[a] = insert(e.byRemote[a], g)
+	}
+	if g.c.Dynamic.Kind != step.None {
+		e.dynamic.add(g)
 	}
 }
 
 func (e *Endpoint) unindex(g *gateway) {
 	for _, a := range g.c.Remote {
-		l := slices.DeleteFunc(e.byRemote[a], func(o *gateway) bool { return o == g })
-		if e.byRemote[a] = l; len(l) == 0 {
+		if e.byRemote[a] = without(e.byRemote[a], g); len(e.byRemote[a]) == 0 {
 			delete(e.byRemote, a)
 		}
 	}
-}
-
-// find is the gateway that a datagram belongs to: by the peer's address and, where it is configured, our own; the first by
-// name if several would do.
-func (e *Endpoint) find(local, remote netip.Addr) *gateway {
-	var any *gateway
-	for _, g := range e.byRemote[remote] {
-		switch {
-		case g.c.Local == local:
-			return g
-		case !g.c.Local.IsValid() && any == nil:
-			any = g
-		}
+	if g.c.Dynamic.Kind != step.None {
+		e.dynamic.remove(g)
 	}
-	return any
 }
 
 // Gateways returns the configured gateways by name, with addresses as IPv4 where they are. They share their secrets with e.
@@ -290,6 +220,7 @@ func (e *Endpoint) connect(now time.Time, c Connect) {
 func (e *Endpoint) delete(now time.Time, c Delete) {
 	if g := e.gateways[c.Gateway]; g != nil {
 		e.deleteSAs(now, g, c.Remote.Unmap())
+		e.letCool(g, c.Remote.Unmap())
 	}
 }
 

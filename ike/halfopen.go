@@ -59,6 +59,7 @@ type slot struct {
 	life   time.Duration
 	doi    uint32
 	dpd    bool
+	natt   bool
 	length int // of sai
 	sai    [maxSAi]byte
 	stat   SAState // the octets and packets only
@@ -269,7 +270,7 @@ func (e *Endpoint) pin(now time.Time, s *slot) *phase1 {
 	p := e.newSA(now, s.gw, false, s.start.local, s.start.remote)
 	p.start, p.ck = s.start, cookies{s.start.cookie, s.cookie}
 	p.sai = append([]byte(nil), s.sai[:s.length]...)
-	p.suite, p.life, p.peerDPD, p.doi, p.stat = s.suite, s.life, s.dpd, s.doi, s.stat
+	p.suite, p.life, p.peerDPD, p.nat.both, p.doi, p.stat = s.suite, s.life, s.dpd, s.natt, s.doi, s.stat
 	p.created, p.expires = s.began, s.began.Add(e.o.HalfOpenTimeout)
 	e.timers.arm(&p.timeout, p.expires)
 	e.byCookie[p.ck] = p

@@ -34,7 +34,7 @@ func (e *Endpoint) handleInformational(now time.Time, d datagram) {
 		e.tally(dropReflected)
 	default:
 		if first, chain, _, ok := e.open(p, d, p.suite.exchangeIV(p.iv, d.h.MessageID)); ok {
-			e.informed(now, p, first, chain)
+			e.informed(now, p, d, first, chain)
 		}
 	}
 }
@@ -54,7 +54,7 @@ func (p *phase1) takeHint(d datagram) {
 
 // informed acts on a verified Informational message. All of it is read before anything of it is done: one payload may
 // delete the SA that the next one speaks of.
-func (e *Endpoint) informed(now time.Time, p *phase1, first isakmp.PayloadType, chain []byte) {
+func (e *Endpoint) informed(now time.Time, p *phase1, d datagram, first isakmp.PayloadType, chain []byte) {
 	var notes []isakmp.Notify
 	var doomed []*phase1
 	c := isakmp.Payloads(first, chain)
@@ -81,7 +81,7 @@ func (e *Endpoint) informed(now time.Time, p *phase1, first isakmp.PayloadType, 
 	}
 	if p.state == up {
 		for _, n := range notes {
-			e.notified(now, p, n)
+			e.notified(now, p, d, n)
 		}
 	}
 	for _, o := range doomed {
@@ -110,7 +110,7 @@ func (e *Endpoint) named(p *phase1, d isakmp.Delete) []*phase1 {
 func (p *phase1) spi() []byte { return append(p.ck.i[:len(p.ck.i):len(p.ck.i)], p.ck.r[:]...) }
 
 // notified acts on one verified notification. Any but those of DPD is only told to the operator.
-func (e *Endpoint) notified(now time.Time, p *phase1, n isakmp.Notify) {
+func (e *Endpoint) notified(now time.Time, p *phase1, d datagram, n isakmp.Notify) {
 	switch n.Type {
 	case isakmp.RUThere, isakmp.RUThereAck:
 		// RFC 3706 section 6.1: both sides check the cookies.
@@ -120,9 +120,9 @@ func (e *Endpoint) notified(now time.Time, p *phase1, n isakmp.Notify) {
 		}
 		seq := binary.BigEndian.Uint32(n.Data)
 		if n.Type == isakmp.RUThere {
-			e.answerProbe(p, seq)
+			e.answerProbe(p, d, seq)
 		} else {
-			e.probeAnswered(p, seq)
+			e.probeAnswered(p, d, seq)
 		}
 	case isakmp.InitialContact:
 	default:

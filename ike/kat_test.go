@@ -54,7 +54,7 @@ func TestKnownKeys(t *testing.T) {
 	}
 	wantOctets(t, "g^xy", shared, bin("gxy"))
 	ck := cookies{[8]byte(bin("ci")), [8]byte(bin("cr"))}
-	s := suite{sa.SHA256, 256, 14}
+	s := suite{hash: sa.SHA256, bits: 256, group: 14}
 	k, err := deriveKeys(s, sa.Secret(psk), bin("ni"), bin("nr"), shared, ck)
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestKnownDatagrams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantOctets(t, "SAi_b", m.body, bin("sai_b"))
+	wantOctets(t, "SAi_b", m.saBody, bin("sai_b"))
 	wantOctets(t, "message 5", w.sent[4].b, bin("p1_msg5"))
 	wantOctets(t, "message 6", w.sent[5].b, bin("p1_msg6"))
 	iv := w.a.e.sas[1].iv

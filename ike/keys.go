@@ -8,16 +8,19 @@ import (
 	"crypto/sha512"
 	"encoding/binary"
 	"hash"
+	"slices"
 
+	"gvpn/commit/step"
 	"gvpn/isakmp"
 	"gvpn/sa"
 )
 
-// suite is what the two sides of a phase-1 SA agree on; pre-shared keys and AES-CBC throughout.
+// suite is what the two sides of a phase-1 SA agree on; AES-CBC throughout.
 type suite struct {
 	hash  sa.Hash
 	bits  int
 	group int
+	auth  step.AuthMethod
 }
 
 func (s suite) newHash() hash.Hash {
@@ -49,11 +52,15 @@ type keys struct {
 	block           cipher.Block
 }
 
-// deriveKeys makes the keys for pre-shared key authentication (RFC 2409 section 5). shared is g^xy, left-padded to the
-// group's size.
+// deriveKeys makes the keys (RFC 2409 section 5). shared is g^xy, left-padded to the group's size. With signatures SKEYID is made
+// of it, and psk is not used.
 func deriveKeys(s suite, psk sa.Secret, ni, nr []byte, shared sa.Secret, ck cookies) (keys, error) {
 	k := keys{suite: s}
-	k.skeyid = s.prf(psk, ni, nr)
+	if s.auth == step.PreSharedKeys {
+		k.skeyid = s.prf(psk, ni, nr)
+	} else {
+		k.skeyid = s.prf(slices.Concat(ni, nr), shared)
+	}
 	k.d = s.prf(k.skeyid, shared, ck.i[:], ck.r[:], []byte{0})
 	k.a = s.prf(k.skeyid, k.d, shared, ck.i[:], ck.r[:], []byte{1})
 	k.e = s.prf(k.skeyid, k.a, shared, ck.i[:], ck.r[:], []byte{2})

@@ -1,9 +1,11 @@
 package ike
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"gvpn/commit/step"
@@ -44,6 +46,8 @@ type phase1 struct {
 	suite            suite
 	doi              uint32 // that phase 1 was begun under
 	peerDPD          bool   // the peer sent the vendor ID
+	nat              nat
+	aggressive       bool
 
 	// Of the negotiation; cleared when it ends.
 	sai               []byte // SAi_b as the initiator sent it
@@ -235,9 +239,8 @@ func (e *Endpoint) initiate(now time.Time, g *gateway, remote netip.Addr) {
 	e.byCookie[p.ck] = p
 	p.doi = isakmp.DOIGDOI
 	p.sai = offered(g.c.Proposals).Append(nil)
-	msg := isakmp.AppendPayload(p.header(isakmp.PayloadSA, isakmp.ExchangeMain, 0, 0), isakmp.PayloadVID, p.sai)
-	msg = isakmp.AppendPayload(msg, isakmp.NoPayload, isakmp.VendorDPD[:])
-	e.ask(now, p, waitSA, finish(msg))
+	msg := p.header(isakmp.PayloadSA, isakmp.ExchangeMain, 0, 0)
+	e.ask(now, p, waitSA, finish(appendParts(msg, part{isakmp.PayloadSA, p.sai}, vendorDPD, vendorNATT)))
 }
 
 // addressee returns the phase 1 that a datagram is for, nil if there is none or it has another peer: then the datagram is
@@ -254,7 +257,7 @@ func (e *Endpoint) addressee(d datagram, early bool) *phase1 {
 	case p == nil:
 		e.tally(dropCookies)
 		return nil
-	case !p.from(d):
+	case !p.from(d) && !p.mayMove(d):
 		e.tally(dropAddress)
 		return nil
 	}
@@ -338,12 +341,12 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 		e.tally(dropRepeated)
 		return
 	}
-	g := e.find(d.local.Addr(), d.remote.Addr())
+	leads := e.leads(d.local.Addr(), d.remote.Addr(), false)
 	switch {
-	case g == nil || g.bad != nil:
+	case len(leads) == 0:
 		e.tally(dropGateway)
 		return
-	case !responds(g):
+	case !slices.ContainsFunc(leads, responds):
 		e.tally(dropInitiate)
 		return
 	}
@@ -352,14 +355,14 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 		e.refuse(err)
 		return
 	}
-	answer, o, ok := choose(g.c.Proposals, m.sa)
-	if !ok {
+	g, answer, o := chooseLead(leads, m.sa)
+	if answer.DOI == 0 {
 		e.tally(dropProposal)
 		e.notice(now, g, turn.Warning, "IKE_NO_PROPOSAL_CHOSEN", "gateway %s, %v: none of the offered transforms is configured", g.c.Name, d.remote)
 		e.refuseProposal(now, d, m.sa.DOI)
 		return
 	}
-	if len(m.body) > maxSAi {
+	if len(m.saBody) > maxSAi {
 		e.tally(dropSize)
 		return
 	}
@@ -370,24 +373,26 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 	} else {
 		e.tally(tallyAnswered)
 		s = e.takeSlot(now, key)
-		s.gw, s.hash, s.suite, s.life, s.dpd, s.doi = g, d.hash, o.suite, o.life, m.dpd, m.sa.DOI
-		s.length = copy(s.sai[:], m.body)
+		s.gw, s.hash, s.suite, s.life, s.dpd, s.natt, s.doi = g, d.hash, o.suite, o.life, m.dpd, m.natt && !d.local.Addr().IsUnspecified(), m.sa.DOI
+		s.length = copy(s.sai[:], m.saBody)
 	}
 
 	// A stranger's address may be forged: the answer is never longer than what asked for it.
-	body := answer.Append(nil)
-	next := isakmp.NoPayload
-	if isakmp.HeaderLen+2*isakmp.GenericLen+len(body)+len(isakmp.VendorDPD) <= len(d.b) {
-		next = isakmp.PayloadVID
+	parts := []part{{isakmp.PayloadSA, answer.Append(nil)}}
+	room := len(d.b) - isakmp.HeaderLen - isakmp.GenericLen - len(parts[0].body)
+	vendors := []part{vendorDPD}
+	if s.natt {
+		vendors = []part{vendorNATT, vendorDPD}
+	}
+	for _, v := range vendors {
+		if room -= isakmp.GenericLen + len(v.body); room >= 0 {
+			parts = append(parts, v)
+		}
 	}
 	msg := isakmp.AppendHeader(make([]byte, 0, len(d.b)), isakmp.Header{
 		InitiatorCookie: key.cookie, ResponderCookie: s.cookie, Next: isakmp.PayloadSA, Exchange: isakmp.ExchangeMain,
 	})
-	msg = isakmp.AppendPayload(msg, next, body)
-	if next == isakmp.PayloadVID {
-		msg = isakmp.AppendPayload(msg, isakmp.NoPayload, isakmp.VendorDPD[:])
-	}
-	finish(msg)
+	msg = finish(appendParts(msg, parts...))
 	s.stat.InPackets++
 	s.stat.InOctets += uint64(len(d.b))
 	s.stat.OutPackets++
@@ -410,43 +415,6 @@ func (e *Endpoint) refuseProposal(now time.Time, d datagram, doi uint32) {
 	e.emit(turn.Transmit{Local: d.local, Remote: d.remote, Datagram: msg})
 }
 
-type saMessage struct {
-	sa   isakmp.SA
-	body []byte
-	dpd  bool
-}
-
-// readSA reads messages 1 and 2: SA first (RFC 2409 section 5), then vendor IDs and notifications.
-func readSA(first isakmp.PayloadType, b []byte) (saMessage, error) {
-	var m saMessage
-	if first != isakmp.PayloadSA {
-		return m, isakmp.Errorf(isakmp.UnexpectedPayload, "phase 1: %v payload first, want SA", first)
-	}
-	c := isakmp.Payloads(first, b)
-	for p, ok := c.Next(); ok; p, ok = c.Next() {
-		switch p.Type {
-		case isakmp.PayloadSA:
-			if m.body != nil {
-				return m, isakmp.Errorf(isakmp.DuplicatePayload, "phase 1: a second SA payload")
-			}
-			s, err := isakmp.ParseSA(p.Body)
-			if err == nil {
-				err = checkDOI(s)
-			}
-			if err != nil {
-				return m, err
-			}
-			m.sa, m.body = s, p.Body
-		case isakmp.PayloadVID:
-			m.dpd = m.dpd || isDPD(p.Body)
-		case isakmp.PayloadN:
-		default:
-			return m, isakmp.Errorf(isakmp.UnexpectedPayload, "phase 1: %v payload beside SA", p.Type)
-		}
-	}
-	return m, c.Err()
-}
-
 // message2 is the responder's choice: HDR, SA, VID.
 func (e *Endpoint) message2(now time.Time, p *phase1, d datagram) {
 	m, err := readSA(d.h.Next, d.b[isakmp.HeaderLen:])
@@ -466,7 +434,7 @@ func (e *Endpoint) message2(now time.Time, p *phase1, d datagram) {
 	if p.local.Addr().IsUnspecified() {
 		p.local = d.local
 	}
-	p.suite, p.life, p.peerDPD = o.suite, o.life, m.dpd
+	p.suite, p.life, p.peerDPD, p.nat.both = o.suite, o.life, m.dpd, m.natt && !p.local.Addr().IsUnspecified()
 	e.accepted(p, d, makeKE)
 	e.drawExponent(p)
 	e.workPublic(p)
@@ -534,7 +502,7 @@ func (e *Endpoint) HandleResult(now time.Time, r turn.Result) {
 	}
 }
 
-// keyMessage is message 3 or 4: HDR, KE, NONCE.
+// keyMessage is message 3 or 4: HDR, KE, NONCE, and NAT-D twice if both do NAT traversal.
 //
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //	~                       Key Exchange Data                       ~   KE, RFC 2408 section 3.7: exactly the group's size
@@ -542,58 +510,19 @@ func (e *Endpoint) HandleResult(now time.Time, r turn.Result) {
 //	~                          Nonce Data                           ~   NONCE, section 3.13: 8 to 256 octets
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 func (p *phase1) keyMessage(nonce []byte) []byte {
-	msg := isakmp.AppendPayload(p.header(isakmp.PayloadKE, isakmp.ExchangeMain, 0, 0), isakmp.PayloadNONCE, p.public)
-	return finish(isakmp.AppendPayload(msg, isakmp.NoPayload, nonce))
-}
-
-// readKey reads messages 3 and 4. Other payloads that peers put there and that need no answer are skipped: vendor IDs,
-// certificate requests, NAT-D, notifications.
-func readKey(group int, first isakmp.PayloadType, b []byte) (ke, nonce []byte, err error) {
-	c := isakmp.Payloads(first, b)
-	for p, ok := c.Next(); ok; p, ok = c.Next() {
-		switch p.Type {
-		case isakmp.PayloadKE:
-			if ke != nil {
-				return nil, nil, isakmp.Errorf(isakmp.DuplicatePayload, "phase 1: a second KE payload")
-			}
-			ke = p.Body
-		case isakmp.PayloadNONCE:
-			if nonce != nil {
-				return nil, nil, isakmp.Errorf(isakmp.DuplicatePayload, "phase 1: a second NONCE payload")
-			}
-			if err := isakmp.CheckNonce(p.Body, 8, 256); err != nil {
-				return nil, nil, err
-			}
-			nonce = p.Body
-		case isakmp.PayloadVID, isakmp.PayloadCR, isakmp.PayloadNATD, isakmp.PayloadN:
-		default:
-			return nil, nil, isakmp.Errorf(isakmp.UnexpectedPayload, "phase 1: %v payload beside KE", p.Type)
-		}
-	}
-	if err := c.Err(); err != nil {
-		return nil, nil, err
-	}
-	if ke == nil || nonce == nil {
-		return nil, nil, isakmp.Errorf(isakmp.MissingPayload, "phase 1: no KE or no NONCE payload")
-	}
-	if err := CheckPublic(group, ke); err != nil {
-		return nil, nil, err
-	}
-	return append([]byte(nil), ke...), append([]byte(nil), nonce...), nil
+	parts := append([]part{{isakmp.PayloadKE, p.public}, {isakmp.PayloadNONCE, nonce}}, p.natParts()...)
+	return finish(appendParts(p.header(isakmp.PayloadKE, isakmp.ExchangeMain, 0, 0), parts...))
 }
 
 // readPeer reads messages 3 and 4; false if there is anything wrong with them.
-func (e *Endpoint) readPeer(group int, d datagram) (ke, nonce []byte, ok bool) {
-	ke, nonce, err := readKey(group, d.h.Next, d.b[isakmp.HeaderLen:])
-	if err != nil {
-		if _, is := err.(*isakmp.Error); is {
-			e.refuse(err)
-		} else {
-			e.tally(dropPublic)
-		}
-		return nil, nil, false
+func (e *Endpoint) readPeer(group int, d datagram) (message, bool) {
+	m, err := readKey(group, d.h.Next, d.b[isakmp.HeaderLen:])
+	if _, is := err.(*isakmp.Error); is {
+		e.refuse(err)
+	} else if err != nil {
+		e.tally(dropPublic)
 	}
-	return ke, nonce, true
+	return m, err == nil
 }
 
 // message3 is the initiator's: HDR, KE, Ni. From here on its address is known to be real.
@@ -606,7 +535,7 @@ func (e *Endpoint) message3(now time.Time, s *slot, d datagram) {
 		e.tally(dropFlags)
 		return
 	}
-	ke, nonce, ok := e.readPeer(s.suite.group, d)
+	m, ok := e.readPeer(s.suite.group, d)
 	if !ok {
 		return
 	}
@@ -617,7 +546,8 @@ func (e *Endpoint) message3(now time.Time, s *slot, d datagram) {
 	p := e.pin(now, s)
 	p.received(d)
 	d.hash = digest(d.b)
-	p.peer, p.ni, p.nr = ke, nonce, e.draw(nonceLen)
+	p.peer, p.ni, p.nr = bytes.Clone(m.ke), bytes.Clone(m.nonce), e.draw(nonceLen)
+	p.findNAT(d, m.natd)
 	e.accepted(p, d, compute)
 	e.drawExponent(p)
 	e.workPublic(p)
@@ -636,11 +566,12 @@ func (e *Endpoint) answer4(p *phase1) {
 
 // message4 is the responder's: HDR, KE, Nr.
 func (e *Endpoint) message4(p *phase1, d datagram) {
-	ke, nonce, ok := e.readPeer(p.suite.group, d)
+	m, ok := e.readPeer(p.suite.group, d)
 	if !ok {
 		return
 	}
-	p.peer, p.nr = ke, nonce
+	p.peer, p.nr = bytes.Clone(m.ke), bytes.Clone(m.nonce)
+	p.findNAT(d, m.natd)
 	e.accepted(p, d, share)
 	e.workShared(p)
 }
@@ -650,10 +581,7 @@ func (e *Endpoint) derive(p *phase1) bool {
 	var err error
 	p.keys, err = deriveKeys(p.suite, p.gw.c.PSK, p.ni, p.nr, p.shared, p.ck)
 	if err == nil {
-		p.localID, err = identity(p.gw.c.LocalID, p.local.Addr())
-	}
-	if err == nil && p.gw.c.LocalID.Kind == 0 && p.local.Addr().IsUnspecified() {
-		err = fmt.Errorf("no local address to identify by: configure local-address or local-identity")
+		err = p.identify()
 	}
 	p.exponent.Zero()
 	p.shared.Zero()
@@ -697,6 +625,7 @@ func (p *phase1) authMessage() []byte {
 
 func (e *Endpoint) message5(now time.Time, p *phase1) {
 	if e.derive(p) {
+		p.float()
 		e.ask(now, p, waitAuth, p.authMessage())
 	}
 }
@@ -710,14 +639,16 @@ func (e *Endpoint) message56(now time.Time, p *phase1, d datagram) {
 		e.tally(dropBlocks)
 		return
 	}
-	idBody, hash, broken := readAuth(d.h.Next, plain)
+	m, broken := readMessage(d.h.Next, plain, isakmp.PayloadID, isakmp.PayloadHASH)
 	if broken != nil {
-		idBody, hash = plain, nil
+		m.id, m.hash = plain, nil
 	}
-	right := subtle.ConstantTimeCompare(hash, p.auth(!p.initiator, idBody)) == 1
-	id, err := isakmp.ParseID(idBody)
-	want, werr := identity(p.gw.c.RemoteID, p.remote.Addr())
-	known := err == nil && werr == nil && matches(id, want, e.o.Port)
+	right := subtle.ConstantTimeCompare(m.hash, p.auth(!p.initiator, m.id)) == 1
+	id, err := isakmp.ParseID(m.id)
+	var g *gateway
+	if err == nil {
+		g = e.claim(p, id)
+	}
 	switch {
 	case broken != nil:
 		// Under a wrong key anything may come out.
@@ -728,13 +659,21 @@ func (e *Endpoint) message56(now time.Time, p *phase1, d datagram) {
 		e.tally(dropHash)
 		e.complain(now, p, "wrong HASH")
 		return
-	case !known:
+	case g == nil:
 		e.tally(dropIdentity)
-		e.complain(now, p, fmt.Sprintf("identity %s, want %s", idText(id), idText(want)))
+		e.complain(now, p, fmt.Sprintf("identity %s, want %s", idText(id), keyText(p.gw.wants(p.remote.Addr()))))
 		return
 	}
 	id.Data = append([]byte(nil), id.Data...)
 	p.remoteID = id
+	if g != p.gw {
+		p.adopt(g)
+		if err := p.identify(); err != nil {
+			e.fail(p, err.Error())
+			return
+		}
+	}
+	e.move(p, d)
 	e.accepted(p, d, up)
 	p.iv = last
 	if !p.initiator {
@@ -750,30 +689,6 @@ func (e *Endpoint) complain(now time.Time, p *phase1, text string) {
 		p.complained = true
 		e.notice(now, p.gw, turn.Warning, "IKE_AUTHENTICATION_FAILED", "gateway %s, %v: %s", p.gw.c.Name, p.remote, text)
 	}
-}
-
-// readAuth reads messages 5 and 6. Notifications (INITIAL-CONTACT) and vendor IDs are no part of what HASH covers; they are
-// skipped.
-func readAuth(first isakmp.PayloadType, b []byte) (id, hash []byte, err error) {
-	c := isakmp.Payloads(first, b)
-	for p, ok := c.Next(); ok; p, ok = c.Next() {
-		switch {
-		case p.Type == isakmp.PayloadID && id == nil:
-			id = p.Body
-		case p.Type == isakmp.PayloadHASH && hash == nil:
-			hash = p.Body
-		case p.Type == isakmp.PayloadN, p.Type == isakmp.PayloadVID:
-		default:
-			return nil, nil, isakmp.Errorf(isakmp.UnexpectedPayload, "phase 1: %v payload beside ID and HASH", p.Type)
-		}
-	}
-	if err := c.Err(); err != nil {
-		return nil, nil, err
-	}
-	if id == nil || hash == nil {
-		return nil, nil, isakmp.Errorf(isakmp.MissingPayload, "phase 1: no ID or no HASH payload")
-	}
-	return id, hash, nil
 }
 
 // establish ends a negotiation that was authenticated on both sides.
@@ -797,6 +712,7 @@ func (e *Endpoint) establish(now time.Time, p *phase1) {
 		e.down(same[i], "superseded")
 	}
 	e.dpdUp(now, p)
+	e.keepWarm(now, p)
 }
 
 // shut takes an SA that is up out of use: at once, or after the answers that its exchanges still wait for (T14).

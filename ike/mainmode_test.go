@@ -66,7 +66,7 @@ func TestSuites(t *testing.T) {
 						g.Proposals = []step.Proposal{{Hash: hash, DHGroup: group, KeyBits: bits}}
 					})
 					a, b := w.up()
-					if a.suite != b.suite || a.suite != (suite{hash, bits, group}) || a.life != DefaultLifetime {
+					if a.suite != b.suite || a.suite != (suite{hash: hash, bits: bits, group: group}) || a.life != DefaultLifetime {
 						t.Errorf("agreed on %+v and %+v", a.suite, b.suite)
 					}
 					if a.iv != b.iv || !a.keys.e.Equal(b.keys.e) {
@@ -230,7 +230,7 @@ func TestAttackDowngrade(t *testing.T) {
 		var out []wire
 		for _, change := range []func(s *isakmp.SA){
 			func(s *isakmp.SA) {
-				s.Proposals[0].Transforms[0].Attrs = offer{suite: suite{sa.SHA256, 128, 14}, life: time.Hour}.attrs()
+				s.Proposals[0].Transforms[0].Attrs = offer{suite: suite{hash: sa.SHA256, bits: 128, group: 14}, life: time.Hour}.attrs()
 			},
 			func(s *isakmp.SA) {
 				s.Proposals[0].Transforms = append(s.Proposals[0].Transforms, s.Proposals[0].Transforms[0])
@@ -268,7 +268,7 @@ func TestDOIs(t *testing.T) {
 }
 
 func TestOffers(t *testing.T) {
-	ok := offer{suite: suite{sa.SHA256, 256, 14}, life: time.Hour}
+	ok := offer{suite: suite{hash: sa.SHA256, bits: 256, group: 14}, life: time.Hour}
 	read := func(attrs []byte) (offer, bool) {
 		return readOffer(isakmp.Transform{Number: 1, ID: isakmp.KeyIKE, Attrs: attrs})
 	}
@@ -287,7 +287,7 @@ func TestOffers(t *testing.T) {
 		"3DES":              {0x80, 1, 0, 5, 0x80, 2, 0, 4, 0x80, 3, 0, 1, 0x80, 4, 0, 14},
 		"AES without size":  {0x80, 1, 0, 7, 0x80, 2, 0, 4, 0x80, 3, 0, 1, 0x80, 4, 0, 14},
 		"MD5":               {0x80, 1, 0, 7, 0x80, 14, 1, 0, 0x80, 2, 0, 1, 0x80, 3, 0, 1, 0x80, 4, 0, 14},
-		"RSA":               {0x80, 1, 0, 7, 0x80, 14, 1, 0, 0x80, 2, 0, 4, 0x80, 3, 0, 3, 0x80, 4, 0, 14},
+		"DSS":               {0x80, 1, 0, 7, 0x80, 14, 1, 0, 0x80, 2, 0, 4, 0x80, 3, 0, 2, 0x80, 4, 0, 14},
 	} {
 		if o, is := read(attrs); is {
 			t.Errorf("%s: accepted as %+v", name, o)
@@ -404,12 +404,12 @@ func TestAttackBadDHValue(t *testing.T) {
 				if h.Next != isakmp.PayloadKE {
 					return []wire{d}
 				}
-				_, nonce, err := readKey(group, h.Next, d.b[isakmp.HeaderLen:])
+				m, err := readKey(group, h.Next, d.b[isakmp.HeaderLen:])
 				if err != nil {
 					t.Fatal(err)
 				}
 				msg := isakmp.AppendPayload(isakmp.AppendHeader(nil, h), isakmp.PayloadNONCE, v)
-				return []wire{{d.from, d.to, finish(isakmp.AppendPayload(msg, 0, nonce))}, d}
+				return []wire{{d.from, d.to, finish(isakmp.AppendPayload(msg, 0, m.nonce))}, d}
 			}
 			w.b.hold = true
 			w.connect()
@@ -612,13 +612,13 @@ func TestLocalAddressSelectsGateway(t *testing.T) {
 		}))
 	}
 	for local, want := range map[string]string{"192.0.2.1": "first", "192.0.2.2": "second", "192.0.2.3": "any"} {
-		if g := e.find(netip.MustParseAddr(local), addrA.Addr()); g == nil || g.c.Name != want {
-			t.Errorf("%s: %+v, want %s", local, g, want)
+		if l := e.leads(netip.MustParseAddr(local), addrA.Addr(), false); len(l) == 0 || l[0].c.Name != want {
+			t.Errorf("%s: %+v, want %s", local, l, want)
 		}
 	}
 	e.RemoveGateway(epoch, "any")
-	if g := e.find(netip.MustParseAddr("192.0.2.3"), addrA.Addr()); g != nil {
-		t.Errorf("found %s after its removal", g.c.Name)
+	if l := e.leads(netip.MustParseAddr("192.0.2.3"), addrA.Addr(), false); len(l) != 0 {
+		t.Errorf("found %s after its removal", l[0].c.Name)
 	}
 }
 
@@ -743,9 +743,9 @@ func TestWorkFails(t *testing.T) {
 		if d.from != addrB || h.Next != isakmp.PayloadKE {
 			return []wire{d}
 		}
-		_, nonce, _ := readKey(24, h.Next, d.b[isakmp.HeaderLen:])
+		m, _ := readKey(24, h.Next, d.b[isakmp.HeaderLen:])
 		msg := isakmp.AppendPayload(isakmp.AppendHeader(nil, h), isakmp.PayloadNONCE, append(make([]byte, 255), 2))
-		return []wire{{d.from, d.to, finish(isakmp.AppendPayload(msg, 0, nonce))}}
+		return []wire{{d.from, d.to, finish(isakmp.AppendPayload(msg, 0, m.nonce))}}
 	}
 	w.connect()
 	w.a.want("failed sa 0 token 0: Diffie-Hellman: ike: group24: public value is not in the subgroup")
@@ -768,7 +768,7 @@ func TestReadKey(t *testing.T) {
 	ke, nonce := append(make([]byte, 255), 5), make([]byte, 32)
 	pay := func(next isakmp.PayloadType, b []byte) []byte { return isakmp.AppendPayload(nil, next, b) }
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-	if _, _, err := readKey(14, isakmp.PayloadNATD, join(pay(isakmp.PayloadKE, nil), pay(isakmp.PayloadVID, ke), pay(isakmp.PayloadCR, nil), pay(isakmp.PayloadNONCE, nil), pay(0, nonce))); err != nil {
+	if _, err := readKey(14, isakmp.PayloadNATD, join(pay(isakmp.PayloadKE, nil), pay(isakmp.PayloadVID, ke), pay(isakmp.PayloadCR, nil), pay(isakmp.PayloadNONCE, nil), pay(0, nonce))); err != nil {
 		t.Error(err)
 	}
 	for name, c := range map[string]struct {
@@ -786,7 +786,7 @@ func TestReadKey(t *testing.T) {
 		"nothing":      {isakmp.NoPayload, nil, isakmp.MissingPayload},
 		"cut":          {isakmp.PayloadKE, pay(0, ke)[:100], isakmp.PayloadLength},
 	} {
-		if _, _, err := readKey(14, c.first, c.b); err == nil || isakmp.KindOf(err) != c.kind {
+		if _, err := readKey(14, c.first, c.b); err == nil || isakmp.KindOf(err) != c.kind {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -795,13 +795,13 @@ func TestReadKey(t *testing.T) {
 		b     []byte
 		kind  isakmp.Kind
 	}{
-		"two IDs":  {isakmp.PayloadID, join(pay(isakmp.PayloadID, ke), pay(0, ke)), isakmp.UnexpectedPayload},
+		"two IDs":  {isakmp.PayloadID, join(pay(isakmp.PayloadID, ke), pay(0, ke)), isakmp.DuplicatePayload},
 		"no HASH":  {isakmp.PayloadID, pay(0, ke), isakmp.MissingPayload},
 		"no ID":    {isakmp.PayloadHASH, pay(0, ke), isakmp.MissingPayload},
 		"a CERT":   {isakmp.PayloadCERT, pay(0, ke), isakmp.UnexpectedPayload},
 		"too long": {isakmp.PayloadID, []byte{0, 0, 0, 9, 1}, isakmp.PayloadLength},
 	} {
-		if _, _, err := readAuth(c.first, c.b); err == nil || isakmp.KindOf(err) != c.kind {
+		if _, err := readMessage(c.first, c.b, isakmp.PayloadID, isakmp.PayloadHASH); err == nil || isakmp.KindOf(err) != c.kind {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -831,7 +831,7 @@ func TestMatches(t *testing.T) {
 	}{{0, 0, true}, {17, 0, true}, {17, 500, true}, {17, 848, true}, {17, 10848, true}, {17, 4, false}, {6, 500, false}, {0, 500, false}} {
 		got := want
 		got.Protocol, got.Port = c.protocol, c.port
-		if matches(got, want, 10848) != c.ok {
+		if matches(got, idKey(want), 10848) != c.ok {
 			t.Errorf("%+v: not %v", got, c.ok)
 		}
 	}

@@ -87,6 +87,13 @@ type (
 		Reason  string
 	}
 
+	// Moved says that a peer behind a NAT is at another port now, by a message that was verified.
+	Moved struct {
+		SA       SAID
+		Gateway  string
+		From, To netip.AddrPort
+	}
+
 	// Dead is the verdict of DPD (D3). It comes after the Down of each of the gateway's SAs; DPD has stopped.
 	Dead struct{ Gateway string }
 
@@ -147,6 +154,9 @@ func (Up) IsOutput() {}
 
 // IsOutput implements turn.Output.
 func (Down) IsOutput() {}
+
+// IsOutput implements turn.Output.
+func (Moved) IsOutput() {}
 
 // IsOutput implements turn.Output.
 func (Dead) IsOutput() {}

@@ -1,7 +1,6 @@
 package ike
 
 import (
-	"bytes"
 	"encoding/binary"
 	"time"
 
@@ -21,13 +20,17 @@ const (
 	attrKeyBits  = 14
 
 	cipherAESCBC = 7
-	authPSK      = 1
 	lifeSeconds  = 1
 	lifeKilobyte = 2
 )
 
 // hashNumbers are the hashes that phase 1 can use, and their numbers.
 var hashNumbers = map[sa.Hash]uint16{sa.SHA256: 4, sa.SHA384: 5, sa.SHA512: 6}
+
+// authNumbers are the authentication methods (RFC 2409 Appendix A, RFC 4754 section 5).
+var authNumbers = map[step.AuthMethod]uint16{
+	step.PreSharedKeys: 1, step.RSASignatures: 3, step.ECDSASignatures256: 9, step.ECDSASignatures384: 10,
+}
 
 // Lifetimes. A proposal without one and a peer's without one mean DefaultLifetime, Junos's default; a longer one than
 // MaxLifetime is cut to it at our side, which RFC 2409 leaves to each side.
@@ -95,14 +98,20 @@ func readOffer(t isakmp.Transform) (offer, bool) {
 			o.hash = h
 		}
 	}
+	known := false
+	for m, n := range authNumbers {
+		if auth == uint64(n) {
+			o.auth, known = m, true
+		}
+	}
 	if o.life == 0 {
 		o.life = DefaultLifetime
 	}
-	return o, cipher == cipherAESCBC && auth == authPSK && o.hash != 0 && o.bits != 0 && o.group != 0
+	return o, cipher == cipherAESCBC && known && o.hash != 0 && o.bits != 0 && o.group != 0
 }
 
 func offerOf(p step.Proposal) offer {
-	o := offer{suite: suite{hash: p.Hash, bits: p.KeyBits, group: p.DHGroup}, life: p.Lifetime}
+	o := offer{suite: suite{hash: p.Hash, bits: p.KeyBits, group: p.DHGroup, auth: p.Auth}, life: p.Lifetime}
 	if o.life == 0 {
 		o.life = DefaultLifetime
 	}
@@ -115,7 +124,7 @@ func (o offer) attrs() []byte {
 	b = isakmp.AppendAttrBasic(b, attrKeyBits, uint16(o.bits))
 	b = isakmp.AppendAttrBasic(b, attrHash, hashNumbers[o.hash])
 	b = isakmp.AppendAttrBasic(b, attrGroup, uint16(o.group))
-	b = isakmp.AppendAttrBasic(b, attrAuth, authPSK)
+	b = isakmp.AppendAttrBasic(b, attrAuth, authNumbers[o.auth])
 	b = isakmp.AppendAttrBasic(b, attrLifeType, lifeSeconds)
 	return isakmp.AppendAttrUint32(b, attrLife, uint32(o.life/time.Second))
 }
@@ -163,6 +172,19 @@ func choose(own []step.Proposal, s isakmp.SA) (answer isakmp.SA, chosen offer, o
 	return isakmp.SA{}, offer{}, false
 }
 
+// chooseLead is choose for the first of several gateways that can; the last gateway and an SA with DOI 0 if none can.
+func chooseLead(leads []*gateway, s isakmp.SA) (g *gateway, answer isakmp.SA, chosen offer) {
+	for _, g = range leads {
+		if !responds(g) {
+			continue
+		}
+		if answer, chosen, ok := choose(g.c.Proposals, s); ok {
+			return g, answer, chosen
+		}
+	}
+	return g, isakmp.SA{}, offer{}
+}
+
 // accept reads a responder's answer: exactly one transform, and of a suite that was offered. A responder that returns
 // something else wants a weaker SA than configured.
 func accept(own []step.Proposal, s isakmp.SA) (offer, bool) {
@@ -181,7 +203,5 @@ func accept(own []step.Proposal, s isakmp.SA) (offer, bool) {
 	}
 	return offer{}, false
 }
-
-func isDPD(vid []byte) bool { return bytes.Equal(vid, isakmp.VendorDPD[:]) }
 
 func uint32s(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }

@@ -12,6 +12,7 @@ import (
 
 	"gvpn/commit/step"
 	"gvpn/gdoi"
+	"gvpn/ike"
 	"gvpn/isakmp"
 	"gvpn/sa"
 	"gvpn/turn"
@@ -304,7 +305,7 @@ func (s *Server) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 		s.counters.AckMalformed++
 		return
 	}
-	d := s.awaited(a, remote.Addr().Unmap())
+	d := s.awaited(a, netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()))
 	if d == nil {
 		s.counters.AckUnexpected++
 		return
@@ -329,17 +330,25 @@ func (s *Server) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 	s.advance(now, l)
 }
 
-// awaited finds the delivery that an acknowledgement from addr may be for.
-func (s *Server) awaited(a gdoi.Ack, addr netip.Addr) *delivery {
+// awaited finds the delivery that an acknowledgement may be for. Behind a NAT members have one address and are told apart by their
+// ports; the address that such a one names is its own, which we never see (RFC 8263 section 3.4 has no word on it).
+func (s *Server) awaited(a gdoi.Ack, from netip.AddrPort) *delivery {
 	p := s.pushes[pushID{a.SPI, a.Seq}]
-	if p == nil || p.ackKey == nil || a.Member != addr {
+	if p == nil || p.ackKey == nil {
 		return nil
 	}
-	i, ok := slices.BinarySearchFunc(p.open, addr, func(d *delivery, a netip.Addr) int { return d.lane.remote.Addr().Compare(a) })
-	if !ok || p.open[i].sent == 0 {
-		return nil
+	i, _ := slices.BinarySearchFunc(p.open, from.Addr(), func(d *delivery, a netip.Addr) int { return d.lane.remote.Addr().Compare(a) })
+	for _, d := range p.open[i:] {
+		switch {
+		case d.lane.remote.Addr() != from.Addr():
+			return nil
+		case d.sent == 0:
+		case d.lane.local.Port() == ike.NATPort && d.lane.remote == from,
+			d.lane.local.Port() != ike.NATPort && a.Member == from.Addr():
+			return d
+		}
 	}
-	return p.open[i]
+	return nil
 }
 
 // dueHeap orders deliveries by due time, and those of the same time by member and age: a new KEK goes before what is under it,

@@ -58,7 +58,7 @@ const (
 func (g *group) key() string { return groupPrefix + escape(g.name) + sasSuffix }
 
 func (m *member) key() string {
-	return groupPrefix + escape(m.group.name) + memberInfix + escape(m.gateway) + "/" + escape(m.remote.Addr().String())
+	return groupPrefix + escape(m.group.name) + memberInfix + escape(m.gateway) + "/" + escape(m.place().text())
 }
 
 func escape(s string) string {

@@ -103,7 +103,7 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 
 // refusal says why m's sender is not served, and what counts it; "" if it is.
 func (s *Server) refusal(g *group, m ike.Message) (string, *uint64) {
-	_, known := g.members[place{m.Gateway, m.Remote.Addr()}]
+	_, known := g.members[placeOf(m.Gateway, m.Local, m.Remote)]
 	switch {
 	case !slices.Contains(g.conf.Members, m.Gateway):
 		return "not a member gateway of the group", &g.stats.PullFailed
@@ -172,7 +172,7 @@ func (s *Server) register(now time.Time, m ike.Message) {
 		s.emit(ike.Abort{SA: m.SA, MsgID: m.MsgID})
 		return
 	}
-	at := place{m.Gateway, m.Remote.Addr()}
+	at := placeOf(m.Gateway, m.Local, m.Remote)
 	r := g.members[at]
 	if r == nil {
 		r = &member{group: g, gateway: m.Gateway, since: now}

@@ -316,14 +316,29 @@ func (s *Server) HandleDown(_ time.Time, d ike.Down) {
 	})
 }
 
-// place is where a member is: its gateway, and its address, since a dynamic gateway has many.
+// place is where a member is: its gateway and its address, and behind a NAT, where several members may have one address, its port
+// (0 if there is no NAT: a peer may use what port it likes, and another one the next time).
 type place struct {
 	gateway string
-	addr    netip.Addr
+	at      netip.AddrPort
+}
+
+func placeOf(gateway string, local, remote netip.AddrPort) place {
+	if local.Port() != ike.NATPort {
+		remote = netip.AddrPortFrom(remote.Addr(), 0)
+	}
+	return place{gateway, remote}
+}
+
+func (p place) text() string {
+	if p.at.Port() == 0 {
+		return p.at.Addr().String()
+	}
+	return p.at.String()
 }
 
 func (p place) compare(q place) int {
-	return cmp.Or(strings.Compare(p.gateway, q.gateway), p.addr.Compare(q.addr))
+	return cmp.Or(strings.Compare(p.gateway, q.gateway), p.at.Compare(q.at))
 }
 
 // member is a registered member of a group. Owned by the group.
@@ -338,4 +353,4 @@ type member struct {
 	pulls, sent, acked, unacked uint64
 }
 
-func (m *member) place() place { return place{m.gateway, m.remote.Addr()} }
+func (m *member) place() place { return placeOf(m.gateway, m.local, m.remote) }

@@ -46,17 +46,52 @@ const (
 	Inet
 	Hostname
 	UserAtHostname
+	DistinguishedName
 )
 
 // Identity is an IKE identity as configured.
 type Identity struct {
 	Kind  IdentityKind
-	Value string // an address in text form for Inet
+	Value string // an address in text form for Inet; a name in the form of RFC 2253, or "" for our certificate's, for DistinguishedName
 }
 
-// Proposal is an IKE phase-1 proposal: pre-shared keys throughout.
+// AuthMethod is an authentication-method of phase 1.
+type AuthMethod uint8
+
+// The authentication methods.
+const (
+	PreSharedKeys AuthMethod = iota
+	RSASignatures
+	ECDSASignatures256 // P-256 with SHA-256 (RFC 4754)
+	ECDSASignatures384 // P-384 with SHA-384
+)
+
+// String returns the configuration's word.
+func (m AuthMethod) String() string {
+	switch m {
+	case RSASignatures:
+		return "rsa-signatures"
+	case ECDSASignatures256:
+		return "ecdsa-signatures-256"
+	case ECDSASignatures384:
+		return "ecdsa-signatures-384"
+	}
+	return "pre-shared-keys"
+}
+
+// Certificate is one that we show, with its private key (security certificates local).
+type Certificate struct {
+	Name string
+	PEM  sa.Secret // certificate, then those of its issuers if any, and the private key, as PEM text
+}
+
+// TrustAnchor is a certificate whose issues are believed (security certificates trust-anchor).
+type TrustAnchor struct{ Name, PEM string }
+
+// Proposal is an IKE phase-1 proposal.
 type Proposal struct {
 	Name     string
+	Auth     AuthMethod
 	Hash     sa.Hash
 	DHGroup  int           // 14 to 16, 19 to 21 or 24
 	KeyBits  int           // AES-CBC: 128, 192 or 256
@@ -78,7 +113,9 @@ type Gateway struct {
 	Dynamic   Identity     // Kind None unless the gateway is dynamic
 	Mode      string       // "main" or "aggressive"
 	PSK       sa.Secret
-	Proposals []Proposal // in order of preference, 1..4
+	Cert      *Certificate  // nil: pre-shared keys
+	Anchors   []TrustAnchor // who may have issued the peer's certificate, by name
+	Proposals []Proposal    // in order of preference, 1..4
 	DPD       *DPD
 	LocalID   Identity
 	RemoteID  Identity

@@ -132,7 +132,7 @@ func Open(o Options) (_ *Node, err error) {
 		n.log.Error("some records of the engines could not be read; going on without them", "error", err.Error())
 	}
 	n.sockets = &sockets{
-		port: o.Port, log: n.log, conns: map[netip.Addr]pair{}, failed: map[netip.Addr]string{},
+		port: o.Port, log: n.log, conns: map[netip.AddrPort]pair{}, failed: map[netip.AddrPort]string{},
 		receive: func(d datagram, first bool) {
 			to := n.datagrams
 			if first {
@@ -220,7 +220,7 @@ func (n *Node) Apply(p *step.Plan) {
 				n.plane.SetVPN(*c.New)
 			}
 		}
-		n.sockets.bind(wanted(slices.Collect(maps.Keys(n.locals))))
+		n.sockets.bind(n.sockets.at(wanted(slices.Collect(maps.Keys(n.locals)))))
 		n.engine.Apply(now, p)
 		n.drain()
 		for _, c := range p.VPNs {

@@ -327,8 +327,8 @@ func TestSocketIsBoundWhenItIsFree(t *testing.T) {
 
 func TestWildcardSocketKnowsWhereADatagramWasSent(t *testing.T) {
 	got := make(chan datagram, 1)
-	s := &sockets{port: testPort + 1, log: slog.New(slog.DiscardHandler), conns: map[netip.Addr]pair{}, failed: map[netip.Addr]string{}, receive: func(d datagram, _ bool) { got <- d }}
-	s.bind(wanted([]netip.Addr{netip.MustParseAddr("127.84.8.1"), {}}))
+	s := &sockets{port: testPort + 1, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]pair{}, failed: map[netip.AddrPort]string{}, receive: func(d datagram, _ bool) { got <- d }}
+	s.bind(s.at(wanted([]netip.Addr{netip.MustParseAddr("127.84.8.1"), {}}))[:1]) // port 4500 of every address is not this test's to take
 	defer s.close()
 	conn, err := net.Dial("udp4", fmt.Sprintf("127.84.8.9:%d", testPort+1))
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gvpn/ike"
 	"gvpn/turn"
 )
 
@@ -33,17 +34,17 @@ type datagram struct {
 	octets        []byte
 }
 
-// sockets are the node's UDP sockets: a pair for each local-address of a gateway, or one on the wildcard address if some
-// gateway has none. It is used by the loop (bind) and the writer (send).
+// sockets are the node's UDP sockets: two pairs for each local-address of a gateway, on GDOI's port and on the one for peers behind
+// NATs, or two on the wildcard address if some gateway has none. It is used by the loop (bind) and the writer (send).
 type sockets struct {
 	port    uint16
 	log     *slog.Logger
 	receive func(d datagram, first bool) // first: it begins a phase 1
 
 	mu     sync.Mutex
-	conns  map[netip.Addr]pair // the unspecified address: wildcard
-	want   []netip.Addr
-	failed map[netip.Addr]string // what could not be bound, and why
+	conns  map[netip.AddrPort]pair // the unspecified address: wildcard
+	want   []netip.AddrPort
+	failed map[netip.AddrPort]string // what could not be bound, and why
 	wg     sync.WaitGroup
 }
 
@@ -62,41 +63,50 @@ func wanted(locals []netip.Addr) []netip.Addr {
 	return locals
 }
 
+// at returns what to bind for these addresses.
+func (s *sockets) at(addrs []netip.Addr) []netip.AddrPort {
+	out := make([]netip.AddrPort, 0, 2*len(addrs))
+	for _, a := range addrs {
+		out = append(out, netip.AddrPortFrom(a, s.port), netip.AddrPortFrom(a, ike.NATPort))
+	}
+	return out
+}
+
 // bind makes the open sockets those of want. What cannot be bound is logged once for each new reason; rebind tries it again.
-func (s *sockets) bind(want []netip.Addr) {
+func (s *sockets) bind(want []netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.want = want
-	for addr, conns := range s.conns {
-		if !slices.Contains(want, addr) {
+	for at, conns := range s.conns {
+		if !slices.Contains(want, at) {
 			_ = conns.close()
-			delete(s.conns, addr)
+			delete(s.conns, at)
 		}
 	}
-	for addr := range s.failed {
-		if !slices.Contains(want, addr) {
-			delete(s.failed, addr)
+	for at := range s.failed {
+		if !slices.Contains(want, at) {
+			delete(s.failed, at)
 		}
 	}
-	for _, addr := range want {
-		if s.conns[addr].main != nil {
+	for _, at := range want {
+		if s.conns[at].main != nil {
 			continue
 		}
-		conns, err := listen(netip.AddrPortFrom(addr, s.port))
+		conns, err := listen(at)
 		if err != nil {
-			if s.failed[addr] != err.Error() {
-				s.failed[addr] = err.Error()
+			if s.failed[at] != err.Error() {
+				s.failed[at] = err.Error()
 				s.log.Error("cannot listen for GDOI; will try again", "error", err.Error(), "every", rebindEvery)
 			}
 			continue
 		}
-		if s.failed[addr] != "" {
-			delete(s.failed, addr)
-			s.log.Info("listening for GDOI after all", "address", addr, "port", s.port)
+		if s.failed[at] != "" {
+			delete(s.failed, at)
+			s.log.Info("listening for GDOI after all", "address", at.Addr(), "port", at.Port())
 		}
-		s.conns[addr] = conns
-		s.wg.Go(func() { s.read(conns.main, addr, false) })
-		s.wg.Go(func() { s.read(conns.first, addr, true) })
+		s.conns[at] = conns
+		s.wg.Go(func() { s.read(conns.main, at, false) })
+		s.wg.Go(func() { s.read(conns.first, at, true) })
 	}
 }
 
@@ -116,23 +126,29 @@ func (s *sockets) rebind() {
 
 func (s *sockets) close() {
 	s.mu.Lock()
-	for addr, conns := range s.conns {
+	for at, conns := range s.conns {
 		_ = conns.close()
-		delete(s.conns, addr)
+		delete(s.conns, at)
 	}
 	s.mu.Unlock()
 	s.wg.Wait()
 }
 
 // byCookie says for which socket of a pair a datagram is: for the second if its responder's cookie, octets 8 to 15 (RFC 2408 section
-// 3.1), is zero. What is shorter ends the program, which means the first.
-var byCookie = []unix.SockFilter{
-	{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 8},
-	{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 3, K: 0},
-	{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 12},
-	{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: 0},
-	{Code: unix.BPF_RET | unix.BPF_K, K: 1},
-	{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+// 3.1), is zero. On port 4500 a marker of four octets is in front. What is shorter ends the program, which means the first.
+func byCookie(port uint16) []unix.SockFilter {
+	at := uint32(8)
+	if port == ike.NATPort {
+		at = 12
+	}
+	return []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 3, K: 0},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at + 4},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+	}
 }
 
 // listen opens the two UDP sockets of an address; on the wildcard address it asks the kernel for each datagram's destination.
@@ -153,9 +169,10 @@ func listen(at netip.AddrPort) (pair, error) {
 	if err != nil {
 		return pair{}, errors.Join(err, main.Close())
 	}
+	filter := byCookie(at.Port())
 	err = control(first, func(fd int) error {
 		return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,
-			&unix.SockFprog{Len: uint16(len(byCookie)), Filter: &byCookie[0]})
+			&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 	})
 	p := pair{main, first}
 	if err != nil {
@@ -197,7 +214,7 @@ func listenShared(at netip.AddrPort) (*net.UDPConn, error) {
 	return udp, nil
 }
 
-func (s *sockets) read(conn *net.UDPConn, bound netip.Addr, first bool) {
+func (s *sockets) read(conn *net.UDPConn, bound netip.AddrPort, first bool) {
 	buf := make([]byte, maxDatagram+1)
 	oob := make([]byte, 128)
 	for {
@@ -209,14 +226,14 @@ func (s *sockets) read(conn *net.UDPConn, bound netip.Addr, first bool) {
 			// An ICMP error of an earlier datagram, or a passing lack of buffers: the socket goes on.
 			continue
 		}
-		local := bound
-		if bound.IsUnspecified() {
+		local := bound.Addr()
+		if local.IsUnspecified() {
 			if local = destination(oob[:oobSize]); !local.IsValid() {
 				continue
 			}
 		}
 		s.receive(datagram{
-			local:  netip.AddrPortFrom(local, s.port),
+			local:  netip.AddrPortFrom(local, bound.Port()),
 			remote: netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()),
 			octets: slices.Clone(buf[:size]),
 		}, first)
@@ -243,10 +260,10 @@ func destination(oob []byte) netip.Addr {
 // network may lose any: the engines retransmit.
 func (s *sockets) send(t turn.Transmit) {
 	s.mu.Lock()
-	conn := s.conns[t.Local.Addr()].main
+	conn := s.conns[t.Local].main
 	wildcard := conn == nil
 	if wildcard {
-		conn = s.conns[netip.IPv4Unspecified()].main
+		conn = s.conns[netip.AddrPortFrom(netip.IPv4Unspecified(), t.Local.Port())].main
 	}
 	s.mu.Unlock()
 	if conn == nil {
