@@ -48,6 +48,8 @@ const (
 	tallyResent    drop = "retransmissions"
 	tallyDeleted   drop = "deleted-by-peer"
 	tallyMoved     drop = "peers-moved"
+	tallyReplaced  drop = "replaced-after-restart"
+	tallyRenewed   drop = "renewals-begun"
 	tallyDead      drop = "dead-peers"
 )
 

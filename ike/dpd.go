@@ -84,7 +84,7 @@ func (e *Endpoint) dpdTick(now time.Time, g *gateway) {
 
 // dpdNegotiate opens an SA with a peer that was alive when the last one ended (D5).
 func (e *Endpoint) dpdNegotiate(now time.Time, g *gateway) {
-	if g.bad == nil && !g.initiating(g.c.Remote[0]) {
+	if g.bad == nil && len(g.c.Remote) > 0 && !g.initiating(g.c.Remote[0]) {
 		e.initiate(now, g, g.c.Remote[0])
 	}
 }

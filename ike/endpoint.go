@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gvpn/isakmp"
+	"gvpn/sa"
 	"gvpn/turn"
 )
 
@@ -80,6 +81,7 @@ type Endpoint struct {
 	gateways map[string]*gateway
 	byRemote map[netip.Addr][]*gateway // sorted by name
 	dynamic  dynamics
+	decoys   sa.Secret // what keys for unknown identities are made of; nil before the first
 
 	lastID   SAID
 	sas      map[SAID]*phase1
@@ -149,7 +151,7 @@ func (e *Endpoint) HandleDatagram(now time.Time, local, remote netip.AddrPort, b
 	case h.Exchange == isakmp.ExchangePull || h.Exchange.Private():
 		e.handleExchange(now, d)
 	case h.Exchange == isakmp.ExchangeAggressive:
-		e.tally(dropAggro)
+		e.handleAggressive(now, d)
 	default:
 		e.tally(dropExchange)
 	}

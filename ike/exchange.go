@@ -71,10 +71,10 @@ func (m *memory) add(id uint32) {
 // forget takes back an ID whose message was not acted on.
 func (m *memory) forget(id uint32) { delete(m.set, id) }
 
-// waiting reports whether an exchange of ours is unanswered.
+// waiting reports whether an exchange of ours is unanswered or, under an SA whose lifetime is over, any is unfinished.
 func (p *phase1) waiting() bool {
 	for _, x := range p.order {
-		if x.ours && x.turn == theirs {
+		if x.ours && x.turn == theirs || p.lapsed && x.turn != over {
 			return true
 		}
 	}
@@ -212,7 +212,7 @@ func (e *Endpoint) handleExchange(now time.Time, d datagram) {
 		if x.lastOut != nil && (x.turn == over || !x.ours) {
 			e.send(p, x.lastOut)
 		}
-	case x.turn != theirs || p.state == closing && !x.ours:
+	case x.turn != theirs || p.state == closing && !x.ours && !p.lapsed:
 		e.tally(dropState)
 	default:
 		e.continued(now, x, d)
@@ -421,6 +421,7 @@ func (e *Endpoint) reply(now time.Time, c Reply) {
 	}
 	x.turn = over
 	e.timers.arm(&x.timer, now.Add(e.o.Linger))
+	e.settle(x.p)
 }
 
 func (e *Endpoint) abort(c Abort) {

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -9,18 +10,23 @@ import (
 	"time"
 
 	"gvpn/commit/step"
+	"gvpn/sa"
 	"gvpn/turn"
 )
 
 // gateway is a configured gateway with its SAs and its DPD. It outlives its configuration as long as an SA is closing.
 type gateway struct {
-	c       step.Gateway // the secret is our own, the rest is the plan's, which nobody changes
-	bad     error        // what Supports says of c
-	gone    bool         // taken out of the configuration
-	sas     []*phase1    // in the order in which they began
-	dpd     dpd
-	warm    map[netip.Addr]*warmPath
-	noticed map[string]time.Time // when a peer's message last made a Notify, by code
+	c    step.Gateway // the secrets are our own, the rest is the plan's, which nobody changes
+	bad  error        // what Supports says of c
+	gone bool         // taken out of the configuration
+	sas  []*phase1    // in the order in which they began
+	dpd  dpd
+	warm map[netip.Addr]*warmPath
+
+	cred      *credential    // nil with pre-shared keys
+	anchors   *x509.CertPool // likewise
+	contacted map[netip.Addr]bool
+	noticed   map[string]time.Time // when a peer's message last made a Notify, by code
 }
 
 // Supports names what of a gateway this package cannot do, nil if nothing.
@@ -29,16 +35,21 @@ func Supports(g step.Gateway) error {
 		return &step.Refusal{Gateway: g.Name, Side: g.Side, Statement: strings.Fields(statement), Reason: fmt.Sprintf(format, args...)}
 	}
 	switch {
-	case g.Mode != "" && g.Mode != "main":
-		return no("ike-policy", "mode %s of the policy is not supported (main is)", g.Mode)
-	case g.Dynamic.Kind != step.None:
-		return no("dynamic", "not supported")
-	case len(g.Remote) == 0:
-		return no("", "no address")
-	case len(g.PSK) == 0:
-		return no("ike-policy", "the policy has no pre-shared key")
+	case g.Mode != "" && g.Mode != "main" && g.Mode != "aggressive":
+		return no("ike-policy", "mode %s of the policy is not supported (main and aggressive are)", g.Mode)
 	case len(g.Proposals) == 0:
 		return no("ike-policy", "the policy has no proposal")
+	case g.Dynamic.Kind != step.None && len(g.Remote) != 0:
+		return no("dynamic", "the gateway has an address too")
+	case g.Dynamic.Kind == step.None && len(g.Remote) == 0:
+		return no("", "no address")
+	}
+	auth := g.Proposals[0].Auth
+	switch {
+	case auth == step.PreSharedKeys && len(g.PSK) == 0:
+		return no("ike-policy", "the policy has no pre-shared key")
+	case auth == step.PreSharedKeys && g.Dynamic.Kind != step.None && g.Mode != "aggressive":
+		return no("dynamic", "Main mode for dynamic peer with Preshared key based authentication is not allowed")
 	}
 	for _, p := range g.Proposals {
 		if _, err := groupOf(p.DHGroup); err != nil {
@@ -46,6 +57,12 @@ func Supports(g step.Gateway) error {
 		}
 		if hashNumbers[p.Hash] == 0 {
 			return no("ike-policy", "proposal %s: authentication-algorithm %v is not supported", p.Name, p.Hash)
+		}
+		if (p.Auth == step.PreSharedKeys) != (auth == step.PreSharedKeys) {
+			return no("ike-policy", "proposal %s: %v beside %v of another proposal is not supported: the policy has one or the other", p.Name, p.Auth, auth)
+		}
+		if want := map[step.AuthMethod]sa.Hash{step.ECDSASignatures256: sa.SHA256, step.ECDSASignatures384: sa.SHA384}[p.Auth]; want != 0 && p.Hash != want {
+			return no("ike-policy", "proposal %s: %v with %v is not supported: it needs %v (RFC 4754)", p.Name, p.Auth, p.Hash, want)
 		}
 		if p.KeyBits != 128 && p.KeyBits != 192 && p.KeyBits != 256 {
 			return no("ike-policy", "proposal %s: AES-CBC with %d bits is not supported", p.Name, p.KeyBits)
@@ -56,11 +73,34 @@ func Supports(g step.Gateway) error {
 			return no("", "address %v with local-address %v is not supported", a, g.Local)
 		}
 	}
-	if _, err := identity(g.LocalID, netip.IPv4Unspecified(), nil); err != nil {
+	if g.Mode == "aggressive" {
+		if why := checkAggressive(g); why != "" {
+			return no("ike-policy", "%s", why)
+		}
+	}
+	var subject []byte
+	if auth != step.PreSharedKeys {
+		cred, _, err := checkCertificates(g)
+		if err != nil {
+			return no("ike-policy", "%v", err)
+		}
+		subject = cred.leaf.RawSubject
+		cred.zero()
+	}
+	if _, err := identity(g.LocalID, netip.IPv4Unspecified(), subject); err != nil {
 		return no("local-identity", "%v", err)
 	}
-	if _, err := identity(g.RemoteID, netip.IPv4Unspecified(), nil); err != nil {
-		return no("remote-identity", "%v", err)
+	for statement, id := range map[string]step.Identity{"remote-identity": g.RemoteID, "dynamic": g.Dynamic} {
+		switch {
+		case id.Kind != step.DistinguishedName:
+			if _, err := identity(id, netip.IPv4Unspecified(), nil); err != nil {
+				return no(statement, "%v", err)
+			}
+		case auth == step.PreSharedKeys:
+			return no(statement, "distinguished-name with pre-shared keys is not supported: it is a certificate's subject")
+		case id.Value == "":
+			return no(statement, "distinguished-name needs the name of a certificate's subject")
+		}
 	}
 	return nil
 }
@@ -69,6 +109,9 @@ func Supports(g step.Gateway) error {
 // changed, and those of ours begin again with what is new. A gateway that Supports refuses neither connects nor answers.
 func (e *Endpoint) SetGateway(now time.Time, c step.Gateway) {
 	c.PSK = c.PSK.Clone()
+	if c.Cert != nil {
+		c.Cert = &step.Certificate{Name: c.Cert.Name, PEM: c.Cert.PEM.Clone()}
+	}
 	if slices.ContainsFunc(c.Remote, netip.Addr.Is4In6) {
 		c.Remote = slices.Clone(c.Remote)
 		for i := range c.Remote {
@@ -82,14 +125,18 @@ func (e *Endpoint) SetGateway(now time.Time, c step.Gateway) {
 		g = &gateway{}
 		e.gateways[c.Name] = g
 	case reflect.DeepEqual(g.c, c):
-		c.PSK.Zero()
+		wipe(c)
 		return
 	default:
 		e.unindex(g)
 		e.half.forgetSlots(g)
-		g.c.PSK.Zero()
+		wipe(g.c)
+		g.cred.zero()
 	}
-	g.c, g.bad = c, Supports(c)
+	g.c, g.bad, g.cred, g.anchors = c, Supports(c), nil, nil
+	if g.bad == nil && c.Proposals[0].Auth != step.PreSharedKeys {
+		g.cred, g.anchors, _ = checkCertificates(c) // Supports has seen it
+	}
 	if c.DPD != nil {
 		g.dpd.timer.fire = func(now time.Time) { e.dpdTick(now, g) }
 	}
@@ -126,7 +173,16 @@ func (e *Endpoint) RemoveGateway(now time.Time, name string) {
 	e.half.forgetSlots(g)
 	delete(e.gateways, name)
 	g.gone = true
-	g.c.PSK.Zero()
+	wipe(g.c)
+	g.cred.zero()
+}
+
+// wipe destroys the secrets of a configuration of ours.
+func wipe(c step.Gateway) {
+	c.PSK.Zero()
+	if c.Cert != nil {
+		c.Cert.PEM.Zero()
+	}
 }
 
 func (e *Endpoint) index(g *gateway) {

@@ -39,8 +39,9 @@ type halfOpen struct {
 	queues [3]map[netip.Prefix]queue // everybody, by network, by address; of slots by age
 	timer  timer                     // of the oldest slot
 
-	pinned   int
-	pinnedBy map[netip.Prefix]int // addresses and networks
+	pinned     int
+	aggressive int                  // of pinned
+	pinnedBy   map[netip.Prefix]int // addresses and networks
 
 	made             time.Time // when secret was
 	secret, previous hash.Hash // HMACs; nil before the first message 1
@@ -276,13 +277,23 @@ func (e *Endpoint) pin(now time.Time, s *slot) *phase1 {
 	e.byCookie[p.ck] = p
 	e.byStart[p.start] = p
 	h.release(h.index[s.start])
+	e.pinDown(p)
+	return p
+}
+
+// pinDown counts a negotiation of a peer's that has an SA of its own.
+func (e *Endpoint) pinDown(p *phase1) {
+	h := &e.half
+	h.open(e.o.MaxHalfOpen)
 	p.pinned = true
 	h.pinned++
+	if p.aggressive {
+		h.aggressive++
+	}
 	keys := queueKeys(p.remote.Addr())
 	for _, key := range keys[1:] {
 		h.pinnedBy[key]++
 	}
-	return p
 }
 
 // unpin notes that p is finished, or failed.
@@ -292,6 +303,9 @@ func (h *halfOpen) unpin(p *phase1) {
 	}
 	p.pinned = false
 	h.pinned--
+	if p.aggressive {
+		h.aggressive--
+	}
 	keys := queueKeys(p.remote.Addr())
 	for _, key := range keys[1:] {
 		if h.pinnedBy[key]--; h.pinnedBy[key] == 0 {

@@ -244,8 +244,15 @@ func (p *phase1) identify() (err error) {
 	if p.gw.c.LocalID.Kind == step.None && p.local.Addr().IsUnspecified() {
 		return errors.New("no local address to identify by: configure local-address or local-identity")
 	}
-	p.localID, err = identity(p.gw.c.LocalID, p.local.Addr(), nil)
+	p.localID, err = identity(p.gw.c.LocalID, p.local.Addr(), p.gw.subject())
 	return err
+}
+
+func (g *gateway) subject() []byte {
+	if g.cred == nil {
+		return nil
+	}
+	return g.cred.leaf.RawSubject
 }
 
 // adopt makes a negotiation another gateway's.

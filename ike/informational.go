@@ -125,6 +125,7 @@ func (e *Endpoint) notified(now time.Time, p *phase1, d datagram, n isakmp.Notif
 			e.probeAnswered(p, d, seq)
 		}
 	case isakmp.InitialContact:
+		e.firstContact(p, &n)
 	default:
 		e.notice(now, p.gw, turn.Notice, "IKE_NOTIFICATION", "gateway %s, %v: the peer sent %v", p.gw.c.Name, p.remote, n.Type)
 	}
@@ -211,5 +212,9 @@ func (e *Endpoint) open(p *phase1, d datagram, iv [16]byte, nonces ...[]byte) (i
 		return 0, nil, none, false
 	}
 	p.suspect = false
+	if p.unheard {
+		p.unheard, p.lastOut = false, nil
+		e.timers.stop(&p.retry)
+	}
 	return first, chain, last, true
 }

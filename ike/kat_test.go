@@ -117,6 +117,9 @@ func TestKnownDatagrams(t *testing.T) {
 	}
 	w.a.e.SetGateway(w.now, gatewayTo(addrB))
 	w.b.e.SetGateway(w.now, gatewayTo(addrA))
+	// The known messages are without INITIAL-CONTACT.
+	w.a.e.gateways["peer"].met(addrB.Addr())
+	w.b.e.gateways["peer"].met(addrA.Addr())
 	w.connect()
 	if len(w.sent) != 6 {
 		t.Fatalf("%d datagrams", len(w.sent))

@@ -23,6 +23,7 @@ const (
 	waitKE
 	share
 	compute  // a responder's first: before message 3 there is only a slot of halfOpen
+	signing  // our proof of identity: message 5 for an initiator, 6 for a responder
 	waitAuth // message 6 for an initiator, message 5 for a responder
 	up
 	closing
@@ -42,12 +43,16 @@ type phase1 struct {
 	state         state
 
 	created, expires time.Time
+	since            time.Time // when it came up
+	lapsed           bool      // its lifetime is over; what runs may end
 	life             time.Duration
 	suite            suite
 	doi              uint32 // that phase 1 was begun under
 	peerDPD          bool   // the peer sent the vendor ID
 	nat              nat
 	aggressive       bool
+	decoy            bool // in aggressive mode: nobody has the peer's identity
+	unheard          bool // in aggressive mode: nothing verified came since our message 3
 
 	// Of the negotiation; cleared when it ends.
 	sai               []byte // SAi_b as the initiator sent it
@@ -55,6 +60,9 @@ type phase1 struct {
 	public, peer      []byte // our g^x and the peer's
 	shared            sa.Secret
 	ni, nr            []byte
+	peerID, peerHash  []byte // bodies; in aggressive mode, where they come before they can be judged
+	saiAnswer         []byte // likewise
+	proof             []byte // our HASH or SIG
 	hint              string // what an unauthenticated notification said
 	complained        bool   // a failed authentication was notified
 	pinned            bool   // counted in halfOpen
@@ -65,6 +73,7 @@ type phase1 struct {
 	lastOut           []byte   // our last message; nil while we owe one
 	sent              int      // how often lastOut went out (initiator)
 	retry, timeout    timer
+	renewal           timer
 
 	exchanges map[uint32]*exchange
 	order     []*exchange // by age
@@ -100,6 +109,7 @@ func (e *Endpoint) newSA(now time.Time, g *gateway, initiator bool, local, remot
 	}
 	p.retry.fire = func(now time.Time) { e.retransmit(now, p) }
 	p.timeout.fire = func(now time.Time) { e.expire(now, p) }
+	p.renewal.fire = func(now time.Time) { e.renew(now, p) }
 	e.timers.arm(&p.timeout, p.expires)
 	e.sas[p.id] = p
 	g.sas = append(g.sas, p)
@@ -114,6 +124,7 @@ func (e *Endpoint) discard(p *phase1) {
 	p.state = gone
 	e.timers.stop(&p.retry)
 	e.timers.stop(&p.timeout)
+	e.timers.stop(&p.renewal)
 	for _, x := range p.order {
 		e.timers.stop(&x.timer)
 	}
@@ -142,6 +153,7 @@ func (p *phase1) forgetNegotiation() {
 	p.exponent.Zero()
 	p.shared.Zero()
 	p.exponent, p.shared, p.sai, p.public, p.peer, p.ni, p.nr = nil, nil, nil, nil, nil, nil, nil
+	p.peerID, p.peerHash, p.saiAnswer, p.proof = nil, nil, nil, nil
 }
 
 // fail ends a negotiation. An initiator's is reported; a responder's makes no noise that a stranger could cause.
@@ -162,7 +174,8 @@ func (e *Endpoint) fail(p *phase1, reason string) {
 func (e *Endpoint) expire(now time.Time, p *phase1) {
 	switch {
 	case p.state == up:
-		e.down(p, "lifetime expired")
+		p.lapsed = true
+		e.shut(now, p, "lifetime expired")
 		e.dpdExpired(now, p)
 	case p.state == closing:
 		e.down(p, "closed")
@@ -190,6 +203,9 @@ func (e *Endpoint) ask(now time.Time, p *phase1, s state, msg []byte) {
 
 func (e *Endpoint) retransmit(now time.Time, p *phase1) {
 	if p.sent == len(e.o.Retransmit) {
+		if p.state == up {
+			return // message 3 of aggressive mode: whether it came, the first exchange will show
+		}
 		e.fail(p, map[state]string{
 			waitSA:   "no answer to message 1",
 			waitKE:   "no answer to message 3",
@@ -239,6 +255,10 @@ func (e *Endpoint) initiate(now time.Time, g *gateway, remote netip.Addr) {
 	e.byCookie[p.ck] = p
 	p.doi = isakmp.DOIGDOI
 	p.sai = offered(g.c.Proposals).Append(nil)
+	if g.aggressive() {
+		e.startAggressive(p)
+		return
+	}
 	msg := p.header(isakmp.PayloadSA, isakmp.ExchangeMain, 0, 0)
 	e.ask(now, p, waitSA, finish(appendParts(msg, part{isakmp.PayloadSA, p.sai}, vendorDPD, vendorNATT)))
 }
@@ -268,7 +288,7 @@ func (e *Endpoint) addressee(d datagram, early bool) *phase1 {
 // handleMain takes a datagram of exchange 2.
 func (e *Endpoint) handleMain(now time.Time, d datagram) {
 	switch {
-	case len(d.b) > maxEarly:
+	case len(d.b) > maxEarly && (d.h.Flags&isakmp.FlagEncryption == 0 || len(d.b) > maxAuthentication):
 		e.tally(dropSize)
 		return
 	case d.h.MessageID != 0:
@@ -289,6 +309,10 @@ func (e *Endpoint) handleMain(now time.Time, d datagram) {
 	if p == nil {
 		return
 	}
+	if len(d.b) > maxEarly && (p.state != waitAuth || p.suite.auth == step.PreSharedKeys) {
+		e.tally(dropSize)
+		return
+	}
 	d.hash = digest(d.b)
 	want := isakmp.Flags(0)
 	if p.state == waitAuth {
@@ -297,7 +321,7 @@ func (e *Endpoint) handleMain(now time.Time, d datagram) {
 	switch {
 	case d.hash == p.lastIn:
 		e.repeated(p)
-	case p.state != waitSA && p.state != waitKE && p.state != waitAuth:
+	case p.aggressive || p.state != waitSA && p.state != waitKE && p.state != waitAuth:
 		e.tally(dropState)
 	case d.h.Flags != want:
 		e.tally(dropFlags)
@@ -475,7 +499,11 @@ func (e *Endpoint) HandleResult(now time.Time, r turn.Result) {
 	}
 	switch v := r.Value.(type) {
 	case []byte:
-		if r.Err == nil && p.public == nil {
+		switch {
+		case r.Err != nil:
+		case p.state == signing:
+			p.proof = v
+		case p.public == nil:
 			p.public = v
 		}
 	case sa.Secret:
@@ -488,21 +516,31 @@ func (e *Endpoint) HandleResult(now time.Time, r turn.Result) {
 		}
 	}
 	switch {
+	case r.Err != nil && p.state == signing:
+		e.fail(p, r.Err.Error())
 	case r.Err != nil:
 		// The peer's value may have been outside the subgroup.
 		e.tally(dropPublic)
 		e.fail(p, "Diffie-Hellman: "+r.Err.Error())
+	case p.state == makeKE && p.aggressive && p.public != nil:
+		e.aggressive1(now, p)
 	case p.state == makeKE && p.public != nil:
 		p.ni = e.draw(nonceLen)
 		e.ask(now, p, waitKE, p.keyMessage(p.ni))
+	case p.state == share && p.aggressive && p.shared != nil:
+		e.finishAggressive(now, p)
 	case p.state == share && p.shared != nil:
 		e.message5(now, p)
+	case p.state == compute && p.public != nil && p.shared != nil && p.aggressive:
+		e.answer2(p)
 	case p.state == compute && p.public != nil && p.shared != nil:
 		e.answer4(p)
+	case p.state == signing && p.proof != nil:
+		e.prove(now, p)
 	}
 }
 
-// keyMessage is message 3 or 4: HDR, KE, NONCE, and NAT-D twice if both do NAT traversal.
+// keyMessage is message 3 or 4: HDR, KE, NONCE; CERTREQ with signatures; NAT-D twice if both do NAT traversal.
 //
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //	~                       Key Exchange Data                       ~   KE, RFC 2408 section 3.7: exactly the group's size
@@ -510,7 +548,8 @@ func (e *Endpoint) HandleResult(now time.Time, r turn.Result) {
 //	~                          Nonce Data                           ~   NONCE, section 3.13: 8 to 256 octets
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 func (p *phase1) keyMessage(nonce []byte) []byte {
-	parts := append([]part{{isakmp.PayloadKE, p.public}, {isakmp.PayloadNONCE, nonce}}, p.natParts()...)
+	parts := append([]part{{isakmp.PayloadKE, p.public}, {isakmp.PayloadNONCE, nonce}}, p.suite.request()...)
+	parts = append(parts, p.natParts()...)
 	return finish(appendParts(p.header(isakmp.PayloadKE, isakmp.ExchangeMain, 0, 0), parts...))
 }
 
@@ -579,7 +618,7 @@ func (e *Endpoint) message4(p *phase1, d datagram) {
 // derive makes the keys and our identity once g^xy is there.
 func (e *Endpoint) derive(p *phase1) bool {
 	var err error
-	p.keys, err = deriveKeys(p.suite, p.gw.c.PSK, p.ni, p.nr, p.shared, p.ck)
+	p.keys, err = deriveKeys(p.suite, e.psk(p), p.ni, p.nr, p.shared, p.ck)
 	if err == nil {
 		err = p.identify()
 	}
@@ -614,50 +653,101 @@ func (p *phase1) auth(ofInitiator bool, id []byte) []byte {
 	return p.suite.prf(p.keys.skeyid, own, other, a, b, p.sai, id)
 }
 
-// authMessage is message 5 or 6: HDR*, ID, HASH. It moves the IV.
-func (p *phase1) authMessage() []byte {
-	id := p.localID.Append(nil)
-	msg := isakmp.AppendPayload(p.header(isakmp.PayloadID, isakmp.ExchangeMain, isakmp.FlagEncryption, 0), isakmp.PayloadHASH, id)
-	msg = isakmp.AppendPayload(msg, isakmp.NoPayload, p.auth(p.initiator, id))
+// authMessage is message 5 or 6: HDR*, ID, HASH or HDR*, ID, CERT, SIG. It moves the IV.
+func (e *Endpoint) authMessage(p *phase1) []byte {
+	parts := []part{{isakmp.PayloadID, p.localID.Append(nil)}}
+	if p.suite.auth == step.PreSharedKeys {
+		parts = append(parts, part{isakmp.PayloadHASH, p.proof})
+	} else {
+		parts = append(append(parts, p.gw.cred.parts()...), part{isakmp.PayloadSIG, p.proof})
+	}
+	parts = append(parts, e.contact(p)...)
+	msg := appendParts(p.header(isakmp.PayloadID, isakmp.ExchangeMain, isakmp.FlagEncryption, 0), parts...)
 	msg, p.iv = p.keys.seal(msg, p.iv)
 	return msg
 }
 
+// makeProof makes HASH, or has SIG made of it, and sends it (prove).
+func (e *Endpoint) makeProof(now time.Time, p *phase1) {
+	hash := p.auth(p.initiator, p.localID.Append(nil))
+	p.state = signing
+	if p.suite.auth != step.PreSharedKeys {
+		e.startWork(p, turn.SignHash{Private: p.gw.cred.key.Clone(), Digest: hash})
+		return
+	}
+	p.proof = hash
+	e.prove(now, p)
+}
+
+// prove sends message 5 or 6.
+func (e *Endpoint) prove(now time.Time, p *phase1) {
+	msg := e.authMessage(p)
+	if p.initiator {
+		p.float()
+		e.ask(now, p, waitAuth, msg)
+		return
+	}
+	p.state, p.lastOut = up, msg
+	e.send(p, msg)
+	e.establish(now, p)
+}
+
 func (e *Endpoint) message5(now time.Time, p *phase1) {
 	if e.derive(p) {
-		p.float()
-		e.ask(now, p, waitAuth, p.authMessage())
+		e.makeProof(now, p)
 	}
 }
 
-// message56 is message 5 at a responder and message 6 at an initiator: HDR*, ID, HASH. A wrong pre-shared key, a wrong
-// identity and a broken message are all met with silence, and the state stays. All cost the same, so that not even time tells them
-// apart: HASH is computed, of whatever there is, before anything is judged.
+// message56 is message 5 at a responder and message 6 at an initiator: HDR*, ID, HASH or SIG. A wrong key, a wrong identity, a
+// certificate that is not believed and a broken message are all met with silence, and the state stays. What can be computed is computed
+// before anything is judged, so that not even time tells them apart.
 func (e *Endpoint) message56(now time.Time, p *phase1, d datagram) {
 	plain, last, ok := p.keys.open(d.b, p.iv)
 	if !ok {
 		e.tally(dropBlocks)
 		return
 	}
-	m, broken := readMessage(d.h.Next, plain, isakmp.PayloadID, isakmp.PayloadHASH)
+	by := isakmp.PayloadHASH
+	if p.suite.auth != step.PreSharedKeys {
+		by = isakmp.PayloadSIG
+	}
+	m, broken := readMessage(d.h.Next, plain, isakmp.PayloadID, by)
 	if broken != nil {
 		m.id, m.hash = plain, nil
 	}
-	right := subtle.ConstantTimeCompare(m.hash, p.auth(!p.initiator, m.id)) == 1
 	id, err := isakmp.ParseID(m.id)
 	var g *gateway
 	if err == nil {
 		g = e.claim(p, id)
 	}
+	wrong := ""
 	switch {
-	case broken != nil:
+	case by == isakmp.PayloadHASH:
+		if subtle.ConstantTimeCompare(m.hash, p.auth(!p.initiator, m.id)) != 1 {
+			wrong = "wrong HASH"
+		}
+	case broken == nil:
+		judge := g
+		if judge == nil {
+			judge = p.gw
+		}
+		if err := e.verifyPeer(now, p, judge, m, id); err != nil {
+			wrong = err.Error()
+		}
+	}
+	switch {
+	case broken != nil && by == isakmp.PayloadHASH:
 		// Under a wrong key anything may come out.
 		e.refuse(broken)
 		e.complain(now, p, "the message does not decrypt: does the pre-shared key agree?")
 		return
-	case !right:
+	case broken != nil:
+		e.refuse(broken)
+		e.complain(now, p, "the message is malformed")
+		return
+	case wrong != "":
 		e.tally(dropHash)
-		e.complain(now, p, "wrong HASH")
+		e.complain(now, p, wrong)
 		return
 	case g == nil:
 		e.tally(dropIdentity)
@@ -676,11 +766,12 @@ func (e *Endpoint) message56(now time.Time, p *phase1, d datagram) {
 	e.move(p, d)
 	e.accepted(p, d, up)
 	p.iv = last
-	if !p.initiator {
-		p.lastOut = p.authMessage()
-		e.send(p, p.lastOut)
+	if p.initiator {
+		e.establish(now, p)
+	} else {
+		e.makeProof(now, p)
 	}
-	e.establish(now, p)
+	e.firstContact(p, m.initialContact)
 }
 
 // complain tells the operator once per negotiation why its authentication failed.
@@ -697,6 +788,11 @@ func (e *Endpoint) establish(now time.Time, p *phase1) {
 	p.forgetNegotiation()
 	p.expires = now.Add(p.life)
 	e.timers.arm(&p.timeout, p.expires)
+	p.since = now
+	p.gw.met(p.contactKey())
+	if p.initiator && p.gw.c.DPD != nil {
+		e.timers.arm(&p.renewal, now.Add(renewal(p.life)))
+	}
 	e.tally(tallyUp)
 	e.notify(turn.Info, "IKE_SA_UP", "gateway %s, %v: IKE SA %d up", p.gw.c.Name, p.remote, p.id)
 	e.emit(p.upMessage())
@@ -723,7 +819,7 @@ func (e *Endpoint) shut(now time.Time, p *phase1, reason string) {
 	}
 	e.emitDown(p, reason)
 	p.state = closing
-	if end := now.Add(e.o.ClosingTimeout); end.Before(p.expires) {
+	if end := now.Add(e.o.ClosingTimeout); end.Before(p.expires) || !now.Before(p.expires) {
 		p.expires = end
 		e.timers.arm(&p.timeout, end)
 	}

@@ -625,11 +625,31 @@ func TestLocalAddressSelectsGateway(t *testing.T) {
 func TestSupports(t *testing.T) {
 	for want, change := range map[string]func(*step.Gateway){
 		"": func(*step.Gateway) {},
-		"mode aggressive of the policy is not supported": func(g *step.Gateway) { g.Mode = "aggressive" },
-		"dynamic: not supported":                         func(g *step.Gateway) { g.Dynamic.Kind = step.Hostname },
-		"no address":                                     func(g *step.Gateway) { g.Remote = nil },
-		"no pre-shared key":                              func(g *step.Gateway) { g.PSK = nil },
-		"no proposal":                                    func(g *step.Gateway) { g.Proposals = nil },
+		"mode base of the policy is not supported": func(g *step.Gateway) { g.Mode = "base" },
+		"Main mode for dynamic peer with Preshared key based authentication is not allowed": func(g *step.Gateway) {
+			g.Remote, g.Dynamic = nil, step.Identity{Kind: step.Hostname, Value: "a.example.net"}
+		},
+		"the gateway has an address too": func(g *step.Gateway) { g.Dynamic.Kind = step.Hostname },
+		"mode aggressive needs one dh-group in all proposals": func(g *step.Gateway) {
+			g.Mode = "aggressive"
+			g.Proposals = append(g.Proposals, step.Proposal{Hash: sa.SHA256, DHGroup: 19, KeyBits: 256})
+		},
+		"mode aggressive with authentication-method rsa-signatures is not supported": func(g *step.Gateway) {
+			g.Mode, g.Proposals[0].Auth = "aggressive", step.RSASignatures
+		},
+		"ecdsa-signatures-384 with sha-256 is not supported: it needs sha-384": func(g *step.Gateway) { g.Proposals[0].Auth = step.ECDSASignatures384 },
+		"proposal q: pre-shared-keys beside rsa-signatures": func(g *step.Gateway) {
+			g.Proposals[0].Auth = step.RSASignatures
+			g.Proposals = append(g.Proposals, step.Proposal{Name: "q", Hash: sa.SHA256, DHGroup: 14, KeyBits: 256})
+		},
+		"the policy has no local-certificate": func(g *step.Gateway) { g.Proposals[0].Auth = step.RSASignatures },
+		"distinguished-name needs a cert":     func(g *step.Gateway) { g.LocalID.Kind = step.DistinguishedName },
+		"distinguished-name with pre-shared keys is not supported": func(g *step.Gateway) {
+			g.RemoteID = step.Identity{Kind: step.DistinguishedName, Value: "CN=a"}
+		},
+		"no address":        func(g *step.Gateway) { g.Remote = nil },
+		"no pre-shared key": func(g *step.Gateway) { g.PSK = nil },
+		"no proposal":       func(g *step.Gateway) { g.Proposals = nil },
 		"dh-group 2 is not supported ([14 15 16 19 20 21 24] are)": func(g *step.Gateway) { g.Proposals[0].DHGroup = 2 },
 		"AES-CBC with 64 bits is not supported":                    func(g *step.Gateway) { g.Proposals[0].KeyBits = 64 },
 		"authentication-algorithm unknown-hash is not":             func(g *step.Gateway) { g.Proposals[0].Hash = 9 },

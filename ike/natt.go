@@ -54,10 +54,11 @@ func (p *phase1) findNAT(d datagram, seen [][]byte) {
 		return
 	}
 	same := func(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
-	p.nat.behind = !same(seen[0], p.natHash(d.local))
+	// In aggressive mode the payloads of message 3 may be of the ports before or after the move.
+	p.nat.behind = !same(seen[0], p.natHash(d.local)) && !same(seen[0], p.natHash(p.local))
 	p.nat.peerIs = true
 	for _, s := range seen[1:] {
-		if same(s, p.natHash(d.remote)) {
+		if same(s, p.natHash(d.remote)) || same(s, p.natHash(p.remote)) {
 			p.nat.peerIs = false
 		}
 	}
@@ -72,12 +73,13 @@ func (p *phase1) float() {
 }
 
 // mayMove reports whether a datagram may be p's peer's although it comes another way: to port 4500, from another port of the same
-// address. It may at a responder with message 5, and later when the NAT has forgotten who the peer was. Until the datagram is
+// address. It may at a responder with the message that ends the negotiation, and later when the NAT has forgotten who the peer was. Until the datagram is
 // verified, and known not to be an old one, the SA stays where it is.
 func (p *phase1) mayMove(d datagram) bool {
-	return p.nat.found() && d.local.Port() == NATPort && d.remote.Addr() == p.remote.Addr() &&
+	last := !p.initiator && p.state == waitAuth
+	return (p.nat.found() || p.aggressive && last && p.nat.both) && d.local.Port() == NATPort && d.remote.Addr() == p.remote.Addr() &&
 		(p.local.Addr() == d.local.Addr() || p.local.Addr().IsUnspecified()) &&
-		(p.local.Port() == NATPort || !p.initiator && p.state == waitAuth)
+		(p.local.Port() == NATPort || last)
 }
 
 // move follows a peer that has sent a verified, fresh message from elsewhere. Registrations and what goes to them follow too.

@@ -87,7 +87,7 @@ func carryOut(op turn.Op) (any, error) {
 	case turn.DHShared:
 		key = fmt.Sprintf("s%d %x %x", op.Group, []byte(op.Exponent), op.Peer)
 	}
-	if v, ok := dhCache.Load(key); ok {
+	if v, ok := dhCache.Load(key); ok && key != "" {
 		if s, is := v.(sa.Secret); is {
 			return s.Clone(), nil
 		}
@@ -98,6 +98,8 @@ func carryOut(op turn.Op) (any, error) {
 	switch op := op.(type) {
 	case turn.DHPublic:
 		v, err = DHPublic(op.Group, op.Exponent)
+	case turn.SignHash:
+		return Sign(op)
 	case turn.DHShared:
 		var s sa.Secret
 		if s, err = DHShared(op.Group, op.Exponent, op.Peer); err == nil {

@@ -36,7 +36,7 @@ type Result struct {
 	Err   error
 }
 
-// Op is one of DHPublic, DHShared, RSAKey, RSASign, ECDSAKey and ECDSASign.
+// Op is one of DHPublic, DHShared, RSAKey, RSASign, ECDSAKey, ECDSASign and SignHash.
 type Op interface{ IsOp() }
 
 // DHPublic computes g^Exponent; the result is []byte, left-padded to the group's size.
@@ -78,6 +78,12 @@ type ECDSAKey struct{ Alg sa.SigAlg }
 type ECDSASign struct {
 	Private sa.Secret // PKCS #8 DER
 	Message []byte    // hashed by the worker
+}
+
+// SignHash signs a hash of phase 1 with an RSA or ECDSA key, as it is; the result is []byte (ike.Sign).
+type SignHash struct {
+	Private sa.Secret // PKCS #8 DER
+	Digest  []byte
 }
 
 // InstallTEK gives the data plane a TEK of a member VPN, or replaces the one with the same SPI. It is received with at
@@ -133,3 +139,4 @@ func (RSAKey) IsOp()    {}
 func (RSASign) IsOp()   {}
 func (ECDSAKey) IsOp()  {}
 func (ECDSASign) IsOp() {}
+func (SignHash) IsOp()  {}

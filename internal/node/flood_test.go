@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"gvpn/ike"
 	"gvpn/sa"
 	"gvpn/turn"
 )
@@ -22,11 +23,11 @@ func TestFirstMessagesApart(t *testing.T) {
 	}
 	arrived := make(chan got, 1)
 	s := &sockets{
-		port: testPort + 2, log: slog.New(slog.DiscardHandler), conns: map[netip.Addr]pair{}, failed: map[netip.Addr]string{},
+		port: testPort + 2, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]pair{}, failed: map[netip.AddrPort]string{},
 		receive: func(d datagram, first bool) { arrived <- got{string(d.octets), first} },
 	}
 	at := netip.MustParseAddr("127.84.8.1")
-	s.bind([]netip.Addr{at})
+	s.bind(s.at([]netip.Addr{at}))
 	defer s.close()
 	conn := listenAt(t, "127.84.8.2", testPort+2)
 	cookie := "12345678"
@@ -49,6 +50,24 @@ func TestFirstMessagesApart(t *testing.T) {
 			}
 		case <-time.After(patience):
 			t.Fatalf("%q did not come", want.text)
+		}
+	}
+	// On port 4500 it is behind a marker.
+	for _, want := range []got{
+		{"\x00\x00\x00\x00" + cookie + "\x00\x00\x00\x00\x00\x00\x00\x00and more", true},
+		{"\x00\x00\x00\x00" + cookie + "\x00\x00\x00\x00\x00\x00\x00\x01and more", false},
+		{"\xff", false},
+	} {
+		if _, err := conn.WriteToUDPAddrPort([]byte(want.text), netip.AddrPortFrom(at, ike.NATPort)); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case g := <-arrived:
+			if g != want {
+				t.Errorf("port 4500: %q: came as first: %v", g.text, g.first)
+			}
+		case <-time.After(patience):
+			t.Fatalf("port 4500: %q did not come", want.text)
 		}
 	}
 	// Two nodes never share a port, though a node's sockets do.

@@ -83,6 +83,8 @@ func compute(op turn.Op) (any, error) {
 		return ike.DHShared(op.Group, op.Exponent, op.Peer)
 	case turn.RSASign, turn.ECDSASign:
 		return gdoi.Sign(op)
+	case turn.SignHash:
+		return ike.Sign(op)
 	case turn.RSAKey:
 		key, err := rsa.GenerateKey(rand.Reader, op.Bits)
 		if err != nil {
@@ -123,6 +125,8 @@ func wipe(op turn.Op) {
 		op.Exponent.Zero()
 	case turn.DHShared:
 		op.Exponent.Zero()
+	case turn.SignHash:
+		op.Private.Zero()
 	case turn.RSASign:
 		op.Private.Zero()
 		clear(op.Message)

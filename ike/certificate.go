@@ -1,0 +1,384 @@
+package ike
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"time"
+
+	"gvpn/commit/step"
+	"gvpn/isakmp"
+	"gvpn/sa"
+	"gvpn/turn"
+)
+
+// Limits of certificates, on what a peer that has proven no more than its address can make us read and compute. An RSA key of fewer
+// bits is weak; of more, a verification takes too long. A smaller public exponent is what forged signatures are made for.
+const (
+	maxCertificates   = 8     // CERT payloads in a message
+	maxCertificate    = 8192  // octets of one
+	maxAuthentication = 32768 // octets of messages 5 and 6
+	minRSABits        = 2048
+	maxRSABits        = 4096
+	minRSAExponent    = 65537
+)
+
+// encodingX509 is the certificate encoding "X.509 Certificate - Signature" (RFC 2408 section 3.9).
+const encodingX509 = 4
+
+// credential is our certificate with what stands under it, and its private key.
+type credential struct {
+	chain [][]byte // DER, ours first
+	leaf  *x509.Certificate
+	key   sa.Secret // PKCS #8 DER
+}
+
+// parseCredential reads PEM text: certificates, ours first, and one private key (PKCS #8, PKCS #1 or SEC 1).
+func parseCredential(text sa.Secret) (*credential, error) {
+	c := &credential{}
+	for rest := []byte(text); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		err := c.take(block)
+		clear(block.Bytes)
+		if err != nil {
+			c.key.Zero()
+			return nil, err
+		}
+	}
+	switch {
+	case c.leaf == nil:
+		return nil, errors.New("there is no certificate in it")
+	case len(c.chain) > maxCertificates:
+		return nil, fmt.Errorf("there are %d certificates in it (at most %d)", len(c.chain), maxCertificates)
+	case c.key == nil:
+		return nil, errors.New("there is no private key in it")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(c.key)
+	if err == nil {
+		err = checkKey(c.leaf.PublicKey)
+	}
+	if own, ok := key.(interface {
+		Public() crypto.PublicKey
+	}); err == nil && (!ok || !own.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(c.leaf.PublicKey)) {
+		err = errors.New("the private key is not the first certificate's")
+	}
+	if err != nil {
+		c.key.Zero()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *credential) take(block *pem.Block) error {
+	switch block.Type {
+	case "CERTIFICATE":
+		der := bytes.Clone(block.Bytes)
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return fmt.Errorf("certificate %d cannot be read", len(c.chain)+1)
+		}
+		if c.leaf == nil {
+			c.leaf = cert
+		}
+		c.chain = append(c.chain, der)
+		return nil
+	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
+	default:
+		return nil // parameters of a curve, say
+	}
+	if c.key != nil {
+		return errors.New("there are two private keys in it")
+	}
+	var key any
+	var err error
+	switch block.Type {
+	case "PRIVATE KEY":
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	default:
+		key, err = x509.ParseECPrivateKey(block.Bytes)
+	}
+	if err == nil {
+		c.key, err = x509.MarshalPKCS8PrivateKey(key)
+	}
+	if err != nil {
+		return errors.New("the private key cannot be read") // what x509 says may quote it
+	}
+	return nil
+}
+
+// checkKey refuses public keys that no signature of phase 1 may be made with.
+func checkKey(key any) error {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		if n := k.N.BitLen(); n < minRSABits || n > maxRSABits {
+			return fmt.Errorf("an RSA key of %d bits (%d to %d)", n, minRSABits, maxRSABits)
+		}
+		if k.E < minRSAExponent {
+			return fmt.Errorf("an RSA key with exponent %d (at least %d)", k.E, minRSAExponent)
+		}
+		return nil
+	case *ecdsa.PublicKey:
+		if k.Curve == elliptic.P256() || k.Curve == elliptic.P384() {
+			return nil
+		}
+	}
+	return errors.New("a key that is neither RSA nor ECDSA on P-256 or P-384")
+}
+
+// methodOf is the authentication method that a checked key is for.
+func methodOf(key any) step.AuthMethod {
+	if k, ok := key.(*ecdsa.PublicKey); ok {
+		if k.Curve == elliptic.P384() {
+			return step.ECDSASignatures384
+		}
+		return step.ECDSASignatures256
+	}
+	return step.RSASignatures
+}
+
+// parseAnchors reads the certificates that may have issued a peer's.
+func parseAnchors(anchors []step.TrustAnchor) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	for _, a := range anchors {
+		n := 0
+		for rest := []byte(a.PEM); ; n++ {
+			var block *pem.Block
+			if block, rest = pem.Decode(rest); block == nil {
+				break
+			}
+			c, err := x509.ParseCertificate(block.Bytes)
+			if err != nil || block.Type != "CERTIFICATE" {
+				return nil, fmt.Errorf("trust-anchor %s: part %d is no certificate", a.Name, n+1)
+			}
+			if err := checkKey(c.PublicKey); err != nil {
+				return nil, fmt.Errorf("trust-anchor %s: %w", a.Name, err)
+			}
+			pool.AddCert(c)
+		}
+		if n == 0 {
+			return nil, fmt.Errorf("trust-anchor %s: there is no certificate in it", a.Name)
+		}
+	}
+	return pool, nil
+}
+
+// checkCertificates says what a gateway with signatures lacks, and returns what it shows and whom it believes.
+func checkCertificates(g step.Gateway) (*credential, *x509.CertPool, error) {
+	if g.Cert == nil {
+		return nil, nil, errors.New("the policy has no local-certificate")
+	}
+	c, err := parseCredential(g.Cert.PEM)
+	if err != nil {
+		return nil, nil, fmt.Errorf("certificate %s: %w", g.Cert.Name, err)
+	}
+	for _, p := range g.Proposals {
+		if m := methodOf(c.leaf.PublicKey); m != p.Auth {
+			err = fmt.Errorf("certificate %s is for %v, proposal %s wants %v", g.Cert.Name, m, p.Name, p.Auth)
+		}
+	}
+	var pool *x509.CertPool
+	if err == nil && len(g.Anchors) == 0 {
+		err = errors.New("the policy has no trust-anchor")
+	}
+	if err == nil {
+		pool, err = parseAnchors(g.Anchors)
+	}
+	if err != nil {
+		c.key.Zero()
+		return nil, nil, err
+	}
+	return c, pool, nil
+}
+
+func (c *credential) zero() {
+	if c != nil {
+		c.key.Zero()
+	}
+}
+
+// parts are CERT payloads of our chain (RFC 2408 section 3.9).
+func (c *credential) parts() []part {
+	out := make([]part, 0, len(c.chain))
+	for _, der := range c.chain {
+		out = append(out, part{isakmp.PayloadCERT, append([]byte{encodingX509}, der...)})
+	}
+	return out
+}
+
+// request is a CERTREQ payload that takes certificates of any issuer (RFC 2408 section 3.10): which ones we believe is our own
+// business.
+func (s suite) request() []part {
+	if s.auth == step.PreSharedKeys {
+		return nil
+	}
+	return []part{{isakmp.PayloadCR, []byte{encodingX509}}}
+}
+
+// Sign signs HASH_I or HASH_R of phase 1. It is what carries out turn.SignHash: for RSA, PKCS #1 type 1 of the hash alone, without
+// DigestInfo (RFC 2409 section 5.1); for ECDSA r and s of the curve's size one behind the other (RFC 4754 section 7), by RFC 6979, so
+// that no bad randomness can give the key away.
+func Sign(op turn.SignHash) ([]byte, error) {
+	key, err := x509.ParsePKCS8PrivateKey(op.Private)
+	if err != nil {
+		return nil, errors.New("ike: the private key cannot be read")
+	}
+	switch k := key.(type) {
+	case *rsa.PrivateKey:
+		return rsa.SignPKCS1v15(nil, k, 0, op.Digest)
+	case *ecdsa.PrivateKey:
+		h := crypto.SHA256
+		if k.Curve == elliptic.P384() {
+			h = crypto.SHA384
+		}
+		der, err := k.Sign(nil, op.Digest, h)
+		if err != nil {
+			return nil, fmt.Errorf("ike: sign: %w", err)
+		}
+		return joinECDSA(k.Curve, der)
+	}
+	return nil, fmt.Errorf("ike: no way to sign with a %T", key)
+}
+
+// joinECDSA turns the DER form of a signature into r | s.
+func joinECDSA(curve elliptic.Curve, der []byte) ([]byte, error) {
+	var rs struct{ R, S *big.Int }
+	if rest, err := asn1.Unmarshal(der, &rs); err != nil || len(rest) != 0 {
+		return nil, errors.New("ike: sign: not the signature that was expected")
+	}
+	n := (curve.Params().BitSize + 7) / 8
+	out := make([]byte, 2*n)
+	rs.R.FillBytes(out[:n])
+	rs.S.FillBytes(out[n:])
+	return out, nil
+}
+
+// verifySignature checks a signature over a hash. RSA compares the whole block.
+func verifySignature(key any, hash, sig []byte) bool {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(k, 0, hash, sig) == nil
+	case *ecdsa.PublicKey:
+		n := (k.Curve.Params().BitSize + 7) / 8
+		if len(sig) != 2*n {
+			return false
+		}
+		return ecdsa.Verify(k, hash, new(big.Int).SetBytes(sig[:n]), new(big.Int).SetBytes(sig[n:]))
+	}
+	return false
+}
+
+// peerCertificates reads CERT payloads: the first is the peer's own, the others may lead to somebody who is believed. Other
+// encodings are passed over.
+func peerCertificates(bodies [][]byte) (leaf *x509.Certificate, others *x509.CertPool, err error) {
+	if len(bodies) > maxCertificates {
+		return nil, nil, fmt.Errorf("%d certificates, at most %d", len(bodies), maxCertificates)
+	}
+	others = x509.NewCertPool()
+	for _, b := range bodies {
+		if len(b) == 0 || b[0] != encodingX509 {
+			continue
+		}
+		if len(b) > maxCertificate {
+			return nil, nil, fmt.Errorf("a certificate of %d octets, at most %d", len(b), maxCertificate)
+		}
+		// What is parsed keeps its octets, and these are the datagram's.
+		c, err := x509.ParseCertificate(bytes.Clone(b[1:]))
+		if err != nil {
+			return nil, nil, fmt.Errorf("a certificate that cannot be read: %q", err.Error())
+		}
+		if err := checkKey(c.PublicKey); err != nil {
+			return nil, nil, err
+		}
+		if leaf == nil {
+			leaf = c
+		} else {
+			others.AddCert(c)
+		}
+	}
+	if leaf == nil {
+		return nil, nil, errors.New("no certificate")
+	}
+	return leaf, others, nil
+}
+
+// checkChain decides whether a certificate is one of somebody who is believed, now, and for signing.
+func checkChain(now time.Time, leaf *x509.Certificate, others, anchors *x509.CertPool) error {
+	if anchors == nil {
+		return errors.New("nobody is believed")
+	}
+	if leaf.KeyUsage != 0 && leaf.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0 {
+		return errors.New("a certificate that is not for signatures")
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots: anchors, Intermediates: others, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
+		return fmt.Errorf("certificate of %q: %q", leaf.Subject.String(), err.Error())
+	}
+	return nil
+}
+
+// shows reports whether a certificate is of the one whom an ID names: by its subject, or by a subjectAltName.
+func shows(leaf *x509.Certificate, id isakmp.ID) bool {
+	key := idKey(id)
+	switch id.Type {
+	case isakmp.IDDERDN:
+		return bytes.Equal(leaf.RawSubject, id.Data)
+	case isakmp.IDFQDN:
+		for _, n := range leaf.DNSNames {
+			if idKey(isakmp.ID{Type: id.Type, Data: []byte(n)}) == key {
+				return true
+			}
+		}
+	case isakmp.IDUserFQDN:
+		for _, n := range leaf.EmailAddresses {
+			if idKey(isakmp.ID{Type: id.Type, Data: []byte(n)}) == key {
+				return true
+			}
+		}
+	case isakmp.IDIPv4, isakmp.IDIPv6:
+		want, _ := netip.AddrFromSlice(id.Data)
+		for _, a := range leaf.IPAddresses {
+			if got, ok := netip.AddrFromSlice(a); ok && got.Unmap() == want.Unmap() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// verifyPeer says what is wrong with a peer's signature, nil if nothing. id is what it shows, g the gateway that claims it, or
+// the one that the negotiation began with if none does: then too all of it is done, and takes its time.
+func (e *Endpoint) verifyPeer(now time.Time, p *phase1, g *gateway, m message, id isakmp.ID) error {
+	leaf, others, err := peerCertificates(m.certificates)
+	if err != nil {
+		return err
+	}
+	if got := methodOf(leaf.PublicKey); got != p.suite.auth {
+		return fmt.Errorf("a certificate for %v where %v was agreed", got, p.suite.auth)
+	}
+	if !verifySignature(leaf.PublicKey, p.auth(!p.initiator, m.id), m.sig) {
+		return errors.New("wrong signature")
+	}
+	if err := checkChain(now, leaf, others, g.anchors); err != nil {
+		return err
+	}
+	if !shows(leaf, id) {
+		return fmt.Errorf("the certificate of %q does not show the identity %s", leaf.Subject.String(), idText(id))
+	}
+	return nil
+}
