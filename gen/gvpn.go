@@ -6969,7 +6969,8 @@ func (*GvpnConfRoot_Configuration_Security_AddressBook_Attach_Zone) ΛBelongingM
 
 // GvpnConfRoot_Configuration_Security_Certificates represents the /gvpn-conf-root/configuration/security/certificates YANG schema element.
 type GvpnConfRoot_Configuration_Security_Certificates struct {
-	Local *GvpnConfRoot_Configuration_Security_Certificates_Local_OrderedMap `path:"local" module:"gvpn-conf-security"`
+	Local       *GvpnConfRoot_Configuration_Security_Certificates_Local_OrderedMap       `path:"local" module:"gvpn-conf-security"`
+	TrustAnchor *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap `path:"trust-anchor" module:"gvpn-conf-security"`
 }
 
 // IsYANGGoStruct ensures that GvpnConfRoot_Configuration_Security_Certificates implements the yang.GoStruct
@@ -7150,6 +7151,179 @@ func (o *GvpnConfRoot_Configuration_Security_Certificates_Local_OrderedMap) Appe
 	return newElement, nil
 }
 
+// GetOrCreateTrustAnchorMap returns the ordered map field
+// TrustAnchor from GvpnConfRoot_Configuration_Security_Certificates.
+//
+// It initializes the field if not already initialized.
+func (s *GvpnConfRoot_Configuration_Security_Certificates) GetOrCreateTrustAnchorMap() *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap {
+	if s.TrustAnchor == nil {
+		s.TrustAnchor = &GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap{}
+	}
+	return s.TrustAnchor
+}
+
+// AppendNewTrustAnchor creates a new entry in the TrustAnchor
+// ordered map of the GvpnConfRoot_Configuration_Security_Certificates struct. The keys of the list are
+// populated from the input arguments.
+func (s *GvpnConfRoot_Configuration_Security_Certificates) AppendNewTrustAnchor(Name string) (*GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor, error) {
+	if s.TrustAnchor == nil {
+		s.TrustAnchor = &GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap{}
+	}
+	return s.TrustAnchor.AppendNew(Name)
+}
+
+// AppendTrustAnchor appends the supplied GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor struct
+// to the list TrustAnchor of GvpnConfRoot_Configuration_Security_Certificates. If the key value(s)
+// specified in the supplied GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor already exist in the list, an
+// error is returned.
+func (s *GvpnConfRoot_Configuration_Security_Certificates) AppendTrustAnchor(v *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor) error {
+	if s.TrustAnchor == nil {
+		s.TrustAnchor = &GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap{}
+	}
+	return s.TrustAnchor.Append(v)
+}
+
+// GetTrustAnchor retrieves the value with the specified key from the
+// TrustAnchor map field of GvpnConfRoot_Configuration_Security_Certificates. If the receiver
+// is nil, or the specified key is not present in the list, nil is returned
+// such that Get* methods may be safely chained.
+func (s *GvpnConfRoot_Configuration_Security_Certificates) GetTrustAnchor(Name string) *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor {
+	if s == nil {
+		return nil
+	}
+	key := Name
+	return s.TrustAnchor.Get(key)
+}
+
+// DeleteTrustAnchor deletes the value with the specified keys from
+// the receiver GvpnConfRoot_Configuration_Security_Certificates. If there is no such element, the
+// function is a no-op.
+func (s *GvpnConfRoot_Configuration_Security_Certificates) DeleteTrustAnchor(Name string) bool {
+	key := Name
+	return s.TrustAnchor.Delete(key)
+}
+
+// GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap is an ordered map that represents the "ordered-by user"
+// list elements at /gvpn-conf-root/configuration/security/certificates/trust-anchor.
+type GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap struct {
+	keys     []string
+	valueMap map[string]*GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor
+}
+
+// IsYANGOrderedList ensures that GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap implements the
+// ygot.GoOrderedMap interface.
+func (*GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap) IsYANGOrderedList() {}
+
+// init initializes any uninitialized values.
+func (o *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap) init() {
+	if o == nil {
+		return
+	}
+	if o.valueMap == nil {
+		o.valueMap = map[string]*GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor{}
+	}
+}
+
+// Keys returns a copy of the list's keys.
+func (o *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap) Keys() []string {
+	if o == nil {
+		return nil
+	}
+	return append([]string{}, o.keys...)
+}
+
+// Values returns the current set of the list's values in order.
+func (o *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap) Values() []*GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor {
+	if o == nil {
+		return nil
+	}
+	var values []*GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor
+	for _, key := range o.keys {
+		values = append(values, o.valueMap[key])
+	}
+	return values
+}
+
+// Len returns a size of GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap
+func (o *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap) Len() int {
+	if o == nil {
+		return 0
+	}
+	return len(o.keys)
+}
+
+// Get returns the value corresponding to the key. If the key is not found, nil
+// is returned.
+func (o *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap) Get(key string) *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor {
+	if o == nil {
+		return nil
+	}
+	val, _ := o.valueMap[key]
+	return val
+}
+
+// Delete deletes an element.
+func (o *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap) Delete(key string) bool {
+	if o == nil {
+		return false
+	}
+	if _, ok := o.valueMap[key]; !ok {
+		return false
+	}
+	for i, k := range o.keys {
+		if k == key {
+			o.keys = append(o.keys[:i], o.keys[i+1:]...)
+			delete(o.valueMap, key)
+			return true
+		}
+	}
+	return false
+}
+
+// Append appends a GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor, returning an error if the key
+// already exists in the ordered list or if the key is unspecified.
+func (o *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap) Append(v *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor) error {
+	if o == nil {
+		return fmt.Errorf("nil ordered map, cannot append GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor")
+	}
+	if v == nil {
+		return fmt.Errorf("nil GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor")
+	}
+	if v.Name == nil {
+		return fmt.Errorf("invalid nil key received for Name")
+	}
+
+	key := *v.Name
+
+	if _, ok := o.valueMap[key]; ok {
+		return fmt.Errorf("duplicate key for list Statement %v", key)
+	}
+	o.keys = append(o.keys, key)
+	o.init()
+	o.valueMap[key] = v
+	return nil
+}
+
+// AppendNew creates and appends a new GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor, returning the
+// newly-initialized v. It returns an error if the v already exists.
+func (o *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor_OrderedMap) AppendNew(Name string) (*GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor, error) {
+	if o == nil {
+		return nil, fmt.Errorf("nil ordered map, cannot append GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor")
+	}
+	key := Name
+
+	if _, ok := o.valueMap[key]; ok {
+		return nil, fmt.Errorf("duplicate key for list Statement %v", key)
+	}
+	o.keys = append(o.keys, key)
+	newElement := &GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor{
+		Name: &Name,
+	}
+	o.init()
+	o.valueMap[key] = newElement
+	return newElement, nil
+}
+
 // ΛBelongingModule returns the name of the module that defines the namespace
 // of GvpnConfRoot_Configuration_Security_Certificates.
 func (*GvpnConfRoot_Configuration_Security_Certificates) ΛBelongingModule() string {
@@ -7181,6 +7355,34 @@ func (t *GvpnConfRoot_Configuration_Security_Certificates_Local) ΛListKeyMap() 
 // ΛBelongingModule returns the name of the module that defines the namespace
 // of GvpnConfRoot_Configuration_Security_Certificates_Local.
 func (*GvpnConfRoot_Configuration_Security_Certificates_Local) ΛBelongingModule() string {
+	return "gvpn-conf-security"
+}
+
+// GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor represents the /gvpn-conf-root/configuration/security/certificates/trust-anchor YANG schema element.
+type GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor struct {
+	Certificate *string `path:"certificate" module:"gvpn-conf-security"`
+	Name        *string `path:"name" module:"gvpn-conf-security"`
+}
+
+// IsYANGGoStruct ensures that GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor) IsYANGGoStruct() {}
+
+// ΛListKeyMap returns the keys of the GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor struct, which is a YANG list entry.
+func (t *GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor) ΛListKeyMap() (map[string]interface{}, error) {
+	if t.Name == nil {
+		return nil, fmt.Errorf("nil value for key Name")
+	}
+
+	return map[string]interface{}{
+		"name": *t.Name,
+	}, nil
+}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor.
+func (*GvpnConfRoot_Configuration_Security_Certificates_TrustAnchor) ΛBelongingModule() string {
 	return "gvpn-conf-security"
 }
 
@@ -7865,9 +8067,10 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_LocalIden
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_RemoteIdentity represents the /gvpn-conf-root/configuration/security/group-vpn/member/ike/gateway/remote-identity YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_RemoteIdentity struct {
-	Hostname       *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_RemoteIdentity_Hostname       `path:"hostname" module:"gvpn-conf-security"`
-	Inet           *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_RemoteIdentity_Inet           `path:"inet" module:"gvpn-conf-security"`
-	UserAtHostname *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_RemoteIdentity_UserAtHostname `path:"user-at-hostname" module:"gvpn-conf-security"`
+	DistinguishedName *string                                                                                        `path:"distinguished-name" module:"gvpn-conf-security"`
+	Hostname          *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_RemoteIdentity_Hostname       `path:"hostname" module:"gvpn-conf-security"`
+	Inet              *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_RemoteIdentity_Inet           `path:"inet" module:"gvpn-conf-security"`
+	UserAtHostname    *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_RemoteIdentity_UserAtHostname `path:"user-at-hostname" module:"gvpn-conf-security"`
 }
 
 // IsYANGGoStruct ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Gateway_RemoteIdentity implements the yang.GoStruct
@@ -7970,6 +8173,7 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Policy) ΛBelongi
 type GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Policy_Certificate struct {
 	LocalCertificate    *string                                                                                          `path:"local-certificate" module:"gvpn-conf-security"`
 	PeerCertificateType E_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Policy_Certificate_PeerCertificateType `path:"peer-certificate-type" module:"gvpn-conf-security"`
+	TrustAnchor         []string                                                                                         `path:"trust-anchor" module:"gvpn-conf-security"`
 	TrustedCa           *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Policy_Certificate_TrustedCa            `path:"trusted-ca" module:"gvpn-conf-security"`
 }
 
@@ -8023,7 +8227,7 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Policy_PreSharedK
 // GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal represents the /gvpn-conf-root/configuration/security/group-vpn/member/ike/proposal YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal struct {
 	AuthenticationAlgorithm GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union `path:"authentication-algorithm" module:"gvpn-conf-security"`
-	AuthenticationMethod    E_GvpnConfSecurity_MemberAuthenticationMethod                                                  `path:"authentication-method" module:"gvpn-conf-security"`
+	AuthenticationMethod    GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union    `path:"authentication-method" module:"gvpn-conf-security"`
 	Description             *string                                                                                        `path:"description" module:"gvpn-conf-security"`
 	DhGroup                 GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union                 `path:"dh-group" module:"gvpn-conf-security"`
 	EncryptionAlgorithm     E_GvpnConfSecurity_MemberCipher                                                                `path:"encryption-algorithm" module:"gvpn-conf-security"`
@@ -8079,6 +8283,34 @@ func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal) To_Gv
 		return v, nil
 	}
 	return nil, fmt.Errorf("cannot convert %v to GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationAlgorithm_Union, unknown union type, got: %T, want any of [E_GvpnConfSecurity_ExtensionHash_Enum, E_GvpnConfSecurity_MemberHash_Enum]", i, i)
+}
+
+// GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union is an interface that is implemented by valid types for the union
+// for the leaf /gvpn-conf-root/configuration/security/group-vpn/member/ike/proposal/authentication-method within the YANG schema.
+// Union type can be one of [E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum, E_GvpnConfSecurity_MemberAuthenticationMethod_Enum].
+type GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union interface {
+	// Union type can be one of [E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum, E_GvpnConfSecurity_MemberAuthenticationMethod_Enum]
+	Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union()
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union ensures that E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union interface.
+func (E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union() {
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union ensures that E_GvpnConfSecurity_MemberAuthenticationMethod_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union interface.
+func (E_GvpnConfSecurity_MemberAuthenticationMethod_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union() {
+}
+
+// To_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union takes an input interface{} and attempts to convert it to a struct
+// which implements the GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union union. It returns an error if the interface{} supplied
+// cannot be converted to a type within the union.
+func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal) To_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union(i interface{}) (GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union, error) {
+	if v, ok := i.(GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union); ok {
+		return v, nil
+	}
+	return nil, fmt.Errorf("cannot convert %v to GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_AuthenticationMethod_Union, unknown union type, got: %T, want any of [E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum, E_GvpnConfSecurity_MemberAuthenticationMethod_Enum]", i, i)
 }
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Proposal_DhGroup_Union is an interface that is implemented by valid types for the union
@@ -10778,9 +11010,10 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_DeadPeerD
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_Dynamic represents the /gvpn-conf-root/configuration/security/group-vpn/server/ike/gateway/dynamic YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_Dynamic struct {
-	Hostname       *string `path:"hostname" module:"gvpn-conf-security"`
-	Inet           *string `path:"inet" module:"gvpn-conf-security"`
-	UserAtHostname *string `path:"user-at-hostname" module:"gvpn-conf-security"`
+	DistinguishedName *string `path:"distinguished-name" module:"gvpn-conf-security"`
+	Hostname          *string `path:"hostname" module:"gvpn-conf-security"`
+	Inet              *string `path:"inet" module:"gvpn-conf-security"`
+	UserAtHostname    *string `path:"user-at-hostname" module:"gvpn-conf-security"`
 }
 
 // IsYANGGoStruct ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_Dynamic implements the yang.GoStruct
@@ -10796,9 +11029,10 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_Dynamic) 
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_LocalIdentity represents the /gvpn-conf-root/configuration/security/group-vpn/server/ike/gateway/local-identity YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_LocalIdentity struct {
-	Hostname       *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_LocalIdentity_Hostname       `path:"hostname" module:"gvpn-conf-security"`
-	Inet           *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_LocalIdentity_Inet           `path:"inet" module:"gvpn-conf-security"`
-	UserAtHostname *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_LocalIdentity_UserAtHostname `path:"user-at-hostname" module:"gvpn-conf-security"`
+	DistinguishedName YANGEmpty                                                                                     `path:"distinguished-name" module:"gvpn-conf-security"`
+	Hostname          *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_LocalIdentity_Hostname       `path:"hostname" module:"gvpn-conf-security"`
+	Inet              *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_LocalIdentity_Inet           `path:"inet" module:"gvpn-conf-security"`
+	UserAtHostname    *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_LocalIdentity_UserAtHostname `path:"user-at-hostname" module:"gvpn-conf-security"`
 }
 
 // IsYANGGoStruct ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_LocalIdentity implements the yang.GoStruct
@@ -10866,9 +11100,10 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_LocalIden
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_RemoteIdentity represents the /gvpn-conf-root/configuration/security/group-vpn/server/ike/gateway/remote-identity YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_RemoteIdentity struct {
-	Hostname       *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_RemoteIdentity_Hostname       `path:"hostname" module:"gvpn-conf-security"`
-	Inet           *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_RemoteIdentity_Inet           `path:"inet" module:"gvpn-conf-security"`
-	UserAtHostname *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_RemoteIdentity_UserAtHostname `path:"user-at-hostname" module:"gvpn-conf-security"`
+	DistinguishedName *string                                                                                        `path:"distinguished-name" module:"gvpn-conf-security"`
+	Hostname          *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_RemoteIdentity_Hostname       `path:"hostname" module:"gvpn-conf-security"`
+	Inet              *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_RemoteIdentity_Inet           `path:"inet" module:"gvpn-conf-security"`
+	UserAtHostname    *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_RemoteIdentity_UserAtHostname `path:"user-at-hostname" module:"gvpn-conf-security"`
 }
 
 // IsYANGGoStruct ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_RemoteIdentity implements the yang.GoStruct
@@ -10936,6 +11171,7 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Gateway_RemoteIde
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy represents the /gvpn-conf-root/configuration/security/group-vpn/server/ike/policy YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy struct {
+	Certificate  *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy_Certificate  `path:"certificate" module:"gvpn-conf-security"`
 	Description  *string                                                                      `path:"description" module:"gvpn-conf-security"`
 	Mode         E_GvpnConfRoot_Configuration_Security_GroupVpn_Member_Ike_Policy_Mode        `path:"mode" module:"gvpn-conf-security"`
 	Name         *string                                                                      `path:"name" module:"gvpn-conf-security"`
@@ -10965,6 +11201,23 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy) ΛBelongi
 	return "gvpn-conf-security"
 }
 
+// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy_Certificate represents the /gvpn-conf-root/configuration/security/group-vpn/server/ike/policy/certificate YANG schema element.
+type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy_Certificate struct {
+	LocalCertificate *string  `path:"local-certificate" module:"gvpn-conf-security"`
+	TrustAnchor      []string `path:"trust-anchor" module:"gvpn-conf-security"`
+}
+
+// IsYANGGoStruct ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy_Certificate implements the yang.GoStruct
+// interface. This allows functions that need to handle this struct to
+// identify it as being generated by ygen.
+func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy_Certificate) IsYANGGoStruct() {}
+
+// ΛBelongingModule returns the name of the module that defines the namespace
+// of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy_Certificate.
+func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy_Certificate) ΛBelongingModule() string {
+	return "gvpn-conf-security"
+}
+
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy_PreSharedKey represents the /gvpn-conf-root/configuration/security/group-vpn/server/ike/policy/pre-shared-key YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy_PreSharedKey struct {
 	AsciiText   *string `path:"ascii-text" module:"gvpn-conf-security"`
@@ -10986,7 +11239,7 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Policy_PreSharedK
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal represents the /gvpn-conf-root/configuration/security/group-vpn/server/ike/proposal YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal struct {
 	AuthenticationAlgorithm GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union `path:"authentication-algorithm" module:"gvpn-conf-security"`
-	AuthenticationMethod    E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod        `path:"authentication-method" module:"gvpn-conf-security"`
+	AuthenticationMethod    GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union    `path:"authentication-method" module:"gvpn-conf-security"`
 	Description             *string                                                                                        `path:"description" module:"gvpn-conf-security"`
 	DhGroup                 GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union                 `path:"dh-group" module:"gvpn-conf-security"`
 	EncryptionAlgorithm     E_GvpnConfSecurity_AesCbc                                                                      `path:"encryption-algorithm" module:"gvpn-conf-security"`
@@ -11041,6 +11294,34 @@ func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal) To_Gv
 		return v, nil
 	}
 	return nil, fmt.Errorf("cannot convert %v to GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationAlgorithm_Union, unknown union type, got: %T, want any of [E_GvpnConfSecurity_ExtensionHash_Enum, E_GvpnConfSecurity_Sha_2_Enum]", i, i)
+}
+
+// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union is an interface that is implemented by valid types for the union
+// for the leaf /gvpn-conf-root/configuration/security/group-vpn/server/ike/proposal/authentication-method within the YANG schema.
+// Union type can be one of [E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod, E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum].
+type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union interface {
+	// Union type can be one of [E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod, E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum]
+	Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union()
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union ensures that E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union interface.
+func (E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union() {
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union ensures that E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union interface.
+func (E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union() {
+}
+
+// To_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union takes an input interface{} and attempts to convert it to a struct
+// which implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union union. It returns an error if the interface{} supplied
+// cannot be converted to a type within the union.
+func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal) To_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union(i interface{}) (GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union, error) {
+	if v, ok := i.(GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union); ok {
+		return v, nil
+	}
+	return nil, fmt.Errorf("cannot convert %v to GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_Union, unknown union type, got: %T, want any of [E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod, E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum]", i, i)
 }
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_DhGroup_Union is an interface that is implemented by valid types for the union
@@ -20495,6 +20776,8 @@ const (
 	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_UNSET E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod = 0
 	// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_pre_shared_keys corresponds to the value pre_shared_keys of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod
 	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_pre_shared_keys E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod = 1
+	// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_rsa_signatures corresponds to the value rsa_signatures of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod
+	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod_rsa_signatures E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod = 2
 )
 
 // E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_AuthenticationAlgorithm is a derived int64 type which is used to represent
@@ -20848,6 +21131,37 @@ const (
 	GvpnConfSecurity_DhGroup_Enum_group24 E_GvpnConfSecurity_DhGroup_Enum = 2
 )
 
+// E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum is a derived int64 type which is used to represent
+// the enumerated node GvpnConfSecurity_ExtensionAuthenticationMethod_Enum. An additional value named
+// GvpnConfSecurity_ExtensionAuthenticationMethod_Enum_UNSET is added to the enumeration which is used as
+// the nil value, indicating that the enumeration was not explicitly set by
+// the program importing the generated structures.
+type E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum int64
+
+// IsYANGGoEnum ensures that GvpnConfSecurity_ExtensionAuthenticationMethod_Enum implements the yang.GoEnum
+// interface. This ensures that GvpnConfSecurity_ExtensionAuthenticationMethod_Enum can be identified as a
+// mapped type for a YANG enumeration.
+func (E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum) IsYANGGoEnum() {}
+
+// ΛMap returns the value lookup map associated with  GvpnConfSecurity_ExtensionAuthenticationMethod_Enum.
+func (E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+	return ΛEnum
+}
+
+// String returns a logging-friendly string for E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum.
+func (e E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum")
+}
+
+const (
+	// GvpnConfSecurity_ExtensionAuthenticationMethod_Enum_UNSET corresponds to the value UNSET of GvpnConfSecurity_ExtensionAuthenticationMethod_Enum
+	GvpnConfSecurity_ExtensionAuthenticationMethod_Enum_UNSET E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum = 0
+	// GvpnConfSecurity_ExtensionAuthenticationMethod_Enum_ecdsa_signatures_256 corresponds to the value ecdsa_signatures_256 of GvpnConfSecurity_ExtensionAuthenticationMethod_Enum
+	GvpnConfSecurity_ExtensionAuthenticationMethod_Enum_ecdsa_signatures_256 E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum = 1
+	// GvpnConfSecurity_ExtensionAuthenticationMethod_Enum_ecdsa_signatures_384 corresponds to the value ecdsa_signatures_384 of GvpnConfSecurity_ExtensionAuthenticationMethod_Enum
+	GvpnConfSecurity_ExtensionAuthenticationMethod_Enum_ecdsa_signatures_384 E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum = 2
+)
+
 // E_GvpnConfSecurity_ExtensionDhGroup_Enum is a derived int64 type which is used to represent
 // the enumerated node GvpnConfSecurity_ExtensionDhGroup_Enum. An additional value named
 // GvpnConfSecurity_ExtensionDhGroup_Enum_UNSET is added to the enumeration which is used as
@@ -20914,37 +21228,37 @@ const (
 	GvpnConfSecurity_ExtensionHash_Enum_sha_512 E_GvpnConfSecurity_ExtensionHash_Enum = 1
 )
 
-// E_GvpnConfSecurity_MemberAuthenticationMethod is a derived int64 type which is used to represent
-// the enumerated node GvpnConfSecurity_MemberAuthenticationMethod. An additional value named
-// GvpnConfSecurity_MemberAuthenticationMethod_UNSET is added to the enumeration which is used as
+// E_GvpnConfSecurity_MemberAuthenticationMethod_Enum is a derived int64 type which is used to represent
+// the enumerated node GvpnConfSecurity_MemberAuthenticationMethod_Enum. An additional value named
+// GvpnConfSecurity_MemberAuthenticationMethod_Enum_UNSET is added to the enumeration which is used as
 // the nil value, indicating that the enumeration was not explicitly set by
 // the program importing the generated structures.
-type E_GvpnConfSecurity_MemberAuthenticationMethod int64
+type E_GvpnConfSecurity_MemberAuthenticationMethod_Enum int64
 
-// IsYANGGoEnum ensures that GvpnConfSecurity_MemberAuthenticationMethod implements the yang.GoEnum
-// interface. This ensures that GvpnConfSecurity_MemberAuthenticationMethod can be identified as a
+// IsYANGGoEnum ensures that GvpnConfSecurity_MemberAuthenticationMethod_Enum implements the yang.GoEnum
+// interface. This ensures that GvpnConfSecurity_MemberAuthenticationMethod_Enum can be identified as a
 // mapped type for a YANG enumeration.
-func (E_GvpnConfSecurity_MemberAuthenticationMethod) IsYANGGoEnum() {}
+func (E_GvpnConfSecurity_MemberAuthenticationMethod_Enum) IsYANGGoEnum() {}
 
-// ΛMap returns the value lookup map associated with  GvpnConfSecurity_MemberAuthenticationMethod.
-func (E_GvpnConfSecurity_MemberAuthenticationMethod) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+// ΛMap returns the value lookup map associated with  GvpnConfSecurity_MemberAuthenticationMethod_Enum.
+func (E_GvpnConfSecurity_MemberAuthenticationMethod_Enum) ΛMap() map[string]map[int64]ygot.EnumDefinition {
 	return ΛEnum
 }
 
-// String returns a logging-friendly string for E_GvpnConfSecurity_MemberAuthenticationMethod.
-func (e E_GvpnConfSecurity_MemberAuthenticationMethod) String() string {
-	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_MemberAuthenticationMethod")
+// String returns a logging-friendly string for E_GvpnConfSecurity_MemberAuthenticationMethod_Enum.
+func (e E_GvpnConfSecurity_MemberAuthenticationMethod_Enum) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_MemberAuthenticationMethod_Enum")
 }
 
 const (
-	// GvpnConfSecurity_MemberAuthenticationMethod_UNSET corresponds to the value UNSET of GvpnConfSecurity_MemberAuthenticationMethod
-	GvpnConfSecurity_MemberAuthenticationMethod_UNSET E_GvpnConfSecurity_MemberAuthenticationMethod = 0
-	// GvpnConfSecurity_MemberAuthenticationMethod_pre_shared_keys corresponds to the value pre_shared_keys of GvpnConfSecurity_MemberAuthenticationMethod
-	GvpnConfSecurity_MemberAuthenticationMethod_pre_shared_keys E_GvpnConfSecurity_MemberAuthenticationMethod = 1
-	// GvpnConfSecurity_MemberAuthenticationMethod_rsa_signatures corresponds to the value rsa_signatures of GvpnConfSecurity_MemberAuthenticationMethod
-	GvpnConfSecurity_MemberAuthenticationMethod_rsa_signatures E_GvpnConfSecurity_MemberAuthenticationMethod = 2
-	// GvpnConfSecurity_MemberAuthenticationMethod_dsa_signatures corresponds to the value dsa_signatures of GvpnConfSecurity_MemberAuthenticationMethod
-	GvpnConfSecurity_MemberAuthenticationMethod_dsa_signatures E_GvpnConfSecurity_MemberAuthenticationMethod = 3
+	// GvpnConfSecurity_MemberAuthenticationMethod_Enum_UNSET corresponds to the value UNSET of GvpnConfSecurity_MemberAuthenticationMethod_Enum
+	GvpnConfSecurity_MemberAuthenticationMethod_Enum_UNSET E_GvpnConfSecurity_MemberAuthenticationMethod_Enum = 0
+	// GvpnConfSecurity_MemberAuthenticationMethod_Enum_pre_shared_keys corresponds to the value pre_shared_keys of GvpnConfSecurity_MemberAuthenticationMethod_Enum
+	GvpnConfSecurity_MemberAuthenticationMethod_Enum_pre_shared_keys E_GvpnConfSecurity_MemberAuthenticationMethod_Enum = 1
+	// GvpnConfSecurity_MemberAuthenticationMethod_Enum_rsa_signatures corresponds to the value rsa_signatures of GvpnConfSecurity_MemberAuthenticationMethod_Enum
+	GvpnConfSecurity_MemberAuthenticationMethod_Enum_rsa_signatures E_GvpnConfSecurity_MemberAuthenticationMethod_Enum = 2
+	// GvpnConfSecurity_MemberAuthenticationMethod_Enum_dsa_signatures corresponds to the value dsa_signatures of GvpnConfSecurity_MemberAuthenticationMethod_Enum
+	GvpnConfSecurity_MemberAuthenticationMethod_Enum_dsa_signatures E_GvpnConfSecurity_MemberAuthenticationMethod_Enum = 3
 )
 
 // E_GvpnConfSecurity_MemberCipher is a derived int64 type which is used to represent
@@ -21426,6 +21740,7 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 	},
 	"E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod": {
 		1: {Name: "pre-shared-keys"},
+		2: {Name: "rsa-signatures"},
 	},
 	"E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_AuthenticationAlgorithm": {
 		1: {Name: "hmac-sha-256-128"},
@@ -21486,6 +21801,10 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		1: {Name: "group14"},
 		2: {Name: "group24"},
 	},
+	"E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum": {
+		1: {Name: "ecdsa-signatures-256"},
+		2: {Name: "ecdsa-signatures-384"},
+	},
 	"E_GvpnConfSecurity_ExtensionDhGroup_Enum": {
 		1: {Name: "group15"},
 		2: {Name: "group16"},
@@ -21496,7 +21815,7 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 	"E_GvpnConfSecurity_ExtensionHash_Enum": {
 		1: {Name: "sha-512"},
 	},
-	"E_GvpnConfSecurity_MemberAuthenticationMethod": {
+	"E_GvpnConfSecurity_MemberAuthenticationMethod_Enum": {
 		1: {Name: "pre-shared-keys"},
 		2: {Name: "rsa-signatures"},
 		3: {Name: "dsa-signatures"},

@@ -24,7 +24,7 @@ const (
 
 // view reads one configuration.
 type view struct {
-	system, server, member, bindings, services, applications config.Node
+	system, server, member, bindings, services, applications, certificates config.Node
 
 	serverIKE, memberIKE config.Node
 
@@ -44,6 +44,7 @@ func newView(t config.Tree) *view {
 		serverIKE: server.Child("ike"), memberIKE: member.Child("ike"),
 		system: root.Child("system"), server: server, member: member,
 		bindings: security.Child("ipsec-policy"), services: root.Child("services"), applications: root.Child("applications"),
+		certificates: security.Child("certificates"),
 	}
 }
 
@@ -72,6 +73,8 @@ func (v *view) serverGateway(n config.Node) *step.Gateway {
 		g.Dynamic = step.Identity{Kind: step.Hostname, Value: dynamic.Get("hostname")}
 	case dynamic.Has("inet"):
 		g.Dynamic = step.Identity{Kind: step.Inet, Value: dynamic.Get("inet")}
+	case dynamic.Has("distinguished-name"):
+		g.Dynamic = step.Identity{Kind: step.DistinguishedName, Value: dynamic.Get("distinguished-name")}
 	case dynamic.Has("user-at-hostname"):
 		g.Dynamic = step.Identity{Kind: step.UserAtHostname, Value: dynamic.Get("user-at-hostname")}
 	case n.Has("address"):
@@ -108,6 +111,8 @@ type policyKey struct {
 type policy struct {
 	mode      string
 	psk       sa.Secret
+	cert      *step.Certificate
+	anchors   []step.TrustAnchor
 	proposals []step.Proposal
 }
 
@@ -117,7 +122,7 @@ func (v *view) resolve(g *step.Gateway, n, ike config.Node) bool {
 	if p == nil {
 		return false
 	}
-	g.Mode, g.PSK, g.Proposals = p.mode, p.psk, p.proposals
+	g.Mode, g.PSK, g.Cert, g.Anchors, g.Proposals = p.mode, p.psk, p.cert, p.anchors, p.proposals
 	if a := n.Get("local-address"); a != "" {
 		g.Local = v.addr(n, a)
 	}
@@ -135,13 +140,14 @@ func (v *view) policy(side step.Side, ike config.Node, name string) *policy {
 	var p *policy
 	if n := ike.Entry("policy", name); n.Exists() {
 		p = &policy{mode: n.Get("mode"), psk: preSharedKey(n.Child("pre-shared-key"))}
+		p.cert, p.anchors = v.credentials(n.Child("certificate"))
 		for _, name := range n.Child("proposals").Values() {
 			e := ike.Entry("proposal", name)
 			if !e.Exists() {
 				continue // V4 is validation's
 			}
 			p.proposals = append(p.proposals, step.Proposal{
-				Name: name, Hash: hash(e, "authentication-algorithm"), DHGroup: dhGroup(e), KeyBits: keyBits(e),
+				Name: name, Auth: authMethod(e), Hash: hash(e, "authentication-algorithm"), DHGroup: dhGroup(e), KeyBits: keyBits(e),
 				Lifetime: seconds(e, "lifetime-seconds"),
 			})
 		}
@@ -151,6 +157,28 @@ func (v *view) policy(side step.Side, ike config.Node, name string) *policy {
 	}
 	v.policies[key] = p
 	return p
+}
+
+// credentials returns the certificate of a policy with its key, and the issuers that it believes, each once by name; nothing with a
+// pre-shared key.
+func (v *view) credentials(n config.Node) (*step.Certificate, []step.TrustAnchor) {
+	local := v.certificates.Entry("local", n.Get("local-certificate"))
+	if !local.Exists() {
+		return nil, nil
+	}
+	var anchors []step.TrustAnchor
+	for a := range v.certificates.Entries("trust-anchor") {
+		if believes(n, a.Key()[0]) {
+			anchors = append(anchors, step.TrustAnchor{Name: a.Key()[0], PEM: a.Get("certificate")})
+		}
+	}
+	slices.SortFunc(anchors, func(a, b step.TrustAnchor) int { return strings.Compare(a.Name, b.Name) })
+	return &step.Certificate{Name: local.Key()[0], PEM: local.Child("certificate").Secret()}, anchors
+}
+
+// believes reports whether the certificate part of a policy takes certificates of an issuer.
+func believes(n config.Node, anchor string) bool {
+	return n.Child("trusted-ca").Has("use-all") || slices.Contains(n.Child("trust-anchor").Values(), anchor)
 }
 
 // group returns the group of that name with the proposals of its SAs resolved; nil if it is not there or is not served for
@@ -308,6 +336,9 @@ func identity(n config.Node) step.Identity {
 			return step.Identity{Kind: i.kind, Value: v}
 		}
 	}
+	if n.Has("distinguished-name") {
+		return step.Identity{Kind: step.DistinguishedName, Value: n.Get("distinguished-name")}
+	}
 	return step.Identity{}
 }
 
@@ -325,6 +356,15 @@ func hash(n config.Node, leaf string) sa.Hash {
 		return sa.SHA512
 	}
 	return defaultHash
+}
+
+func authMethod(n config.Node) step.AuthMethod {
+	for m := range step.ECDSASignatures384 + 1 {
+		if n.Get("authentication-method") == m.String() {
+			return m
+		}
+	}
+	return step.PreSharedKeys
 }
 
 func dhGroup(n config.Node) int {

@@ -93,6 +93,8 @@ func (c *classifier) collect(ch diff.Change) {
 		c.direct["vpn "+p[4].Keys[0]] = true
 	case ch.Under("security", "ipsec-policy", "from-zone"):
 		c.touchBound(ch, 3)
+	case ch.Under("security", "certificates") && len(ch.Path) > 2 && len(ch.Path[2].Keys) > 0:
+		c.touchCertificate(ch.Path[2].Name, ch.Path[2].Keys[0])
 	case ch.Under("services", "service-set"):
 		c.touchBound(ch, 2)
 	case ch.Under("applications", "application"):
@@ -119,6 +121,20 @@ func (c *classifier) touchNaming(application string) {
 					if r.Get("application") == application {
 						c.touchVPN(e.Key()[0])
 					}
+				}
+			}
+		}
+	}
+}
+
+// touchCertificate notes the IKE policies that show or believe a certificate, before or after.
+func (c *classifier) touchCertificate(kind, name string) {
+	for _, v := range []*view{c.old, c.next} {
+		for ike, t := range map[config.Node]*touched{v.serverIKE: &c.server, v.memberIKE: &c.member} {
+			for p := range ike.Entries("policy") {
+				n := p.Child("certificate")
+				if kind == "local" && n.Get("local-certificate") == name || kind == "trust-anchor" && believes(n, name) {
+					t.policies[p.Key()[0]] = t.policies[p.Key()[0]]
 				}
 			}
 		}

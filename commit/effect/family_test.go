@@ -31,7 +31,7 @@ func nodes(visit func(path string, s *config.Schema)) {
 
 // refused are nodes that no valid configuration of a member with a group VPN has.
 var refused = []string{
-	"group-vpn/member/ike/gateway/local-identity/distinguished-name", "group-vpn/member/ike/policy/certificate", "group-vpn/member/ike/policy/proposal-set", "services/service-set/next-hop-service",
+	"group-vpn/member/ike/policy/certificate/trusted-ca/ca-index", "group-vpn/member/ike/policy/proposal-set", "services/service-set/next-hop-service",
 	"services/service-set/sampling-service", "services/service-set/ipsec-vpn-rule", "services/service-set/ipsec-vpn-options",
 	"group-vpn/server/traceoptions/no-remote-trace", "group-vpn/member/ike/traceoptions/no-remote-trace",
 }
@@ -142,6 +142,21 @@ set security group-vpn server ike gateway M5 remote-identity inet 127.3.0.5
 set security group-vpn server ike gateway M6 ike-policy L
 set security group-vpn server ike gateway M6 address 127.3.0.6
 set security group-vpn server ike gateway M6 remote-identity user-at-hostname e@f
+set security certificates local C1 "-----BEGIN CERTIFICATE-----"
+set security certificates local C2 "-----BEGIN CERTIFICATE-----"
+set security certificates trust-anchor A1 "-----BEGIN CERTIFICATE-----"
+set security certificates trust-anchor A2 "-----BEGIN CERTIFICATE-----"
+set security group-vpn server ike policy C proposals IC
+set security group-vpn server ike policy C certificate local-certificate C1
+set security group-vpn server ike policy C certificate trust-anchor A1
+set security group-vpn server ike policy C certificate trust-anchor A2
+set security group-vpn server ike proposal IC authentication-method rsa-signatures
+set security group-vpn server ike gateway M7 ike-policy C
+set security group-vpn server ike gateway M7 dynamic distinguished-name CN=m7
+set security group-vpn server ike gateway M7 local-identity distinguished-name
+set security group-vpn server ike gateway M8 ike-policy C
+set security group-vpn server ike gateway M8 address 127.3.0.8
+set security group-vpn server ike gateway M8 remote-identity distinguished-name CN=m8
 set security group-vpn server ike gateway P1 ike-policy K
 set security group-vpn server ike gateway P1 address 127.2.0.1
 set security group-vpn server ike gateway P1 dead-peer-detection always-send
@@ -164,6 +179,8 @@ set security group-vpn server group G1 ike-gateway M3
 set security group-vpn server group G1 ike-gateway M4
 set security group-vpn server group G1 ike-gateway M5
 set security group-vpn server group G1 ike-gateway M6
+set security group-vpn server group G1 ike-gateway M7
+set security group-vpn server group G1 ike-gateway M8
 set security group-vpn server group G1 activation-time-delay 20
 set security group-vpn server group G1 anti-replay-time-window 100
 set security group-vpn server group G1 server-member-communication communication-type unicast
@@ -255,6 +272,29 @@ set security group-vpn member ike gateway U ike-policy L
 set security group-vpn member ike gateway U server-address 127.0.0.4
 set security group-vpn member ike gateway U local-identity user-at-hostname a@b
 set security group-vpn member ike gateway U remote-identity user-at-hostname c@d
+set security certificates local C1 "-----BEGIN CERTIFICATE-----"
+set security certificates local C2 "-----BEGIN CERTIFICATE-----"
+set security certificates trust-anchor A1 "-----BEGIN CERTIFICATE-----"
+set security certificates trust-anchor A2 "-----BEGIN CERTIFICATE-----"
+set security group-vpn member ike policy C proposals PC
+set security group-vpn member ike policy C certificate local-certificate C1
+set security group-vpn member ike policy C certificate peer-certificate-type x509-signature
+set security group-vpn member ike policy C certificate trust-anchor A1
+set security group-vpn member ike policy C certificate trust-anchor A2
+set security group-vpn member ike policy D proposals PC
+set security group-vpn member ike policy D certificate local-certificate C2
+set security group-vpn member ike policy D certificate trusted-ca use-all
+set security group-vpn member ike proposal PC authentication-method ecdsa-signatures-256
+set security group-vpn member ike gateway W ike-policy C
+set security group-vpn member ike gateway W server-address 127.0.0.5
+set security group-vpn member ike gateway W local-identity distinguished-name
+set security group-vpn member ike gateway W remote-identity distinguished-name CN=w
+set security group-vpn member ike gateway X ike-policy D
+set security group-vpn member ike gateway X server-address 127.0.0.6
+set security group-vpn member ipsec vpn V4 ike-gateway W
+set security group-vpn member ipsec vpn V4 group 4
+set security group-vpn member ipsec vpn V5 ike-gateway X
+set security group-vpn member ipsec vpn V5 group 5
 set security group-vpn member ipsec vpn V1 ike-gateway S
 set security group-vpn member ipsec vpn V1 group-vpn-external-interface ge-0/0/1.0
 set security group-vpn member ipsec vpn V1 group 1
@@ -304,11 +344,12 @@ func TestEveryNodeDoesWhatItsRowSays(t *testing.T) {
 		}
 		walk(full.Root().Child("security").Child("group-vpn"))
 		walk(full.Root().Child("security").Child("ipsec-policy"))
+		walk(full.Root().Child("security").Child("certificates"))
 		walk(full.Root().Child("services"))
 		walk(full.Root().Child("applications"))
 		nodes(func(path string, s *config.Schema) {
 			top, rest, _ := strings.Cut(path, "/")
-			if !slices.Contains([]string{"group-vpn", "ipsec-policy", "services", "applications"}, top) || strings.HasPrefix(rest, "application-set") ||
+			if !slices.Contains([]string{"group-vpn", "ipsec-policy", "services", "applications", "certificates"}, top) || strings.HasPrefix(rest, "application-set") ||
 				slices.ContainsFunc(refused, func(p string) bool { return strings.HasPrefix(path, p) }) {
 				return
 			}
@@ -393,6 +434,10 @@ func otherValue(n config.Node) string {
 	switch {
 	case len(s.Enums()) > 0, s.Target() != nil && s.IsKey():
 		return ""
+	case strings.HasPrefix(s.Path(), "security/certificates/"):
+		return "-----BEGIN CERTIFICATE----- another"
+	case s.Name() == "local-certificate":
+		return map[string]string{"C1": "C2", "C2": "C1"}[n.Value()]
 	case s.Secret():
 		return "456789"
 	case s.Target() != nil:
