@@ -67,11 +67,6 @@ type group struct {
 // Prepare reports, by name, what of a plan this engine cannot carry out. It changes nothing.
 func (s *Server) Prepare(p *step.Plan) error {
 	var errs []error
-	for _, c := range p.Gateways {
-		if g := c.New; g != nil && g.Side == step.Server && g.Dynamic.Kind != step.None {
-			errs = append(errs, &step.Refusal{Gateway: g.Name, Statement: []string{"dynamic"}, Reason: "not yet supported"})
-		}
-	}
 	for _, c := range p.Groups {
 		if c.New != nil {
 			errs = append(errs, check(c.New)...)

@@ -38,7 +38,6 @@ func TestPrepareNamesWhatItRefuses(t *testing.T) {
 	}{
 		{"", group(func(*step.Group) {})},
 		{"", group(func(g *step.Group) { g.SAs, g.Communication = nil, nil })},
-		{"gateway D: dynamic", &step.Plan{Gateways: []step.GatewayChange{{New: &step.Gateway{Name: "D", Dynamic: step.Identity{Kind: step.Hostname, Value: "h"}}}}}},
 		{"group G: anti-replay-time-window", group(func(g *step.Group) { g.AntiReplayWindow = time.Millisecond })},
 		{"group G: server-member-communication certificate: not yet supported", group(func(g *step.Group) { g.Communication.Certificate = "C" })},
 		{"group G: ipsec-sa S: AES with a key of 64 bits", group(func(g *step.Group) { g.SAs[0].KeyBits = 64 })},

@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -158,11 +159,22 @@ type charon struct {
 
 func startCharon(t *testing.T, ns namespace, secret string) charon {
 	t.Helper()
+	return startCharonWith(t, ns, strings.ReplaceAll(swanctlConf, "SECRET", secret), nil)
+}
+
+// startCharonWith runs charon with a swanctl.conf and further files, by their names under swanctl's directory.
+func startCharonWith(t *testing.T, ns namespace, swanctl string, files map[string]string) charon {
+	t.Helper()
 	daemon := need(t, "charon-systemd", "charon-systemd")
 	c := charon{t, need(t, "swanctl", "strongswan-swanctl"), t.TempDir()}
-	for name, text := range map[string]string{"charon.conf": charonConf, "swanctl.conf": swanctlConf} {
-		text = strings.NewReplacer("DIR", c.dir, "SECRET", secret).Replace(text)
-		if err := os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o600); err != nil {
+	all := map[string]string{"charon.conf": strings.ReplaceAll(charonConf, "DIR", c.dir), "swanctl.conf": swanctl}
+	maps.Copy(all, files)
+	for name, text := range all {
+		file := filepath.Join(c.dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -186,7 +198,9 @@ func startCharon(t *testing.T, ns namespace, secret string) charon {
 
 // command runs swanctl: the operation comes first, --uri after it.
 func (c charon) command(operation string, args ...string) (string, error) {
-	out, err := exec.Command(c.swanctl, append([]string{operation, "--uri", "unix://" + c.dir + "/vici"}, args...)...).CombinedOutput()
+	cmd := exec.Command(c.swanctl, append([]string{operation, "--uri", "unix://" + c.dir + "/vici"}, args...)...)
+	cmd.Env = append(os.Environ(), "SWANCTL_DIR="+c.dir) // where certificates and keys are
+	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
