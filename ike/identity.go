@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -148,8 +149,8 @@ const maxLeads = 8
 // offer depends on proposals only, and those are few.
 type dynamics struct {
 	byID  map[string][]*gateway // sorted by name
-	all   []*gateway            // likewise
-	leads []*gateway            // one for each list of proposals, mode and local address; nil after a change
+	all   map[*gateway]bool
+	leads []*gateway // one for each list of proposals, mode and local address; nil after a change
 }
 
 func byName(a, b *gateway) int { return strings.Compare(a.c.Name, b.c.Name) }
@@ -165,11 +166,11 @@ func without(l []*gateway, g *gateway) []*gateway {
 
 func (d *dynamics) add(g *gateway) {
 	if d.byID == nil {
-		d.byID = make(map[string][]*gateway)
+		d.byID, d.all = make(map[string][]*gateway), make(map[*gateway]bool)
 	}
 	id := g.wants(netip.Addr{})
 	d.byID[id] = insert(d.byID[id], g)
-	d.all = insert(d.all, g)
+	d.all[g] = true
 	d.leads = nil
 }
 
@@ -178,7 +179,7 @@ func (d *dynamics) remove(g *gateway) {
 	if d.byID[id] = without(d.byID[id], g); len(d.byID[id]) == 0 {
 		delete(d.byID, id)
 	}
-	d.all = without(d.all, g)
+	delete(d.all, g)
 	d.leads = nil
 }
 
@@ -202,7 +203,7 @@ func unlike(l []*gateway) []*gateway {
 // address before those with none, then dynamic ones. Which gateway it is in the end, the identity says (claim).
 func (e *Endpoint) leads(local, remote netip.Addr, aggressive bool) []*gateway {
 	if e.dynamic.leads == nil {
-		e.dynamic.leads = unlike(e.dynamic.all)
+		e.dynamic.leads = unlike(slices.SortedFunc(maps.Keys(e.dynamic.all), byName))
 	}
 	var exact, others []*gateway
 	for _, g := range slices.Concat(unlike(e.byRemote[remote]), e.dynamic.leads) {

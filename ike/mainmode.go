@@ -854,6 +854,7 @@ func (p *phase1) look() SAState {
 	s.ID, s.Gateway, s.Initiator = p.id, p.gw.c.Name, p.initiator
 	s.InitiatorCookie, s.ResponderCookie = p.ck.i, p.ck.r
 	s.Local, s.Remote, s.Created, s.Expires = p.local, p.remote, p.created, p.expires
+	s.Aggressive, s.Auth = p.aggressive, p.suite.auth
 	s.Hash, s.KeyBits, s.DHGroup, s.Lifetime = p.suite.hash, p.suite.bits, p.suite.group, p.life
 	switch p.state {
 	case up:

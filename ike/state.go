@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"gvpn/commit/step"
 	"gvpn/sa"
 )
 
@@ -47,7 +48,10 @@ type SAState struct {
 	Local, Remote                    netip.AddrPort
 	LocalID, RemoteID                string // as on the wire, for a person; RemoteID is empty before it is verified
 
-	// The algorithms, zero before they are agreed; pre-shared keys and AES-CBC throughout.
+	Aggressive bool // the mode; else main
+
+	// The algorithms, zero before they are agreed; AES-CBC throughout.
+	Auth    step.AuthMethod
 	Hash    sa.Hash
 	KeyBits int
 	DHGroup int

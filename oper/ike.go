@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"gvpn/commit/step"
 	"gvpn/ike"
 )
 
@@ -77,10 +78,26 @@ type (
 	}
 )
 
-const (
-	ikeMode   = "Main" // the only mode that is spoken
-	ikeMethod = "Pre-shared-keys"
-)
+// ikeMode is Junos's word for the mode of an SA.
+func ikeMode(sa ike.SAState) string {
+	if sa.Aggressive {
+		return "Aggressive"
+	}
+	return "Main"
+}
+
+// ikeMethod is the authentication method as Junos writes it; the words for ECDSA are ours.
+func ikeMethod(sa ike.SAState) string {
+	switch sa.Auth {
+	case step.RSASignatures:
+		return "RSA-signatures"
+	case step.ECDSASignatures256:
+		return "ECDSA-signatures-256"
+	case step.ECDSASignatures384:
+		return "ECDSA-signatures-384"
+	}
+	return "Pre-shared-keys"
+}
 
 func serverIKE(s *State, a Args) (Reply, error) {
 	chosen, err := s.groups(a)
@@ -114,7 +131,7 @@ func ikeReply(s *State, a Args, root string, want func(ike.SAState) bool) IKE {
 			continue
 		}
 		brief := IKESA{
-			Index: uint64(sa.ID), State: sa.Status.String(), Mode: ikeMode, Remote: sa.Remote.Addr().String(),
+			Index: uint64(sa.ID), State: sa.Status.String(), Mode: ikeMode(sa), Remote: sa.Remote.Addr().String(),
 			Initiator: cookie(sa.InitiatorCookie[:]), Responder: cookie(sa.ResponderCookie[:]),
 		}
 		if !a.Detail {
@@ -126,7 +143,7 @@ func ikeReply(s *State, a Args, root string, want func(ike.SAState) bool) IKE {
 			Misc:     IKEMisc{sa.ExchangesRunning},
 			Payloads: IKEPayloads{sa.DPDSent, sa.DPDAcked, sa.DPDAnswered},
 			PeerID:   sa.RemoteID, Role: "Responder", State: brief.State, Initiator: brief.Initiator, Responder: brief.Responder,
-			Mode: ikeMode, Method: ikeMethod,
+			Mode: ikeMode(sa), Method: ikeMethod(sa),
 			LocalAddress: sa.Local.Addr().String(), LocalPort: sa.Local.Port(),
 			RemoteAddress: sa.Remote.Addr().String(), RemotePort: sa.Remote.Port(),
 			Lifetime: s.remaining(sa.Expires),

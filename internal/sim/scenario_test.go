@@ -128,6 +128,16 @@ func (s *scenario) step(t testing.TB, d *datadriven.TestData) string {
 		}
 	case "lose":
 		w.Lose(arg(d, "from", ""), arg(d, "to", ""), byte(number(t, d, "exchange")), int(number(t, d, "count")))
+	case "nat": // OUTER INNER…; without any: what there is forgets
+		var addrs []netip.Addr
+		for _, a := range d.CmdArgs {
+			addrs = append(addrs, netip.MustParseAddr(a.Key))
+		}
+		if len(addrs) == 0 {
+			w.ForgetNAT()
+		} else {
+			w.NAT(addrs[0], addrs[1:]...)
+		}
 	case "heal":
 		w.Heal()
 	case "crash":

@@ -16,6 +16,7 @@ import (
 	"gvpn/commit/step"
 	"gvpn/engine"
 	"gvpn/gdoi"
+	"gvpn/ike"
 	"gvpn/isakmp"
 	"gvpn/sa"
 	"gvpn/server"
@@ -92,6 +93,16 @@ func (v *verifier) output(n *Node, o turn.Output) {
 	case turn.Transmit:
 		if name := v.secrets.in(o.Datagram); name != "" {
 			n.w.violate("%s: %s in the clear in %s", n.Name, name, describe(o.Datagram))
+		}
+		if o.Local.Port() == ike.NATPort {
+			if len(o.Datagram) == 1 && o.Datagram[0] == 0xff { // a keepalive (RFC 3948 section 2.3)
+				return
+			}
+			message, marked := bytes.CutPrefix(o.Datagram, make([]byte, 4))
+			if !marked {
+				n.w.violate("%s: sends IKE without marker from port 4500", n.Name)
+			}
+			o.Datagram = message
 		}
 		if h, err := isakmp.ParseHeader(o.Datagram); err != nil {
 			n.w.violate("%s: sends what is no ISAKMP message: %v", n.Name, err)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"container/heap"
 	"crypto/sha256"
 	"encoding/hex"
@@ -34,6 +35,7 @@ type World struct {
 	order []*Node // by name
 	at    map[netip.Addr]*Node
 
+	nats    []*natBox
 	faults  Faults
 	cuts    map[[2]string]bool
 	losers  []*loser
@@ -178,7 +180,8 @@ func (w *World) duration(low, high time.Duration) time.Duration {
 // transmit is the network: what a node sends, delivered or not.
 func (w *World) transmit(from *Node, t turn.Transmit) {
 	w.sent++
-	to := w.at[t.Remote.Addr()]
+	source, target := w.translate(t.Local, t.Remote)
+	to := w.at[target.Addr()]
 	if to == nil {
 		w.note("%s send %d octets to %s: nobody is there", from.Name, len(t.Datagram), t.Remote)
 		return
@@ -204,11 +207,17 @@ func (w *World) transmit(from *Node, t turn.Transmit) {
 		if w.chance(w.faults.Reorder) {
 			delay += w.duration(0, 3*w.faults.DelayMax+100*time.Millisecond)
 		}
-		w.after(delay, func() { to.receive(from, t.Remote, t.Local, b) })
+		w.after(delay, func() { to.receive(from, target, source, b) })
 	}
 }
 
+// unmarked is a datagram without what stands in front of IKE on port 4500; no cookie begins with four zero octets.
+func unmarked(b []byte) []byte {
+	return bytes.TrimPrefix(b, make([]byte, 4))
+}
+
 func describe(b []byte) string {
+	b = unmarked(b)
 	if len(b) < 28 {
 		return fmt.Sprintf("%d octets", len(b))
 	}
