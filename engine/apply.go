@@ -14,9 +14,11 @@ import (
 // Prepare reports whether every engine could carry out p. It changes nothing.
 func (e *Engine) Prepare(p *step.Plan) error {
 	var errs []error
+	var check ike.Checker
+	defer check.Close()
 	for _, c := range p.Gateways {
 		if c.New != nil {
-			errs = append(errs, ike.Supports(*c.New))
+			errs = append(errs, check.Supports(*c.New))
 		}
 	}
 	return errors.Join(append(errs, e.server.Prepare(p), e.cluster.Prepare(p), e.member.Prepare(p))...)

@@ -6,8 +6,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
+	"encoding/binary"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -176,32 +178,95 @@ func parseAnchors(anchors []step.TrustAnchor) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// checkCertificates says what a gateway with signatures lacks, and returns what it shows and whom it believes.
-func checkCertificates(g step.Gateway) (*credential, *x509.CertPool, error) {
-	if g.Cert == nil {
-		return nil, nil, errors.New("the policy has no local-certificate")
-	}
-	c, err := parseCredential(g.Cert.PEM)
-	if err != nil {
-		return nil, nil, fmt.Errorf("certificate %s: %w", g.Cert.Name, err)
-	}
-	for _, p := range g.Proposals {
-		if m := methodOf(c.leaf.PublicKey); m != p.Auth {
-			err = fmt.Errorf("certificate %s is for %v, proposal %s wants %v", g.Cert.Name, m, p.Name, p.Auth)
+// certificates is what a gateway with signatures shows and whom it believes, or what is wrong with it.
+type certificates struct {
+	cred    *credential
+	anchors *x509.CertPool
+	err     error
+	users   int
+}
+
+// vault reads each certificate once, however many gateways share it: reading a private key takes milliseconds. The zero vault is
+// empty.
+type vault struct {
+	held map[[sha256.Size]byte]*certificates
+}
+
+func vaultKey(g step.Gateway) [sha256.Size]byte {
+	h := sha256.New()
+	for _, part := range append([]step.TrustAnchor{{Name: g.Cert.Name, PEM: string(g.Cert.PEM)}}, g.Anchors...) {
+		for _, s := range []string{part.Name, part.PEM} {
+			h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
+			h.Write([]byte(s))
 		}
 	}
-	var pool *x509.CertPool
-	if err == nil && len(g.Anchors) == 0 {
-		err = errors.New("the policy has no trust-anchor")
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// take reads a gateway's certificates, if nobody has; drop is its counterpart.
+func (v *vault) take(g step.Gateway) *certificates {
+	if g.Cert == nil {
+		return &certificates{err: errors.New("the policy has no local-certificate")}
 	}
-	if err == nil {
-		pool, err = parseAnchors(g.Anchors)
+	key := vaultKey(g)
+	c := v.held[key]
+	if c == nil {
+		c = readCertificates(g)
+		if v.held == nil {
+			v.held = make(map[[sha256.Size]byte]*certificates)
+		}
+		v.held[key] = c
 	}
-	if err != nil {
-		c.key.Zero()
-		return nil, nil, err
+	c.users++
+	return c
+}
+
+// drop destroys a key that nobody uses any more.
+func (v *vault) drop(g step.Gateway) {
+	if g.Cert == nil {
+		return
 	}
-	return c, pool, nil
+	key := vaultKey(g)
+	if c := v.held[key]; c != nil {
+		if c.users--; c.users == 0 {
+			c.cred.zero()
+			delete(v.held, key)
+		}
+	}
+}
+
+func (v *vault) close() {
+	for _, c := range v.held {
+		c.cred.zero()
+	}
+	v.held = nil
+}
+
+func readCertificates(g step.Gateway) *certificates {
+	c := &certificates{}
+	if c.cred, c.err = parseCredential(g.Cert.PEM); c.err != nil {
+		c.err = fmt.Errorf("certificate %s: %w", g.Cert.Name, c.err)
+		return c
+	}
+	if len(g.Anchors) == 0 {
+		c.err = errors.New("the policy has no trust-anchor")
+	} else {
+		c.anchors, c.err = parseAnchors(g.Anchors)
+	}
+	return c
+}
+
+// fit says what is wrong with a gateway's certificates, nil if nothing.
+func (c *certificates) fit(g step.Gateway) error {
+	if c.err != nil {
+		return c.err
+	}
+	for _, p := range g.Proposals {
+		if m := methodOf(c.cred.leaf.PublicKey); m != p.Auth {
+			return fmt.Errorf("certificate %s is for %v, proposal %s wants %v", g.Cert.Name, m, p.Name, p.Auth)
+		}
+	}
+	return nil
 }
 
 func (c *credential) zero() {

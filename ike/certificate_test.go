@@ -341,7 +341,7 @@ func TestCheckCertificates(t *testing.T) {
 		"trust-anchor CA: part 1 is no certificate":                     func(g *step.Gateway) { g.Anchors[0].PEM = toPEM("PRIVATE KEY", []byte("x")) },
 	} {
 		g := gatewayTo(addrB, signedBy(m, &step.Certificate{Name: "a", PEM: good.PEM.Clone()}, ca.anchor()), change)
-		err := Supports(g)
+		err := new(Checker).Supports(g)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%v, want %s", err, want)
 		}
@@ -357,8 +357,18 @@ func TestPrivateKeyIsDestroyed(t *testing.T) {
 	w, _ := certWorld(t, step.ECDSASignatures256)
 	g := w.a.e.gateways["peer"]
 	key, text := g.cred.key, g.c.Cert.PEM
+	twin := g.c
+	twin.Name = "twin"
+	w.a.e.SetGateway(w.now, twin)
+	if w.a.e.gateways["twin"].cred != g.cred || len(w.a.e.vault.held) != 1 {
+		t.Error("one certificate is held twice")
+	}
 	w.a.e.RemoveGateway(w.now, "peer")
-	if !zero(key) || !zero(text) {
+	if zero(key) || !zero(text) {
+		t.Error("a key that another gateway shares is destroyed, or the text is not")
+	}
+	w.a.e.RemoveGateway(w.now, "twin")
+	if !zero(key) || len(w.a.e.vault.held) != 0 {
 		t.Error("the key is still there")
 	}
 }

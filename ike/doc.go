@@ -26,6 +26,10 @@
 //	  waitAuth  -- HDR*, IDii, HASH_I ------------------>  up
 //	  up       <-- HDR*, IDir, HASH_R -------------------
 //
+// With signatures CERT and SIG stand in the place of HASH, and making SIG is Work too (state signing). Aggressive mode is in
+// aggressive.go. A responder begins with what gateways of the address, and dynamic ones, could accept; the identity of message 5, or
+// message 1 in aggressive mode, says which gateway it is, and a certificate must show that identity.
+//
 // A responder has no SA before message 3, but a slot of a table of fixed size that its cookie names (halfOpen).
 // makeKE, share and compute wait for Work. The initiator repeats its last message; the responder never sends on a timer,
 // only again what it answered when the same octets come again. Nothing that is not verified moves a state: a message that

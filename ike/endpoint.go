@@ -81,6 +81,7 @@ type Endpoint struct {
 	gateways map[string]*gateway
 	byRemote map[netip.Addr][]*gateway // sorted by name
 	dynamic  dynamics
+	vault    vault
 	decoys   sa.Secret // what keys for unknown identities are made of; nil before the first
 
 	lastID   SAID

@@ -29,8 +29,21 @@ type gateway struct {
 	noticed   map[string]time.Time // when a peer's message last made a Notify, by code
 }
 
+// Checker checks gateways; what they share is read once. The zero Checker is ready; Close destroys the keys that it holds.
+type Checker struct{ vault vault }
+
+// Close ends the use of a Checker.
+func (c *Checker) Close() { c.vault.close() }
+
 // Supports names what of a gateway this package cannot do, nil if nothing.
-func Supports(g step.Gateway) error {
+func (c *Checker) Supports(g step.Gateway) error {
+	if g.Cert != nil {
+		c.vault.take(g) // until Close: the next gateway may have the same
+	}
+	return supports(g, &c.vault)
+}
+
+func supports(g step.Gateway, v *vault) error {
 	no := func(statement, format string, args ...any) error {
 		return &step.Refusal{Gateway: g.Name, Side: g.Side, Statement: strings.Fields(statement), Reason: fmt.Sprintf(format, args...)}
 	}
@@ -80,12 +93,12 @@ func Supports(g step.Gateway) error {
 	}
 	var subject []byte
 	if auth != step.PreSharedKeys {
-		cred, _, err := checkCertificates(g)
-		if err != nil {
+		c := v.take(g)
+		defer v.drop(g)
+		if err := c.fit(g); err != nil {
 			return no("ike-policy", "%v", err)
 		}
-		subject = cred.leaf.RawSubject
-		cred.zero()
+		subject = c.cred.leaf.RawSubject
 	}
 	if _, err := identity(g.LocalID, netip.IPv4Unspecified(), subject); err != nil {
 		return no("local-identity", "%v", err)
@@ -130,12 +143,14 @@ func (e *Endpoint) SetGateway(now time.Time, c step.Gateway) {
 	default:
 		e.unindex(g)
 		e.half.forgetSlots(g)
-		wipe(g.c)
-		g.cred.zero()
+		e.forgetSecrets(g)
 	}
-	g.c, g.bad, g.cred, g.anchors = c, Supports(c), nil, nil
-	if g.bad == nil && c.Proposals[0].Auth != step.PreSharedKeys {
-		g.cred, g.anchors, _ = checkCertificates(c) // Supports has seen it
+	held := &certificates{}
+	if c.Cert != nil {
+		held = e.vault.take(c)
+	}
+	if g.c, g.bad = c, supports(c, &e.vault); g.bad == nil {
+		g.cred, g.anchors = held.cred, held.anchors
 	}
 	if c.DPD != nil {
 		g.dpd.timer.fire = func(now time.Time) { e.dpdTick(now, g) }
@@ -173,8 +188,14 @@ func (e *Endpoint) RemoveGateway(now time.Time, name string) {
 	e.half.forgetSlots(g)
 	delete(e.gateways, name)
 	g.gone = true
+	e.forgetSecrets(g)
+}
+
+// forgetSecrets destroys those of a gateway that it does not share with another.
+func (e *Endpoint) forgetSecrets(g *gateway) {
+	e.vault.drop(g.c)
 	wipe(g.c)
-	g.cred.zero()
+	g.cred, g.anchors = nil, nil
 }
 
 // wipe destroys the secrets of a configuration of ours.

@@ -658,7 +658,7 @@ func TestSupports(t *testing.T) {
 		"address 198.51.100.2 with local-address ::1 is":           func(g *step.Gateway) { g.Local = netip.MustParseAddr("::1") },
 	} {
 		g := gatewayTo(addrB, change)
-		err := Supports(g)
+		err := new(Checker).Supports(g)
 		switch {
 		case want == "":
 			if err != nil {

@@ -23,7 +23,7 @@ func TestProposalWords(t *testing.T) {
 		try := func(leaf, word string) (int, sa.Hash) {
 			tree := load(t, base(t, role), "set security group-vpn "+c.side+" ike proposal "+c.proposal+" "+leaf+" "+word)
 			gw := newView(tree).gateway(c.gateway)
-			if err := ike.Supports(*gw); err != nil {
+			if err := new(ike.Checker).Supports(*gw); err != nil {
 				t.Errorf("%s %s: %v", leaf, word, err)
 			}
 			return gw.Proposals[0].DHGroup, gw.Proposals[0].Hash
