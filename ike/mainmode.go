@@ -800,7 +800,7 @@ func (e *Endpoint) establish(now time.Time, p *phase1) {
 	// A peer with the right key could still open SAs for ever.
 	var same []*phase1
 	for _, o := range p.gw.sas {
-		if o.state == up && o.remote.Addr() == p.remote.Addr() {
+		if o.state == up && o.contactKey() == p.contactKey() { // a dynamic peer may come from everywhere
 			same = append(same, o)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"gvpn/commit/step"
 	"gvpn/config"
 	"gvpn/ike"
 	"gvpn/sa"
@@ -43,6 +44,37 @@ func TestProposalWords(t *testing.T) {
 			if _, h := try("authentication-algorithm", e.Name); h != hashes[e.Name] || h == 0 {
 				t.Errorf("%s: %v", e.Name, h)
 			}
+		}
+	}
+}
+
+// A policy's certificates reach the engine: the one that it shows with its key, and of the issuers those that it believes, by name.
+func TestCertificates(t *testing.T) {
+	for role, c := range map[string]struct{ side, gateway, believe string }{
+		"standalone": {"server", "M1", "certificate trust-anchor [ B A ]"},
+		"member":     {"member", "S", "certificate trusted-ca use-all"},
+	} {
+		ike := "set security group-vpn " + c.side + " ike "
+		tree := load(t, base(t, role), strings.Join([]string{
+			`set security certificates local ME "-----BEGIN CERTIFICATE----- me"`,
+			`set security certificates trust-anchor B "-----BEGIN CERTIFICATE----- b"`,
+			`set security certificates trust-anchor A "-----BEGIN CERTIFICATE----- a"`,
+			ike + "proposal C authentication-method ecdsa-signatures-384",
+			ike + "policy C proposals C",
+			ike + "policy C certificate local-certificate ME",
+			ike + "policy C " + c.believe,
+			ike + "gateway " + c.gateway + " ike-policy C",
+			ike + "gateway " + c.gateway + " local-identity distinguished-name",
+			ike + "gateway " + c.gateway + ` remote-identity distinguished-name "CN=a,O=b"`,
+		}, "\n"))
+		g := newView(tree).gateway(c.gateway)
+		if g.Cert == nil || g.Cert.Name != "ME" || !strings.HasSuffix(string(g.Cert.PEM), " me") || len(g.Anchors) != 2 ||
+			g.Anchors[0] != (step.TrustAnchor{Name: "A", PEM: "-----BEGIN CERTIFICATE----- a"}) || g.Anchors[1].Name != "B" ||
+			g.Proposals[0].Auth != step.ECDSASignatures384 || len(g.PSK) != 0 {
+			t.Errorf("%s: %v believes %v, %v", role, g.Cert != nil, g.Anchors, g.Proposals)
+		}
+		if g.LocalID != (step.Identity{Kind: step.DistinguishedName}) || g.RemoteID != (step.Identity{Kind: step.DistinguishedName, Value: "CN=a,O=b"}) {
+			t.Errorf("%s: identities %+v, %+v", role, g.LocalID, g.RemoteID)
 		}
 	}
 }

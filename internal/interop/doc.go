@@ -1,5 +1,5 @@
-// Package interop meets real peers: strongSwan's charon completes IKEv1 main mode and dead peer detection with our bin/gvpnd, and
-// tshark dissects what our engines say to each other. It holds tests only, behind the build tag interop, run as root by
+// Package interop meets real peers: strongSwan's charon completes IKEv1 phase 1 and dead peer detection with our bin/gvpnd, as
+// initiator and as responder, with keys and with certificates, with and without a NAT between them, and tshark dissects what our engines say to each other. It holds tests only, behind the build tag interop, run as root by
 // `make interop` after `make build`.
 //
 // strongSwan (gdoi-wire.md section 6) runs in a network namespace of its own, on port 500 as it insists, against a gvpnd
