@@ -16,9 +16,10 @@ func TestLongLines(t *testing.T) {
 	for _, c := range []struct{ line, wrong string }{
 		{r("x", 100_000), "error: unknown command: " + r("x", 100) + "...\n" + r("x", 100) + "...\n^\n"},
 		{"configure\nset system host-name " + r("a", 100_000), "error: Length 100000 is not within range (1..253)\nset system host-name " + r("a", 100) + "...\n" + r(" ", 21) + "^\n"},
-		{"configure\nset system " + r("host-name a ", 10_000) + "bogus x", "error: syntax error, expecting <statement> or <identifier>: bogus\n...e a " + r("host-name a ", 8) + "bogus x\n" + r(" ", 103) + "^\n"},
-		{"configure\nset system host-name \"" + r(`\"`, 100_000), "error: unterminated string\nset system host-name \"" + r(`\"`, 50)[:99] + "...\n" + r(" ", 21) + "^\n"},
-		{"show \"\x1b[31m\u202e", "error: unterminated string: ?[31m?\nshow \"?[31m?\n     ^\n"},
+		{"configure\nset system " + r("host-name a ", 10_000) + "bogus x", "error: syntax error, expecting <statement> or <identifier>: bogus\n...e a " + r("host-name a ", 8) + "bogus ...\n" + r(" ", 103) + "^\n"},
+		{"configure\nset system host-name \"" + r(`\"`, 100_000), "error: unterminated string\nset system host-name \" ...\n" + r(" ", 21) + "^\n"},
+		{"show \x1b31m\u202e", "error: syntax error, expecting <command>: ?31m?\nshow ?31m?\n     ^\n"},
+		{"show \"\x1b[31m", "error: unterminated string\nshow \" ...\n     ^\n"},
 		{"configure\nreplace pattern " + r("(", 1000) + " with b", "error: pattern of 1000 octets; at most 255 are taken\nreplace pattern "},
 		{"configure\nwildcard delete system " + r("(", 1000), "error: pattern of 1000 octets; at most 255 are taken\n"},
 		{"show configuration | match " + r("(ab)*", 1200), "error: pattern of 6000 octets; at most 255 are taken\n"},

@@ -32,8 +32,9 @@ type syntaxError struct {
 	at   int    // octet of the line
 	text string // Junos's words, without the full stop
 	word string // the offending word; empty at the end of the line
-	end  int    // octet of the line from which on it is not repeated: no model says what is secret there; 0 for none
 	rows []row  // "'x' is ambiguous": what it may stand for
+
+	secret bool // the word may be a secret
 }
 
 func (e *syntaxError) Error() string {

@@ -149,7 +149,7 @@ func (w *walk) step() error {
 	}
 	t, _ := w.peek()
 	if why := w.schema.Unsupported(t.text); why != "" && !t.quoted {
-		return &syntaxError{at: t.start, text: why, end: t.end}
+		return &syntaxError{at: t.start, text: why}
 	}
 	i, err := match(t, rows)
 	if err != nil {
@@ -167,7 +167,7 @@ func (w *walk) step() error {
 	case bare != nil:
 		c = bare
 	default:
-		return &syntaxError{at: t.start, text: expectStatement, word: t.text}
+		return &syntaxError{at: t.start, text: expectStatement, word: t.text, secret: w.schema.OnlySecrets()}
 	}
 	w.leaf = false
 	switch c.Kind() {

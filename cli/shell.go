@@ -242,9 +242,9 @@ func (s *Shell) report(line string, err error) {
 		fmt.Fprintf(w, "%s^\n%s.\n", strings.Repeat(" ", utf8.RuneCountInString(prompt)+column), strings.TrimSuffix(config.Brief(wrong.text, config.BriefText), "."))
 	} else {
 		// Who reads this is often a log, and the line may hold a key that is not the log's.
-		shown := config.MaskSecrets(line)
-		if wrong.end > 0 && wrong.end < len(line) {
-			shown = config.MaskSecrets(line[:wrong.end]) + " ..."
+		shown := config.Excerpt(line, wrong.at)
+		if wrong.secret {
+			shown = string([]rune(shown)[:column]) + "..."
 		}
 		if wrong.word != "" && !strings.Contains(shown, wrong.word) {
 			wrong = &syntaxError{at: wrong.at, text: wrong.text, rows: wrong.rows}

@@ -30,8 +30,8 @@ type Error struct {
 	Warning  bool   // the configuration is accepted all the same
 	More     int    // not 0: it stands for so many errors, or warnings, the first of which is at its place
 
-	secret     bool // what is wrong is a secret, which must not be repeated
-	unmodelled bool // what is wrong is a statement that Junos has and no module of ours
+	secret bool // what is wrong is a secret, which must not be repeated
+	unsure bool // what is wrong is a word that no model has: behind it, to the end of the line, nobody can say what is secret
 }
 
 // Error returns one line with place and message and, if the error came from a text, the source line, a line with a
@@ -75,9 +75,12 @@ func (e *Error) Error() string {
 // unknown is the error of a word or name in s that is no statement there.
 func unknown(s *Schema, name string) *Error {
 	if why := s.Unsupported(name); why != "" {
-		return &Error{Tag: "operation-not-supported", Element: name, Message: why, unmodelled: true}
+		return &Error{Tag: "operation-not-supported", Element: name, Message: why, unsure: true}
 	}
-	return &Error{Tag: "unknown-element", Element: printable(name), Message: "syntax error, expecting <statement>", Expected: new(reader).expect(s)}
+	return &Error{
+		Tag: "unknown-element", Element: printable(name), Message: "syntax error, expecting <statement>",
+		Expected: new(reader).expect(s), unsure: true,
+	}
 }
 
 // Errors is a list of errors and warnings.
@@ -207,9 +210,10 @@ func (f *findings) all() Errors {
 
 // spot is where the last error was found: one behind it in the same line is found from there.
 type spot struct {
-	off    int // where
-	begin  int // of the line
-	column int // of off, in characters from 0; an octet that is no UTF-8 is a character
+	off    int  // where
+	begin  int  // of the line
+	column int  // of off, in characters from 0; an octet that is no UTF-8 is a character
+	unsure bool // an error before off in the line was, or was about a secret
 }
 
 func (s *spot) move(src []byte, off int) {
@@ -224,49 +228,101 @@ func (s *spot) move(src []byte, off int) {
 // maxSource is the most characters of a source line that an error repeats.
 const maxSource = 160
 
-// locate fills in where in src the error is; off is the octet offset of what is wrong, from a place that was found before.
+// locate fills in where in src the error is; off is the octet offset of what is wrong, from a place that was found before. Of the
+// line it repeats what ends in the word that is wrong: what follows was not read yet, and may be a secret. Where the words are right
+// and what they mean is not, it repeats all of them.
 func (e *Error) locate(file string, src []byte, off, line int, from *spot) {
 	off = min(off, len(src))
 	from.move(src, off)
 	e.File, e.Line, e.Column = file, line, from.column+1
 	begin := from.begin
 	start := max(begin, off-4*maxSource)
-	whole := start == begin
-	end := off
-	for end < len(src) && src[end] != '\n' && end-off < maxSource {
-		end++
+	length := wordLength
+	if slices.Contains([]string{"data-missing", "data-exists", "access-denied", "operation-failed"}, e.Tag) {
+		length = wordsLength
 	}
-	before, after := []rune(string(src[start:off])), []rune(string(src[off:end]))
-	if len(after) > maxSource/2 {
-		after = after[:maxSource/2]
-	}
+	before, after := excerpt(string(src[start:min(len(src), off+4*maxSource)]), off-start, length)
 	if e.secret {
-		after = []rune(strings.Repeat("*", len(after)))
+		after = strings.Repeat("*", utf8.RuneCountInString(after))
 	}
-	rest := ""
-	if e.unmodelled {
-		// Behind a statement that no model has nobody can say what is secret.
-		_, behind, _ := strings.Cut(string(after), e.Element)
-		if after = after[:len(after)-utf8.RuneCountInString(behind)]; strings.TrimSpace(behind) != "" {
-			rest = " ..."
-		}
+	switch {
+	case start != begin || secretBefore(src[:start]): // what is not looked at may hold the name of the secret that the rest begins with
+		before, after = "", "..."
+	case from.unsure:
+		before = "... "
 	}
-	// Masking keeps every character's place.
-	shown := []rune(MaskSecrets(string(before)+string(after)) + rest)
-	if !whole || secretBefore(src[:start]) {
-		// What is not looked at may hold the name of the secret that the rest begins with.
-		before, shown = nil, []rune("...")
+	from.unsure = from.unsure || e.unsure || e.secret
+	head, shown := []rune(before), []rune(before+after)
+	if cut := len(head) - maxSource/2; cut > 0 {
+		head, shown = head[cut:], shown[cut:]
 	}
-	if cut := len(before) - maxSource/2; cut > 0 {
-		before, shown = before[cut:], shown[cut:]
+	if most := len(head) + maxSource/2; len(shown) > most {
+		shown = shown[:most]
 	}
-	e.Caret = len(before) + 1
+	e.Caret = len(head) + 1
 	e.Source = strings.Map(func(r rune) rune {
 		if r == '\t' {
 			return r
 		}
 		return visible(r)
 	}, string(shown))
+}
+
+// Excerpt is what an error about the word at an octet of a line may repeat of the line: as far as the end of the word, with
+// secrets masked, character by character, and an ellipsis for what it leaves out.
+func Excerpt(line string, at int) string {
+	before, after := excerpt(line, at, wordLength)
+	return before + after
+}
+
+func excerpt(text string, at int, length func(string) int) (before, after string) {
+	at = min(at, len(text))
+	end := at + length(text[at:])
+	rest, _, _ := strings.Cut(text[end:], "\n")
+	shown := []rune(maskSecrets(text[:end]))
+	n := utf8.RuneCountInString(text[:at])
+	before, after = string(shown[:n]), string(shown[n:])
+	if strings.Trim(rest, " \t\r;{}[]/>") != "" {
+		return before, strings.TrimRight(after, " \t") + " ..."
+	}
+	return before, after + strings.TrimRight(rest, " \t\r")
+}
+
+// wordLength is how many octets of a text in any of the spellings its first word has: up to a blank or to what ends a word there, or
+// a whole quoted string.
+func wordLength(text string) int {
+	const blank, ends = " \t\r\n", " \t\r\n;{}[]<>"
+	if text == "" || strings.IndexByte(blank, text[0]) >= 0 {
+		return 0
+	}
+	if text[0] != '"' {
+		if i := strings.IndexAny(text[1:], ends); i >= 0 {
+			return i + 1
+		}
+		return len(text)
+	}
+	for i := 1; i < len(text) && text[i] != '\n'; i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return 1 // no closing quote: nobody can say where it ends
+}
+
+// wordsLength is how many octets of a text its first words have, up to what ends a statement or opens a level.
+func wordsLength(text string) int {
+	for end := 0; ; {
+		if n := wordLength(text[end:]); n > 0 && (end == 0 || strings.IndexByte(";{}<>,", text[end]) < 0) {
+			end += n
+		} else if end < len(text) && (text[end] == ' ' || text[end] == '\t') {
+			end++
+		} else {
+			return end
+		}
+	}
 }
 
 // expectations has the list for every container and list: a text that is nothing but errors asks for one with each.
@@ -311,9 +367,12 @@ var secretNames = sync.OnceValue(func() []string {
 // pemMark begins a secret that is typed without a name.
 const pemMark = "-----BEGIN"
 
-// MaskSecrets puts asterisks in the place of everything behind the name of a secret leaf, or behind a word that may
+// crypted are the beginnings of what can be told for a secret or for a password's hash wherever it stands.
+var crypted = []string{pemMark, obfuscated, "$1$", "$5$", "$6$", "$8$"}
+
+// maskSecrets puts asterisks in the place of everything behind the name of a secret leaf, or behind a word that may
 // stand for one, character by character. In a text that is wrong nobody can say where the secret ends.
-func MaskSecrets(line string) string {
+func maskSecrets(line string) string {
 	first := len(line)
 	for at, end := 0, 0; at < len(line); at = end + 1 {
 		if end = strings.IndexAny(line[at:], " \t\r\n"); end < 0 {
@@ -331,8 +390,10 @@ func MaskSecrets(line string) string {
 			first = min(first, i+len(name))
 		}
 	}
-	if i := strings.Index(line, pemMark); i >= 0 {
-		first = min(first, i)
+	for _, mark := range crypted {
+		if i := strings.Index(line, mark); i >= 0 {
+			first = min(first, i)
+		}
 	}
 	return line[:first] + strings.Repeat("*", utf8.RuneCountInString(line[first:]))
 }

@@ -179,6 +179,62 @@ func TestErrorsKeepSecrets(t *testing.T) {
 	})
 }
 
+// TestErrorsKeepMistypedSecrets: behind a word that no model has, and where its name was left out, a secret is not repeated either; not
+// in the error about the word, and not in one that follows on the same line.
+func TestErrorsKeepMistypedSecrets(t *testing.T) {
+	const policy = "security group-vpn server ike policy P "
+	curly := func(in string) string {
+		return "security { group-vpn { server { ike { policy P { mode nosuch; " + in + " mode nosuch; } } } } }"
+	}
+	xml := func(in string) string {
+		return "<configuration><security><group-vpn><server><ike><policy><name>P</name>" + in + "<mode>nosuch</mode></policy></ike></server></group-vpn></security></configuration>"
+	}
+	json := func(in string) string {
+		return `{"security":{"group-vpn":{"server":{"ike":{"policy":[{"name":"P",` + in + `,"mode":"nosuch"}]}}}}}`
+	}
+	for _, c := range []struct{ spelling, text string }{
+		{"set", "set " + policy + "presharedkey ascii-text %"},
+		{"set", "set " + policy + "presharedkey %"},
+		{"set", "set " + policy + "pre-shared-key ascitext %"},
+		{"set", "set " + policy + "pre-shared-key %"},
+		{"set", "set " + policy + "mode nosuch presharedkey %"},
+		{"set", "sett " + policy + "presharedkey %"},
+		{"set", "delete " + policy + "presharedkey %"},
+		{"set", "replace pattern x with %"},
+		{"curly", curly("presharedkey %;")},
+		{"curly", curly("presharedkey { ascitext %; }")},
+		{"curly", curly("pre-shared-key %;")},
+		{"curly", curly("pre-shared-key { %; }")},
+		{"curly", curly(`pre-shared-key { ascitext "a %"; }`)},
+		{"xml", xml("<presharedkey>%</presharedkey>")},
+		{"xml", xml("<presharedkey><ascii-text>%</ascii-text></presharedkey>")},
+		{"xml", xml("<pre-shared-key>%</pre-shared-key>")},
+		{"xml", xml("<pre-shared-key><asciitext>%</asciitext></pre-shared-key>")},
+		{"json", json(`"presharedkey":"%"`)},
+		{"json", json(`"presharedkey":{"ascii-text":"%"}`)},
+		{"json", json(`"pre-shared-key":"%"`)},
+		{"json", json(`"pre-shared-key":["%"]`)},
+		{"json", json(`"pre-shared-key":{"asciitext":"%"}`)},
+	} {
+		const secret = "Zq7Zq7Zq7"
+		text := strings.ReplaceAll(c.text, "%", secret)
+		for _, sp := range spellings {
+			if sp.name != c.spelling {
+				continue
+			}
+			_, errs := sp.read(Tree{}, []byte(text))
+			if errs.Err() == nil {
+				t.Errorf("%s: no error", text)
+			}
+			for _, e := range errs {
+				if strings.Contains(e.Error()+e.Element+e.Path, secret) {
+					t.Errorf("%s\n%s (%s)", text, e, e.Element)
+				}
+			}
+		}
+	}
+}
+
 // FuzzWords: whatever words an edit gets, at whatever level, it gives a configuration that can be written and read back, or an error
 // without octets that could not be shown, and then the tree as it was.
 func FuzzWords(f *testing.F) {

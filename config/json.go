@@ -391,7 +391,9 @@ func (l *jsonLoader) wrong(s *Schema, steps []step, tok jsonToken, want string) 
 		l.stop(malformed("end of text: "+s.name+" must be "+want), steps, tok.off)
 		return
 	}
-	l.fail(&Error{Tag: "invalid-value", Element: s.name, Message: s.name + " must be " + want, Expected: want}, steps, tok.off)
+	l.fail(&Error{
+		Tag: "invalid-value", Element: s.name, Message: s.name + " must be " + want, Expected: want, secret: s.secret || s.OnlySecrets(),
+	}, steps, tok.off)
 	l.skip(tok, steps)
 }
 

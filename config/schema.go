@@ -199,6 +199,18 @@ func (s *Schema) NoKeyword() bool { return s.noKeyword }
 // Secret reports whether the leaf is shown obfuscated.
 func (s *Schema) Secret() bool { return s.secret }
 
+// OnlySecrets reports whether all that a container holds is secret: a word in it that no model has may be one, without its name.
+func (s *Schema) OnlySecrets() bool {
+	some := false
+	for _, c := range s.children {
+		if !c.secret && !c.everywhere {
+			return false
+		}
+		some = some || c.secret
+	}
+	return some
+}
+
 // Template reports whether the list holds configuration groups: its children are those of the root once more.
 func (s *Schema) Template() bool { return s.template }
 

@@ -294,7 +294,11 @@ func (r *reader) read(s *Schema, words []token) (end *Schema, open bool, bad *fa
 		}
 		if c == nil {
 			if s.bare == nil || !w.quoted && s.Unsupported(string(w.text)) != "" {
-				return s, open, &fault{i, unknown(s, string(w.text))}
+				err := unknown(s, string(w.text))
+				if err.secret = s.OnlySecrets(); err.secret {
+					err.Element = ""
+				}
+				return s, open, &fault{i, err}
 			}
 			c = s.bare
 		} else {

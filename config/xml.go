@@ -647,7 +647,10 @@ func (l *xmlLoader) content(s *Schema, steps []step, op Operation) {
 			return
 		case xmlText:
 			if !blank(ev.text) {
-				l.fail(&Error{Tag: "bad-element", Element: s.name, Message: "text where an element is expected", Expected: new(reader).expect(s)}, steps, ev.off)
+				l.fail(&Error{
+					Tag: "bad-element", Element: s.name, Message: "text where an element is expected", Expected: new(reader).expect(s),
+					secret: s.OnlySecrets(),
+				}, steps, ev.off)
 			}
 		case xmlStart:
 			c := s.byName[ev.name]
