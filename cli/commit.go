@@ -23,6 +23,8 @@ const (
 	maxConfirm     = 65535
 )
 
+const oneEngine = "a node has one routing engine; a server cluster's members are configured each by itself"
+
 func parseCommit(p *parser) (action, error) {
 	var o commitOptions
 	left := []row{
@@ -31,7 +33,10 @@ func parseCommit(p *parser) (action, error) {
 		{name: "check", help: "Check correctness of syntax; do not apply changes"},
 		{name: "comment", help: "Message to write to commit log"},
 		{name: "confirmed", help: "Automatically rollback if not confirmed"},
-		{name: "synchronize", help: "Synchronize commit on both Routing Engines"},
+		{name: "synchronize", refused: oneEngine},
+		{name: "peers-synchronize", refused: oneEngine},
+		{name: "prepare", refused: "a commit is prepared and activated at once; 'commit check' prepares without a trace"},
+		{name: "activate", refused: "a commit is prepared and activated at once"},
 	}
 	for {
 		p.mayEnd()
@@ -62,11 +67,9 @@ func parseCommit(p *parser) (action, error) {
 			if o.confirm, err = p.confirmMinutes(); err != nil {
 				return action{}, err
 			}
-		case "synchronize":
-			return action{}, p.fail(p.tokens[p.next-1], "commit synchronize is not supported: a node has one routing engine; a server cluster's members are configured each by itself")
 		}
 		left = slices.DeleteFunc(slices.Clone(left), func(r row) bool {
-			return r.name == chosen || chosen == "check" || r.name == "check" || r.name == "synchronize" ||
+			return r.name == chosen || chosen == "check" || r.name == "check" ||
 				chosen == "at" && r.name == "confirmed" || chosen == "confirmed" && r.name == "at"
 		})
 	}

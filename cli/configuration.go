@@ -402,6 +402,7 @@ func status(r *run) error {
 
 // actions are the kinds of load.
 var loadRows = []row{
+	{name: "factory-default", refused: "there is no factory configuration; 'delete' what is there"},
 	{name: "merge", help: "Merge contents with existing configuration"},
 	{name: "override", help: "Override existing configuration"},
 	{name: "patch", help: "Load patch file into configuration"},

@@ -22,7 +22,7 @@
 //     mind case. Without a terminal `wildcard delete` asks nothing, and says how many objects it deleted.
 //   - `load patch` changes nothing if anything in it does not fit. A line with ! and no mark moves an entry.
 //   - `load` takes a text that begins with < for XML. `load` and `save` are about files of the client, which it reads and writes
-//     itself; a client without files (OpenSSH) is refused. `save` overwrites.
+//     itself; a client without files (OpenSSH) is refused. `save`, `| save` and `| tee` overwrite; there is no `| append`.
 //   - `| display inheritance` shows the configuration without groups and apply-groups, and also in front of `| display set`, xml and json.
 //   - `| display set explicit` has a line for each entry, too.
 //   - `request security group-vpn server rekey`, `request lab node`, `| display effects`, `show system commit detail` and its `remote-address`.

@@ -80,11 +80,19 @@ func parseSave(p *parser) (action, error) {
 
 // save writes what is at this level to a file of the client.
 func save(r *run, name string) error {
-	if r.cfg.Files == nil {
+	text := config.AppendCurly(nil, r.tree().Root().At(r.here()))
+	if err := writeFile(r.cfg.Files, name, text); err != nil {
+		return err
+	}
+	return r.printf("Wrote %d lines of configuration to '%s'\n", bytes.Count(text, []byte{'\n'}), name)
+}
+
+// writeFile makes a file of the client, or puts the text in the place of what is in it.
+func writeFile(files Files, name string, text []byte) error {
+	if files == nil {
 		return fmt.Errorf("%s: this session has no files; use 'show' and keep its output", name)
 	}
-	text := config.AppendCurly(nil, r.tree().Root().At(r.here()))
-	f, err := r.cfg.Files.Create(name)
+	f, err := files.Create(name)
 	if err != nil {
 		return err
 	}
@@ -92,8 +100,5 @@ func save(r *run, name string) error {
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
-	if err != nil {
-		return err
-	}
-	return r.printf("Wrote %d lines of configuration to '%s'\n", bytes.Count(text, []byte{'\n'}), name)
+	return err
 }

@@ -270,15 +270,19 @@ func parseShowConfiguration(p *parser) (action, error) {
 		return action{}, err
 	}
 	return action{
-		forms: []form{formSet, formXML, formJSON}, inherits: true, run: func(r *run) error {
-			var t config.Tree
+		forms: []form{formSet, formXML, formJSON}, compares: true, inherits: true, run: func(r *run) error {
+			var t, old config.Tree
 			var history []commit.Revision
-			err := r.backend.Manage(func(db *commit.DB) error {
+			err := r.backend.Manage(func(db *commit.DB) (err error) {
 				t, history = db.Running(), db.History()
-				return nil
+				old, err = db.Rollback(r.pipe.against)
+				return err
 			})
 			if err != nil {
 				return err
+			}
+			if r.pipe.compare {
+				return r.write(appendCompare(nil, old, t, st.path))
 			}
 			if len(st.path) == 0 && r.pipe.form == formText && len(history) > 0 {
 				if err := r.printf("## Last commit: %s by %s\n", date(history[0].Time), history[0].User); err != nil {

@@ -25,6 +25,8 @@ type row struct {
 	value bool
 	// argument is what a keyword of an operational command stands for.
 	argument oper.Argument
+	// refused is why gvpn does not have the keyword, which Junos has: it is not offered, and refused with that.
+	refused string
 }
 
 // syntaxError is an error at a place in the line.
@@ -101,7 +103,7 @@ func (p *parser) offer(rows ...row) bool {
 		return false
 	}
 	for _, r := range rows {
-		if !t.quoted || r.value {
+		if r.refused == "" && (!t.quoted || r.value) {
 			p.offered = append(p.offered, r)
 		}
 	}
@@ -150,6 +152,9 @@ func (p *parser) keyword(expect string, rows ...row) (int, error) {
 	}
 	if i < 0 {
 		return 0, &syntaxError{at: t.start, text: expect, word: t.text}
+	}
+	if r := rows[i]; r.refused != "" {
+		return 0, p.fail(t, "%s is not supported: %s", r.name, r.refused)
 	}
 	p.next++
 	return i, nil

@@ -42,6 +42,7 @@ type pipeline struct {
 const defaultLast = 10
 
 var pipeRows = []row{
+	{name: "append", refused: "a file of the client is written anew; use 'save'"},
 	{name: "compare", help: "Compare configuration changes with prior version"},
 	{name: "count", help: "Count occurrences"},
 	{name: "display", help: "Show additional kinds of information"},
@@ -51,6 +52,9 @@ var pipeRows = []row{
 	{name: "last", help: "Display end of output only"},
 	{name: "match", help: "Show only text that matches a pattern"},
 	{name: "no-more", help: "Don't paginate output"},
+	{name: "save", help: "Save output text to file"},
+	{name: "suppress-zeros", refused: "every row is shown"},
+	{name: "tee", help: "Write to standard output and file"},
 	{name: "trim", help: "Trim specified number of columns from start of line"},
 }
 
@@ -60,7 +64,7 @@ func (p *parser) pipes(a action) (pipeline, error) {
 	for p.next < len(p.tokens) {
 		p.next++ // the |
 		rows := slices.DeleteFunc(slices.Clone(pipeRows), func(r row) bool {
-			return r.name == "compare" && !a.compares || r.name == "display" && len(p.displays(a, out)) == 0
+			return r.name == "compare" && !a.compares || r.name == "display" && !slices.ContainsFunc(p.displays(a, out), func(d row) bool { return d.refused == "" })
 		})
 		i, err := p.keyword(expectCommand, rows...)
 		if err != nil {
@@ -78,6 +82,8 @@ func (p *parser) pipes(a action) (pipeline, error) {
 			err = p.trim(&out)
 		case "last":
 			err = p.last(&out)
+		case "save", "tee":
+			err = p.save(&out, rows[i].name == "tee")
 		default:
 			err = p.pattern(rows[i].name, &out)
 		}
@@ -105,6 +111,9 @@ func (p *parser) displays(a action, so pipeline) []row {
 	help := []string{formSet: "Show 'set' commands that create configuration", formXML: "Show output as XML tags", formJSON: "Show output in JSON format"}
 	for _, f := range a.forms {
 		rows = append(rows, row{name: formNames[f], help: help[f]})
+	}
+	for _, name := range []string{"changed", "detail", "mark-changed", "max-depth", "max-version", "omit", "rfc5952"} {
+		rows = append(rows, row{name: name, refused: "there are inheritance, set, xml and json, and effects of a pending change"})
 	}
 	return rows
 }
@@ -183,6 +192,15 @@ func (p *parser) last(out *pipeline) error {
 	}
 	out.filters = append(out.filters, func(w io.Writer) io.WriteCloser { return &lastLines{w: w, n: n} })
 	return nil
+}
+
+// save parses save, and tee, which shows what it saves.
+func (p *parser) save(out *pipeline, tee bool) error {
+	t, err := p.value(row{name: "<filename>", help: "Filename (of this client)"})
+	out.filters = append(out.filters, func(w io.Writer) io.WriteCloser {
+		return &saver{w: w, files: p.shell.cfg.Files, name: t.text, tee: tee}
+	})
+	return err
 }
 
 func (p *parser) trim(out *pipeline) error {
@@ -377,5 +395,30 @@ func (l *lastLines) Close() error {
 		return nil
 	}
 	_, err := l.w.Write(append(end[at+1:len(end):len(end)], '\n'))
+	return err
+}
+
+// saver writes everything to a file of the client, and with tee passes it on too.
+type saver struct {
+	w     io.Writer
+	files Files
+	name  string
+	tee   bool
+	buf   bytes.Buffer
+}
+
+func (s *saver) Write(b []byte) (int, error) { return s.buf.Write(b) }
+
+func (s *saver) Close() error {
+	text := s.buf.Bytes()
+	if s.tee {
+		if _, err := s.w.Write(text); err != nil {
+			return err
+		}
+	}
+	err := writeFile(s.files, s.name, text)
+	if err == nil && !s.tee {
+		_, err = fmt.Fprintf(s.w, "Wrote %d lines of output to '%s'\n", bytes.Count(text, []byte{'\n'}), s.name)
+	}
 	return err
 }
