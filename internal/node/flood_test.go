@@ -26,10 +26,10 @@ func TestFirstMessagesApart(t *testing.T) {
 		port: testPort + 2, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]pair{}, failed: map[netip.AddrPort]string{},
 		receive: func(d datagram, first bool) { arrived <- got{string(d.octets), first} },
 	}
-	at := netip.MustParseAddr("127.84.8.1")
-	s.bind(s.at([]netip.Addr{at}))
+	at := netip.MustParseAddr(onLoopback("127.84.8.1"))
+	s.bind(time.Now(), s.at([]netip.Addr{at}))
 	defer s.close()
-	conn := listenAt(t, "127.84.8.2", testPort+2)
+	conn := listenAt(t, onLoopback("127.84.8.2"), testPort+2)
 	cookie := "12345678"
 	for _, want := range []got{
 		{cookie + "\x00\x00\x00\x00\x00\x00\x00\x00and more", true},

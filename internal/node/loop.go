@@ -34,8 +34,7 @@ func (n *Node) loop() {
 		case <-n.closing:
 			return
 		case f := <-n.calls:
-			now := n.now()
-			f(now)
+			f(n.now())
 		case d := <-n.datagrams:
 			n.engine.HandleDatagram(n.now(), d.local, d.remote, d.octets)
 		case d := <-n.strangers:
@@ -43,10 +42,9 @@ func (n *Node) loop() {
 		case r := <-n.results:
 			n.engine.HandleResult(n.now(), r)
 		case <-timer.C:
-			if n.sockets.unbound() {
-				n.sockets.rebind()
-			}
-			n.engine.HandleTimeout(n.now())
+			now := n.now()
+			n.sockets.retry(now)
+			n.engine.HandleTimeout(now)
 		}
 		n.drain()
 	}
@@ -55,15 +53,14 @@ func (n *Node) loop() {
 // arm sets the timer to the engine's deadline, and no later than the next try of a socket that could not be bound.
 func (n *Node) arm(timer *time.Timer) {
 	deadline, ok := n.engine.Deadline()
-	wait := max(deadline.Sub(n.now()), 0)
-	if n.sockets.unbound() && (!ok || wait > rebindEvery) {
-		ok, wait = true, rebindEvery
+	if again, unbound := n.sockets.deadline(); unbound && (!ok || again.Before(deadline)) {
+		deadline, ok = again, true
 	}
 	if !ok {
 		timer.Stop()
 		return
 	}
-	timer.Reset(wait)
+	timer.Reset(max(deadline.Sub(n.now()), 0))
 }
 
 // drain takes the turn's outputs. Work goes to the workers at once; the data plane is changed here, where it is owned;

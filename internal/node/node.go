@@ -220,7 +220,7 @@ func (n *Node) Apply(p *step.Plan) {
 				n.plane.SetVPN(*c.New)
 			}
 		}
-		n.sockets.bind(n.sockets.at(wanted(slices.Collect(maps.Keys(n.locals)))))
+		n.sockets.bind(now, n.sockets.at(wanted(slices.Collect(maps.Keys(n.locals)))))
 		n.engine.Apply(now, p)
 		n.drain()
 		for _, c := range p.VPNs {

@@ -55,7 +55,7 @@ func until(t *testing.T, holds func() error) {
 }
 
 // serverText is a standalone key server with one group.
-const serverText = `
+var serverText = onLoopback(`
 set system host-name ks
 set security group-vpn server ike proposal P authentication-method pre-shared-keys
 set security group-vpn server ike proposal P authentication-algorithm sha-256
@@ -76,9 +76,30 @@ set security group-vpn server group G server-member-communication sig-hash-algor
 set security group-vpn server group G ipsec-sa S proposal I
 set security group-vpn server group G ipsec-sa S match-policy 1 source 10.0.0.0/8
 set security group-vpn server group G ipsec-sa S match-policy 1 destination 10.0.0.0/8
-`
+`)
 
-const testPort = 10849
+// onLoopback puts addresses of this process's own in the place of 127.84.8.0/24, so that two runs of the tests on a machine do not
+// meet, on port 4500 neither.
+func onLoopback(text string) string {
+	return strings.ReplaceAll(text, "127.84.8.", fmt.Sprintf("127.%d.%d.", 128+os.Getpid()>>8&63, os.Getpid()&255))
+}
+
+// testPort is free on every address.
+var testPort = freeUDP()
+
+func unbound(n *Node) bool {
+	_, some := n.sockets.deadline()
+	return some
+}
+
+func freeUDP() uint16 {
+	conn, err := net.ListenUDP("udp4", nil)
+	if err != nil {
+		panic(err)
+	}
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+}
 
 func open(t *testing.T, dir, text string) *Node {
 	t.Helper()
@@ -181,7 +202,7 @@ func TestBadConfigurationFileStartsNothing(t *testing.T) {
 func TestEmptyConfigurationIsValid(t *testing.T) {
 	n := open(t, t.TempDir(), "")
 	defer closeNode(t, n)
-	if n.sockets.unbound() || len(n.sockets.conns) != 0 {
+	if unbound(n) || len(n.sockets.conns) != 0 {
 		t.Error("a node without gateways listens")
 	}
 	if text := run(t, n, "configure; set system host-name a; commit and-quit; show configuration | display set"); !strings.Contains(text, "set system host-name a\n") {
@@ -215,7 +236,7 @@ func TestGarbageDatagrams(t *testing.T) {
 	n := open(t, t.TempDir(), serverText)
 	defer closeNode(t, n)
 	keys(t, n)
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 84, 8, 2), Port: testPort})
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(onLoopback("127.84.8.2")), Port: int(testPort)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +271,7 @@ func TestGarbageDatagrams(t *testing.T) {
 	}
 	until(t, func() error { // again and again: the kernel drops what its buffer does not hold
 		for name, d := range garbage {
-			if _, err := conn.WriteToUDPAddrPort(d, netip.MustParseAddrPort(fmt.Sprintf("127.84.8.1:%d", testPort))); err != nil {
+			if _, err := conn.WriteToUDPAddrPort(d, netip.MustParseAddrPort(fmt.Sprintf(onLoopback("127.84.8.1:%d"), testPort))); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
@@ -305,40 +326,46 @@ func TestSocketsFollowTheConfiguration(t *testing.T) {
 		{"delete security group-vpn", "[]"},
 	} {
 		if step.commands != "" {
-			run(t, n, "configure; "+step.commands+"; commit")
+			run(t, n, "configure; "+onLoopback(step.commands)+"; commit")
 		}
-		if got := fmt.Sprint(bound()); got != step.want {
-			t.Errorf("after %q the sockets are %s, want %s", step.commands, got, step.want)
+		if got, want := fmt.Sprint(bound()), onLoopback(step.want); got != want {
+			t.Errorf("after %q the sockets are %s, want %s", step.commands, got, want)
 		}
 	}
 }
 
 // An address that somebody else has is tried again until it is free; the commit holds meanwhile.
 func TestSocketIsBoundWhenItIsFree(t *testing.T) {
-	taken, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 84, 8, 1), Port: testPort})
+	taken, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(onLoopback("127.84.8.1")), Port: int(testPort)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := open(t, t.TempDir(), serverText)
 	defer closeNode(t, n)
-	if !n.sockets.unbound() {
+	if !unbound(n) {
 		t.Error("the node listens on an address that is taken")
 	}
 	if err := taken.Close(); err != nil {
 		t.Fatal(err)
 	}
-	n.call(func(time.Time) { n.sockets.rebind() })
-	if n.sockets.unbound() {
+	first := n.sockets.tried
+	n.call(func(time.Time) { n.sockets.retry(first.Add(rebindEvery - 1)) })
+	if !unbound(n) {
+		t.Error("the node tried again before the time for it")
+	}
+	n.call(func(time.Time) { n.sockets.retry(first.Add(rebindEvery)) })
+	if unbound(n) {
 		t.Error("the address is free, and the node does not listen on it")
 	}
 }
 
 func TestWildcardSocketKnowsWhereADatagramWasSent(t *testing.T) {
 	got := make(chan datagram, 1)
-	s := &sockets{port: testPort + 1, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]pair{}, failed: map[netip.AddrPort]string{}, receive: func(d datagram, _ bool) { got <- d }}
-	s.bind(s.at(wanted([]netip.Addr{netip.MustParseAddr("127.84.8.1"), {}}))[:1]) // port 4500 of every address is not this test's to take
+	port := freeUDP()
+	s := &sockets{port: port, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]pair{}, failed: map[netip.AddrPort]string{}, receive: func(d datagram, _ bool) { got <- d }}
+	s.bind(time.Now(), s.at(wanted([]netip.Addr{netip.MustParseAddr(onLoopback("127.84.8.1")), {}}))[:1]) // port 4500 of every address is not this test's to take
 	defer s.close()
-	conn, err := net.Dial("udp4", fmt.Sprintf("127.84.8.9:%d", testPort+1))
+	conn, err := net.Dial("udp4", fmt.Sprintf(onLoopback("127.84.8.9:%d"), port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +373,7 @@ func TestWildcardSocketKnowsWhereADatagramWasSent(t *testing.T) {
 	if _, err := conn.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if d := <-got; d.local.Addr() != netip.MustParseAddr("127.84.8.9") || string(d.octets) != "x" {
+	if d := <-got; d.local.Addr() != netip.MustParseAddr(onLoopback("127.84.8.9")) || string(d.octets) != "x" {
 		t.Errorf("a datagram to 127.84.8.9 came in at %v with %q", d.local, d.octets)
 	}
 }
@@ -537,7 +564,7 @@ func selfSigned(t *testing.T, name string, public ed25519.PublicKey, private ed2
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, text
 }
 
-const memberText = `
+var memberText = onLoopback(`
 set security group-vpn member ike proposal P authentication-method pre-shared-keys
 set security group-vpn member ike proposal P authentication-algorithm sha-256
 set security group-vpn member ike proposal P dh-group group14
@@ -550,7 +577,7 @@ set security group-vpn member ike gateway S local-address 127.84.8.2
 set security group-vpn member ipsec vpn V ike-gateway S
 set security group-vpn member ipsec vpn V group 7
 set security group-vpn member ipsec vpn V recovery-probe
-`
+`)
 
 // ESP that no TEK is for makes a member with recovery-probe pull anew; a second such packet, at once, does not.
 func TestRecoveryProbe(t *testing.T) {

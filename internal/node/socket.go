@@ -25,8 +25,7 @@ const maxDatagram = 65507
 // receiveBuffer is what the kernel is asked to hold for the loop: the registrations of a few thousand members at once.
 const receiveBuffer = 4 << 20
 
-// rebindEvery is how long at most a socket that could not be bound waits for its next try: each engine timeout before that
-// is a try too.
+// rebindEvery is how long what could not listen waits for its next try.
 const rebindEvery = 5 * time.Second
 
 type datagram struct {
@@ -45,6 +44,7 @@ type sockets struct {
 	conns  map[netip.AddrPort]pair // the unspecified address: wildcard
 	want   []netip.AddrPort
 	failed map[netip.AddrPort]string // what could not be bound, and why
+	tried  time.Time                 // when bind last tried all of it
 	wg     sync.WaitGroup
 }
 
@@ -72,11 +72,11 @@ func (s *sockets) at(addrs []netip.Addr) []netip.AddrPort {
 	return out
 }
 
-// bind makes the open sockets those of want. What cannot be bound is logged once for each new reason; rebind tries it again.
-func (s *sockets) bind(want []netip.AddrPort) {
+// bind makes the open sockets those of want. What cannot be bound is logged once for each new reason; retry tries it again.
+func (s *sockets) bind(now time.Time, want []netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.want = want
+	s.want, s.tried = want, now
 	for at, conns := range s.conns {
 		if !slices.Contains(want, at) {
 			_ = conns.close()
@@ -110,18 +110,18 @@ func (s *sockets) bind(want []netip.AddrPort) {
 	}
 }
 
-// unbound reports whether something that should be bound is not.
-func (s *sockets) unbound() bool {
+// deadline is when retry tries again, if there is anything to try.
+func (s *sockets) deadline() (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.failed) > 0
+	return s.tried.Add(rebindEvery), len(s.failed) > 0
 }
 
-func (s *sockets) rebind() {
-	s.mu.Lock()
-	want := s.want
-	s.mu.Unlock()
-	s.bind(want)
+// retry binds what could not be bound, if it is time.
+func (s *sockets) retry(now time.Time) {
+	if at, unbound := s.deadline(); unbound && !now.Before(at) {
+		s.bind(now, s.want)
+	}
 }
 
 func (s *sockets) close() {
