@@ -250,7 +250,7 @@ func show(r *run, t config.Tree, base config.Path, st statement) error {
 	case formXML:
 		return r.write(inReply(func(dst []byte) []byte { return appendXML(dst, nodes) }))
 	case formJSON:
-		return r.write(appendJSON(nil, nodes))
+		return r.write(config.AppendJSONIndent(nil, nodes...))
 	}
 	var out []byte
 	for _, n := range nodes {
@@ -296,17 +296,6 @@ func appendXML(dst []byte, nodes []config.Node) []byte {
 	}
 	for i, n := range slices.Backward(above) {
 		line(i+1, "</%s>", n.Name())
-	}
-	return dst
-}
-
-// appendJSON appends the siblings' own JSON (RFC 7951), one after another.
-func appendJSON(dst []byte, nodes []config.Node) []byte {
-	for _, n := range nodes {
-		dst = config.AppendJSONIndent(dst, n)
-		if len(dst) > 0 && dst[len(dst)-1] != '\n' {
-			dst = append(dst, '\n')
-		}
 	}
 	return dst
 }

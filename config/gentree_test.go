@@ -171,7 +171,7 @@ var spellings = []spelling{
 		func(t Tree, b []byte) (Tree, Errors) { return t.LoadXML(nil, OpReplace, "xml", b) },
 	},
 	{"json", AppendJSON, func(t Tree, b []byte) (Tree, Errors) { return t.LoadJSON(nil, "json", b) }},
-	{"json of junos", AppendJSONIndent, func(t Tree, b []byte) (Tree, Errors) { return t.LoadJSON(nil, "json", b) }},
+	{"json of junos", func(dst []byte, n Node) []byte { return AppendJSONIndent(dst, n) }, func(t Tree, b []byte) (Tree, Errors) { return t.LoadJSON(nil, "json", b) }},
 	{
 		"set explicit", func(b []byte, n Node) []byte { return AppendSetOptions(b, n, SetOptions{Explicit: true}) },
 		func(t Tree, b []byte) (Tree, Errors) { return t.LoadSet(nil, "set", b) },

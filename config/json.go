@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -709,26 +710,58 @@ func AppendJSON(dst []byte, n Node) []byte {
 	return p.dst
 }
 
-// AppendJSONIndent is AppendJSON over several lines, as Junos shows JSON: four blanks for each level, names without
-// modules, every value a string, and the whole configuration as the member configuration of an object.
-func AppendJSONIndent(dst []byte, n Node) []byte {
-	if !n.Exists() {
+// AppendJSONIndent appends siblings (entries of one list, or one node) as Junos shows JSON: over several lines, four blanks for each
+// level, names without modules, every value a string, in the member configuration of an object and in what leads to them from there,
+// entries with their keys. If there is nothing, nothing is appended.
+func AppendJSONIndent(dst []byte, siblings ...Node) []byte {
+	if len(siblings) == 0 || !siblings[0].Exists() {
 		return dst
 	}
 	p := jsonPrinter{dst: dst, lines: true}
-	level := 0
-	if n.s.parent == nil {
-		p.dst = append(p.dst, '{')
-		p.line(1)
-		p.dst = append(p.dst, `"configuration" : `...)
-		level = 1
+	p.dst = append(p.dst, '{')
+	p.line(1)
+	p.dst = append(p.dst, `"configuration" : `...)
+	way := siblings[:1:1] // from the top to the first of them
+	for n := siblings[0].Parent(); n.Exists(); n = n.Parent() {
+		way = append(way, n)
 	}
-	p.value(n.s, n.n, n.val, "", level)
-	if level == 1 {
-		p.line(0)
+	slices.Reverse(way)
+	level := 1
+	for i, n := range way[:len(way)-1] {
+		p.dst = append(p.dst, '{')
+		level++
+		first := true
+		for j, key := range n.Key() {
+			p.member(&first, "", "", n.s.keys[j], level)
+			p.scalar(n.s.keys[j], key)
+		}
+		p.member(&first, "", "", way[i+1].s, level)
+		if way[i+1].s.kind == List {
+			p.dst = append(p.dst, '[')
+			level++
+			p.line(level)
+		}
+	}
+	for i, n := range siblings {
+		if i > 0 {
+			p.dst = append(p.dst, ',')
+			p.line(level)
+		}
+		p.value(n.s, n.n, n.val, "", level)
+		p.leafMarks(n.s, n.flags, n.Comment(), "", level)
+	}
+	for _, n := range slices.Backward(way[1:]) {
+		if n.s.kind == List {
+			level--
+			p.line(level)
+			p.dst = append(p.dst, ']')
+		}
+		level--
+		p.line(level)
 		p.dst = append(p.dst, '}')
 	}
-	return append(p.dst, '\n')
+	p.line(0)
+	return append(p.dst, "}\n"...)
 }
 
 type jsonPrinter struct {
@@ -875,27 +908,31 @@ func (p *jsonPrinter) object(s *Schema, n *node, val, module string, level int) 
 				continue
 			}
 			p.value(c, k.node, k.val, s.module, level+1)
-			if c.isInner() {
-				continue
-			}
 			comment := ""
 			if k.node != nil {
 				comment = k.node.comment
 			}
-			if k.flags&marks != 0 || comment != "" {
-				p.member(&first, "@", inside, c, level+1)
-				if c.kind == LeafList {
-					p.dst = append(p.dst, '[')
-				}
-				p.marks(k.flags, comment)
-				if c.kind == LeafList {
-					p.dst = append(p.dst, ']')
-				}
-			}
+			p.leafMarks(c, k.flags, comment, inside, level+1)
 		}
 	}
 	p.line(level)
 	p.dst = append(p.dst, '}')
+}
+
+// leafMarks appends the member with the marks of a leaf or leaf-list, if it has any, behind its own.
+func (p *jsonPrinter) leafMarks(s *Schema, f flags, comment, module string, level int) {
+	if s.isInner() || f&marks == 0 && comment == "" {
+		return
+	}
+	first := false
+	p.member(&first, "@", module, s, level)
+	if s.kind == LeafList {
+		p.dst = append(p.dst, '[')
+	}
+	p.marks(f, comment)
+	if s.kind == LeafList {
+		p.dst = append(p.dst, ']')
+	}
 }
 
 func (p *jsonPrinter) list(s *Schema, l *list, level int) {
