@@ -1,36 +1,13 @@
 package commit
 
-import (
-	"errors"
-
-	"gvpn/commit/step"
-)
+import "gvpn/commit/step"
 
 // Applier carries plans out: the engines of a node, behind its loop.
 type Applier interface {
 	// Prepare says whether the plan can be carried out. It must not act: the commit may still fail elsewhere.
 	Prepare(p *step.Plan) error
-	// Apply carries the plan out. It must not fail. The plan is shared with the other appliers and must not be changed.
+	// Apply carries the plan out. It must not fail. The plan is shared and must not be changed.
 	Apply(p *step.Plan)
-}
-
-// Appliers are several that act as one, in order: all of them prepare before any applies.
-type Appliers []Applier
-
-// Prepare implements Applier. It asks every applier and returns the errors of all that refuse.
-func (a Appliers) Prepare(p *step.Plan) error {
-	var errs []error
-	for _, x := range a {
-		errs = append(errs, x.Prepare(p))
-	}
-	return errors.Join(errs...)
-}
-
-// Apply implements Applier.
-func (a Appliers) Apply(p *step.Plan) {
-	for _, x := range a {
-		x.Apply(p)
-	}
 }
 
 // Recorder is an Applier that remembers, for tests. The zero value is ready.

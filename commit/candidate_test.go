@@ -66,9 +66,8 @@ func TestCandidates(t *testing.T) {
 			d.ScanArgs(t, "list", &key[0])
 			d.ScanArgs(t, "entry", &key[1])
 			d.ScanArgs(t, "before", &key[2])
-			path := append(c.Tree().Root().Child("security").Child("group-vpn").Child("server").Entry("group", "G").Entry("ipsec-sa", "A").Path(),
-				config.Elem{Name: key[0], Keys: key[1:2]})
-			tree, err := c.Tree().Insert(path, true, key[2])
+			base := c.Tree().Root().Child("security").Child("group-vpn").Child("server").Entry("group", "G").Entry("ipsec-sa", "A").Path()
+			tree, err := c.Tree().InsertBefore(base, key[:2], []string{key[0], key[2]})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -315,9 +315,7 @@ func FuzzWords(f *testing.F) {
 		case "value":
 			next, err = tree.SetValue(append(base, path...), line)
 		case "path":
-			if next, err = tree.DeletePath(append(base, path...)); err == nil {
-				next, err = next.Insert(append(base, path...), true, words...)
-			}
+			next, err = tree.DeletePath(append(base, path...))
 		case "matching":
 			if re, bad := regexp.CompilePOSIX(line); bad == nil {
 				var errs Errors

@@ -128,37 +128,6 @@ func (t Tree) DeletePath(p Path) (Tree, error) {
 	return e.tree(), nil
 }
 
-// Insert moves the entry or leaf-list value at p before or after its sibling with the given keys.
-func (t Tree) Insert(p Path, before bool, sibling ...string) (Tree, error) {
-	steps, err := p.resolve()
-	if err != nil {
-		return t, err
-	}
-	if len(steps) == 0 {
-		return t, &Error{Path: "[edit]", Tag: "invalid-value", Message: "the whole configuration cannot be moved"}
-	}
-	last := steps[len(steps)-1]
-	if last.s.kind != List && last.s.kind != LeafList || last.all {
-		return t, &Error{Path: p[:len(p)-1].Edit(), Element: last.s.name, Tag: "invalid-value", Message: "syntax error, expecting <identifier>"}
-	}
-	where := afterOther
-	if before {
-		where = beforeOther
-	}
-	e := t.edit()
-	if _, ok := e.get(steps); !ok {
-		return t, absent(steps)
-	}
-	other := joinKeys(sibling)
-	if !e.move(steps, where, other) {
-		return t, absent(append(steps[:len(steps)-1:len(steps)-1], step{s: last.s, key: other}))
-	}
-	if refused := e.refusal(); refused != nil {
-		return t, refused
-	}
-	return e.tree(), nil
-}
-
 // notFound is the warning about something to delete, or to mark, that is not there.
 func notFound(steps []step) *Error {
 	p := pathOf(steps)

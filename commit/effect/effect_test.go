@@ -186,7 +186,7 @@ func TestPlans(t *testing.T) {
 			return ""
 		})
 	})
-	for _, r := range Rows() {
+	for _, r := range rows {
 		roles := map[byte][]string{'1': {"standalone", "root-server", "sub-server"}, '2': {"root-server", "sub-server"}, '3': {"member"}}[r.ID[0]]
 		for _, role := range roles {
 			if r.ID == "1.7" {

@@ -71,7 +71,7 @@ func TestEveryNodeHasARow(t *testing.T) {
 			t.Errorf("%s: no such node", f.path)
 		}
 	}
-	for _, r := range Rows() {
+	for _, r := range rows {
 		if !named[r.ID] && r.ID != "1.7" {
 			t.Errorf("row %s: no node", r.ID)
 		}

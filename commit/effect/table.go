@@ -56,8 +56,8 @@ type do struct {
 // cell is what one row does in one role, in order. An empty one does nothing at once.
 type cell []do
 
-// Row is one row of a table. Which tables a row is in follows from its number.
-type Row struct {
+// tableRow is one row of a table. Which tables a row is in follows from its number.
+type tableRow struct {
 	ID     string // "1.1a", "2.3", "3.5"
 	Change string // what happened
 	Ours   bool   // not in Juniper's page
@@ -68,9 +68,6 @@ type Row struct {
 func same(c ...do) [3]cell { return [3]cell{c, c, c} }
 
 func sides(root, sub cell) [3]cell { return [3]cell{nil, root, sub} }
-
-// Rows returns every row of the three tables in their order.
-func Rows() []Row { return rows }
 
 // readings are the readings of change-effects.md that put effects of their own into a plan, under their number.
 var readings = map[string]string{
@@ -92,7 +89,7 @@ func because(id string) string {
 
 // The three tables. The cells are the page's, word for word; what readings add to a cell is in plan.go. T6: a sub-server's cell is
 // all that happens at once, though it may start cluster-init after any change of a group (C3).
-var rows = []Row{
+var rows = []tableRow{
 	// Table 1: any group server.
 	{ID: "1.1a", Change: "IKE proposal, policy or gateway changed", cells: same(
 		do{step.DeleteIKESA, affected},
