@@ -1,11 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"gvpn/commit"
 	"gvpn/commit/effect"
@@ -212,21 +214,67 @@ func parseShow(p *parser) (action, error) {
 				return compare(r, st)
 			}
 			var t config.Tree
+			var last stamp
 			err := r.backend.Manage(func(db *commit.DB) error {
-				t = r.candidate(db).Tree()
+				c := r.candidate(db)
+				t = c.Tree()
+				if at, changed := c.Edited(); changed {
+					last = stamp{changed: true, at: at}
+				} else {
+					last = lastCommit(db.History())
+				}
 				return nil
 			})
 			if err != nil {
 				return err
 			}
-			return show(r, t, r.here(), st)
+			return show(r, t, r.here(), st, last)
 		},
 	}, err
 }
 
+// stamp says since when a configuration is what it is; the zero stamp, that nobody knows.
+type stamp struct {
+	changed bool // by an edit, not by a commit
+	at      time.Time
+	user    string // of the commit
+}
+
+func lastCommit(history []commit.Revision) stamp {
+	if len(history) == 0 {
+		return stamp{}
+	}
+	return stamp{at: history[0].Time, user: history[0].User}
+}
+
+// text is the first line of a configuration that is shown from the top.
+func (s stamp) text() string {
+	switch {
+	case s.at.IsZero():
+		return ""
+	case s.changed:
+		return fmt.Sprintf("## Last changed: %s\n", date(s.at))
+	}
+	return fmt.Sprintf("## Last commit: %s by %s\n", date(s.at), s.user)
+}
+
+// attributes are those of the element configuration.
+func (s stamp) attributes() string {
+	if s.at.IsZero() {
+		return ""
+	}
+	verb, by := "changed", ""
+	if !s.changed {
+		var user strings.Builder
+		_ = xml.EscapeText(&user, []byte(s.user)) // a strings.Builder does not fail
+		verb, by = "commit", fmt.Sprintf(` junos:commit-user="%s"`, &user)
+	}
+	return fmt.Sprintf(` junos:%s-seconds="%d" junos:%s-localtime="%s"%s`, verb, s.at.Unix(), verb, date(s.at), by)
+}
+
 // show writes what a statement names, in the form that was asked for. What is at base and below is shown without base, but for XML
 // and JSON, which have the whole way from the top.
-func show(r *run, t config.Tree, base config.Path, st statement) error {
+func show(r *run, t config.Tree, base config.Path, st statement, last stamp) error {
 	var origins config.Origins
 	if r.pipe.inherited {
 		t, origins = t.Inherited()
@@ -248,11 +296,22 @@ func show(r *run, t config.Tree, base config.Path, st statement) error {
 	nodes = slices.DeleteFunc(nodes, func(n config.Node) bool { return !n.Exists() })
 	switch r.pipe.form {
 	case formXML:
-		return r.write(inReply(func(dst []byte) []byte { return appendXML(dst, nodes) }))
+		out := inReplyOf(` xmlns:junos="`+config.NamespaceJunos+`"`, func(dst []byte) []byte { return appendXML(dst, nodes) })
+		const top = "<configuration"
+		i := bytes.Index(out, []byte(top)) + len(top)
+		for _, part := range [][]byte{out[:i], []byte(last.attributes()), out[i:]} {
+			if err := r.write(part); err != nil {
+				return err
+			}
+		}
+		return nil
 	case formJSON:
 		return r.write(config.AppendJSONIndent(nil, nodes...))
 	}
 	var out []byte
+	if len(path) == 0 && r.pipe.form == formText {
+		out = append(out, last.text()...)
+	}
 	for _, n := range nodes {
 		if r.pipe.form != formSet {
 			out = config.AppendCurlyOptions(out, n, config.CurlyOptions{Statement: list || !isInner(n), Origins: origins})

@@ -242,7 +242,12 @@ func reply(r *run, c oper.Command, args oper.Args) error {
 
 // inReply puts XML into the element in which Junos shows it.
 func inReply(content func(dst []byte) []byte) []byte {
-	dst := content([]byte("<rpc-reply>\n"))
+	return inReplyOf("", content)
+}
+
+// inReplyOf is inReply with attributes of the reply.
+func inReplyOf(attributes string, content func(dst []byte) []byte) []byte {
+	dst := content(fmt.Appendf(nil, "<rpc-reply%s>\n", attributes))
 	return append(dst, "    <cli>\n        <banner></banner>\n    </cli>\n</rpc-reply>\n"...)
 }
 
@@ -284,12 +289,7 @@ func parseShowConfiguration(p *parser) (action, error) {
 			if r.pipe.compare {
 				return r.write(appendCompare(nil, old, t, st.path))
 			}
-			if len(st.path) == 0 && r.pipe.form == formText && len(history) > 0 {
-				if err := r.printf("## Last commit: %s by %s\n", date(history[0].Time), history[0].User); err != nil {
-					return err
-				}
-			}
-			return show(r, t, nil, st)
+			return show(r, t, nil, st, lastCommit(history))
 		},
 	}, nil
 }

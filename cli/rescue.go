@@ -37,7 +37,7 @@ func parseShowRescue(p *parser) (action, error) {
 			if err != nil {
 				return err
 			}
-			return show(r, t, nil, statement{})
+			return show(r, t, nil, statement{}, stamp{})
 		},
 	}, p.end()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"gvpn/config"
 )
@@ -13,19 +14,26 @@ type Candidate struct {
 	db   *DB
 	tree config.Tree
 	// base is what ran when a private copy was taken or last brought up to date; unused for the shared one.
-	base  config.Tree
-	owner string // of a private copy, "" for the shared one
+	base   config.Tree
+	owner  string    // of a private copy, "" for the shared one
+	edited time.Time // the last Update or Replace
 }
 
 // Tree returns the candidate as it stands.
 func (c *Candidate) Tree() config.Tree { return c.tree }
 
 // Update replaces the candidate by an edited one.
-func (c *Candidate) Update(t config.Tree) { c.tree = t }
+func (c *Candidate) Update(t config.Tree) { c.tree, c.edited = t, c.db.now() }
 
 // Replace puts t in the place of the candidate whatever others have committed: t is all that is wanted. Update keeps what
 // others committed since a private copy was taken.
-func (c *Candidate) Replace(t config.Tree) { c.tree, c.base = t, c.db.running }
+func (c *Candidate) Replace(t config.Tree) {
+	c.Update(t)
+	c.base = c.db.running
+}
+
+// Edited returns when the candidate was last edited, and whether it holds edits at all.
+func (c *Candidate) Edited() (time.Time, bool) { return c.edited, c.Changed() }
 
 // Changed reports whether the candidate holds edits: differs from what runs, or a private copy from what ran when it was
 // taken.
@@ -38,7 +46,7 @@ func (c *Candidate) Changed() bool {
 }
 
 // Discard makes the candidate what runs.
-func (c *Candidate) Discard() { c.Replace(c.db.running) }
+func (c *Candidate) Discard() { c.tree, c.base = c.db.running, c.db.running }
 
 // Private reports whether the candidate is a private copy.
 func (c *Candidate) Private() bool { return c.owner != "" }

@@ -45,8 +45,10 @@ const (
 	nsYang     = "urn:ietf:params:xml:ns:yang:1"
 	nsJuniper  = "http://xml.juniper.net/"
 	nsJuniperY = "http://yang.juniper.net/"
-	nsJunos    = "http://xml.juniper.net/junos/*/junos"
 )
+
+// NamespaceJunos is that of Junos's own attributes and elements in XML, of whatever release.
+const NamespaceJunos = "http://xml.juniper.net/junos/*/junos"
 
 // LoadXML carries out the content of an edit-config, or of a Junos load-configuration: the element configuration, alone or
 // in an rpc-reply, if base is empty, else children of what base names. op is the default operation. Elements are known by their local names in
@@ -815,7 +817,7 @@ func (p *xmlPrinter) node(s *Schema, n *node, val string, f flags, level int, ns
 	}
 	if n != nil && n.comment != "" && p.begun {
 		p.indent(level)
-		p.dst = append(append(append(p.dst, `<junos:comment xmlns:junos="`...), nsJunos...), `">/* `...)
+		p.dst = append(append(append(p.dst, `<junos:comment xmlns:junos="`...), NamespaceJunos...), `">/* `...)
 		p.dst = append(appendXMLText(p.dst, n.comment), ` */</junos:comment>`...)
 		p.newline()
 	}
