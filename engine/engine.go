@@ -180,8 +180,14 @@ type Configured struct {
 
 // Configured returns a copy; it shares its secrets with the engine.
 func (e *Engine) Configured() Configured {
-	return Configured{HostName: e.hostName, Gateways: e.ike.Gateways(), Groups: inOrder(e.groups), VPNs: inOrder(e.vpns)}
+	return Configured{HostName: e.hostName, Gateways: e.ike.Gateways(), Groups: e.Groups(), VPNs: e.VPNs()}
 }
+
+// Groups are those of Configured, without the gateways, of which there may be very many.
+func (e *Engine) Groups() []step.Group { return inOrder(e.groups) }
+
+// VPNs are those of Configured.
+func (e *Engine) VPNs() []step.VPN { return inOrder(e.vpns) }
 
 func inOrder[V any](m map[string]V) []V {
 	names := make([]string, 0, len(m))

@@ -3,6 +3,7 @@ package ike
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"gvpn/commit/step"
@@ -82,11 +83,12 @@ func (e *Endpoint) State() State {
 	for _, p := range e.sorted() {
 		s.SAs = append(s.SAs, p.look())
 	}
-	for _, g := range e.gatewaysSorted() {
+	for _, g := range e.gateways {
 		if g.c.DPD != nil {
 			s.Gateways = append(s.Gateways, GatewayState{Name: g.c.Name, Running: g.dpd.running, Missed: g.dpd.missed, Dead: g.dpd.dead})
 		}
 	}
+	slices.SortFunc(s.Gateways, func(a, b GatewayState) int { return strings.Compare(a.Name, b.Name) })
 	return s
 }
 

@@ -71,10 +71,10 @@ func (n *Node) handleDeadline() {
 func (n *Node) State() (oper.State, error) {
 	var st oper.State
 	if !n.call(func(now time.Time) {
-		e, configured := n.engine.State(), n.engine.Configured()
+		e := n.engine.State()
 		st = oper.State{
 			Now: now, IKE: e.IKE, Server: e.Server, Cluster: e.Cluster, Member: e.Member,
-			Groups: configured.Groups, VPNs: configured.VPNs, Traffic: traffic(n.plane.State(now).Stats),
+			Groups: n.engine.Groups(), VPNs: n.engine.VPNs(), Traffic: traffic(n.plane.State(now).Stats),
 			Refused: map[string]uint64{
 				"short": e.Refused.Short, "long": e.Refused.Long, "wrong-length": e.Refused.Length,
 				"wrong-version": e.Refused.Version, "unknown-exchange": e.Refused.Exchange,

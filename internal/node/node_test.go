@@ -29,6 +29,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
+	"gvpn/commit"
 	"gvpn/config"
 	"gvpn/dataplane"
 	"gvpn/ike"
@@ -629,4 +630,41 @@ func listenAt(t *testing.T, addr string, port uint16) *net.UDPConn {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	return conn
+}
+
+// What a show costs the loop follows what there is to show, not how many gateways are configured.
+func TestStateOfManyGateways(t *testing.T) {
+	n := open(t, t.TempDir(), serverText)
+	defer closeNode(t, n)
+	allocated := func() uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := n.State(); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	few := allocated()
+	const gateways = 5000
+	var b strings.Builder
+	for i := range gateways {
+		fmt.Fprintf(&b, "set security group-vpn server ike gateway G%d ike-policy K address 127.85.%d.%d local-address %s\n", i, i/250, i%250, onLoopback("127.84.8.1"))
+	}
+	var errs config.Errors
+	err := n.Manage(func(db *commit.DB) error {
+		var tree config.Tree
+		if tree, errs = db.Running().LoadSet(nil, "", []byte(b.String())); errs.Err() != nil {
+			return errs
+		}
+		db.Candidate().Update(tree)
+		_, err := db.Commit(commit.Options{})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if many := allocated(); many > few+8*gateways {
+		t.Errorf("a copy of the state takes %d octets with one gateway, %d with %d", few, many, gateways)
+	}
 }
