@@ -109,6 +109,7 @@ type GvpnConfRoot_Configuration struct {
 	Security          *GvpnConfRoot_Configuration_Security          `path:"security" module:"gvpn-conf-security"`
 	Services          *GvpnConfRoot_Configuration_Services          `path:"services" module:"gvpn-conf-services"`
 	System            *GvpnConfRoot_Configuration_System            `path:"system" module:"gvpn-conf-system"`
+	Version           *string                                       `path:"version" module:"gvpn-conf-root"`
 }
 
 // IsYANGGoStruct ensures that GvpnConfRoot_Configuration implements the yang.GoStruct

@@ -120,6 +120,7 @@ var families = []family{
 	{"certificates/trust-anchor", "- 1.1a 2.1b 3.3", "-", "- 1.1a 2.1b 3.3", "by the policies that believe it, all with use-all; order means nothing"},
 	{"certificates/trust-anchor/", "- 1.1a 2.1b 3.3", "- 1.1a 2.1b 3.3", "- 1.1a 2.1b 3.3", "by the policies that believe it"},
 	{"certificates", "-", "-", "-", "the management services follow the running configuration by themselves"},
+	{"version", "-", "-", "-", "it says where the text is from"},
 	{"system", "-", "-", "-", "the management services follow the running configuration by themselves"},
 	{"interfaces", "-", "-", "-", "names to refer to; a service acts through the service-set, which no data plane binds"},
 	{"firewall", "-", "-", "-", "chooses packets for service sets, which no data plane binds"},
