@@ -181,7 +181,7 @@ func (c *Cluster) send(now time.Time, p *peer) {
 	p.sa, p.token = way, c.number()
 	c.tokens[p.token] = p
 	p.count.UpdateSent++
-	c.emit(ike.Begin{SA: way, Exchange: isakmp.ExchangeClusterUpdate, Token: p.token, First: isakmp.PayloadNONCE, Payloads: chain})
+	c.emit(ike.Begin{SA: way, Exchange: isakmp.ExchangeClusterUpdate, Messages: 2, Token: p.token, First: isakmp.PayloadNONCE, Payloads: chain})
 }
 
 // handleAck takes the acknowledgement of a cluster-update.

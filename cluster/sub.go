@@ -54,7 +54,7 @@ func (c *Cluster) ask(now time.Time, g *group) {
 	r.sa, r.token = c.way(r.gateway), c.number()
 	c.tokens[r.token] = r
 	r.count.InitSent++
-	c.emit(ike.Begin{SA: r.sa, Exchange: isakmp.ExchangeClusterInit, Token: r.token, First: isakmp.PayloadNONCE, Payloads: chain})
+	c.emit(ike.Begin{SA: r.sa, Exchange: isakmp.ExchangeClusterInit, Messages: 2, Token: r.token, First: isakmp.PayloadNONCE, Payloads: chain})
 }
 
 // failed ends an attempt and sets the next (C3: every 5 s, without limit).

@@ -92,7 +92,7 @@ func BenchmarkRegistration(b *testing.B) {
 							if err != nil {
 								b.Fatal(err)
 							}
-							if op, ok := o.Op.(turn.DHShared); ok {
+							if op, ok := o.Op.(turn.DHBoth); ok {
 								peerValue = op.Peer
 							}
 							srv.HandleResult(l.now, turn.Result{ID: o.ID, Value: v})

@@ -34,16 +34,17 @@ func (e *Engine) drain(now time.Time) {
 }
 
 // route hands one output on. Every output type of package turn and of the engines has its case; a test counts them.
-func (e *Engine) route(now time.Time, o turn.Output) {
-	switch o := o.(type) {
+func (e *Engine) route(now time.Time, output turn.Output) {
+	switch o := output.(type) {
 	// Out, for the shell.
 	case turn.Transmit:
 		if o.Local.Port() == ike.NATPort && len(o.Datagram) > 1 { // a keepalive is bare
 			o.Datagram = append(nonESP[:len(nonESP):len(nonESP)], o.Datagram...)
+			output = o
 		}
-		e.out = append(e.out, o)
+		e.out = append(e.out, output)
 	case turn.Persist, turn.Work, turn.InstallTEK, turn.RemoveTEK, turn.Notify, turn.KeyLog:
-		e.out = append(e.out, o)
+		e.out = append(e.out, output)
 
 	// ike → the engines above.
 	case ike.Up:

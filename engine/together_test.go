@@ -64,6 +64,8 @@ func (l *lan) work(op turn.Op) (any, error) {
 		return ike.DHPublic(op.Group, op.Exponent)
 	case turn.DHShared:
 		return ike.DHShared(op.Group, op.Exponent, op.Peer)
+	case turn.DHBoth:
+		return ike.DHBoth(op.Group, op.Exponent, op.Peer)
 	case turn.RSASign:
 		return gdoi.Sign(op)
 	default:
@@ -286,5 +288,31 @@ func TestClearGroupComesBack(t *testing.T) {
 	l.pass(time.Second)
 	if v := gm.State().Member.VPNs[0]; !v.Up || len(v.TEKs) != 1 || v.TEKs[0].SPI != before {
 		t.Errorf("after the clear: %+v", v)
+	}
+}
+
+// A member may pull under one IKE SA as often as it is told to, and so may a cluster be told of keys.
+func TestManyExchangesUnderOneSA(t *testing.T) {
+	l, root, sub, gm := inCluster(t)
+	for i := range 150 {
+		if err := gm.Do(l.now, member.ClearIPsec{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := root.Do(l.now, server.Rekey{Group: "G", TEK: true}); err != nil {
+			t.Fatal(err)
+		}
+		l.settle()
+		l.pass(10 * time.Millisecond)
+		if v := gm.State().Member.VPNs[0]; !v.Up || v.Stats.PullSucceeded != uint64(i+2) {
+			t.Fatalf("pull %d: %+v", i+1, v.Stats)
+		}
+	}
+	if got, want := sub.State().Server.Groups[0].Version, root.State().Server.Groups[0].Version; got != want {
+		t.Errorf("the sub-server has version %d, the root %d", got, want)
+	}
+	for _, e := range []*Engine{root, sub, gm} {
+		if s := e.State().IKE.SAs; len(s) > 2 {
+			t.Errorf("%d IKE SAs", len(s))
+		}
 	}
 }

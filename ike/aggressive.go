@@ -167,8 +167,7 @@ func (e *Endpoint) answerAggressive(now time.Time, d datagram) {
 	p.remoteID, p.saiAnswer, p.peerID = id, answer.Append(nil), bytes.Clone(m.id)
 	e.accepted(p, d, compute)
 	e.drawExponent(p)
-	e.workPublic(p)
-	e.workShared(p)
+	e.workBoth(p)
 }
 
 // called is the gateway in aggressive mode whose peer has an ID, nil if there is none.

@@ -167,7 +167,7 @@ func TestAggressiveFlood(t *testing.T) {
 			answered = len(w.b.e.sas)
 		}
 	}
-	if answered != 8 || len(w.b.e.sas) != maxAggressive || len(w.b.held) != 2*maxAggressive {
+	if answered != 8 || len(w.b.e.sas) != maxAggressive || len(w.b.held) != maxAggressive {
 		t.Errorf("%d of one address, %d in all, %d computations", answered, len(w.b.e.sas), len(w.b.held))
 	}
 	w.run(31 * time.Second)

@@ -51,10 +51,8 @@ func BenchmarkMainModeResponder(b *testing.B) {
 			case turn.Work:
 				var r turn.Result
 				switch op := o.Op.(type) {
-				case turn.DHPublic:
-					r.Value, r.Err = DHPublic(op.Group, op.Exponent)
-				case turn.DHShared:
-					r.Value, r.Err = DHShared(op.Group, op.Exponent, op.Peer)
+				case turn.DHBoth:
+					r.Value, r.Err = DHBoth(op.Group, op.Exponent, op.Peer)
 				}
 				r.ID = o.ID
 				w.b.e.HandleResult(w.now, r)

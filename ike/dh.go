@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"gvpn/sa"
+	"gvpn/turn"
 )
 
 // dhGroup is a Diffie-Hellman group. No method's time depends on more of a secret than its length.
@@ -17,6 +18,7 @@ type dhGroup interface {
 	fit(exponent []byte) bool
 	public(exponent []byte) ([]byte, error)
 	shared(exponent, peer []byte) ([]byte, error) // checks peer itself
+	both(exponent, peer []byte) (public, shared []byte, err error)
 	check(value []byte) error
 }
 
@@ -71,6 +73,16 @@ func DHShared(group int, exponent sa.Secret, peer []byte) (sa.Secret, error) {
 		return nil, err
 	}
 	return g.shared(exponent, peer)
+}
+
+// DHBoth computes what DHPublic and DHShared do. It is what carries out turn.DHBoth.
+func DHBoth(group int, exponent sa.Secret, peer []byte) (turn.KeyExchange, error) {
+	g, err := groupOf(group)
+	if err != nil {
+		return turn.KeyExchange{}, err
+	}
+	public, shared, err := g.both(exponent, peer)
+	return turn.KeyExchange{Public: public, Shared: shared}, err
 }
 
 // CheckPublic reports whether a public value may be raised to a secret power: of the group's exact size and in 2..p-2, or a

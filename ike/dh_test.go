@@ -122,6 +122,13 @@ func TestGroupsIndependently(t *testing.T) {
 		if !one.Equal(other) {
 			t.Errorf("group %d: the two ends do not agree", n)
 		}
+		made, err := DHBoth(n, x, gy)
+		if err != nil || !bytes.Equal(made.Public, gx) || !made.Shared.Equal(one) {
+			t.Errorf("group %d: both at once are other than one by one, %v", n, err)
+		}
+		if _, err := DHBoth(n, x, gy[1:]); err == nil {
+			t.Errorf("group %d: takes a value that is too short", n)
+		}
 		integer := func(b []byte) *big.Int { return new(big.Int).SetBytes(b) }
 		if m, ok := g.(*modp); ok {
 			want := new(big.Int).Exp(integer(m.g), integer(x), integer(m.p))

@@ -13,7 +13,7 @@
 // An Endpoint has no socket, clock, goroutine or lock. Everything goes in through HandleDatagram, HandleTimeout,
 // HandleResult, Do, SetGateway and RemoveGateway; after any of them the caller drains Next until it says false and looks at
 // Deadline for when HandleTimeout is due. What comes out is turn.Transmit, turn.Work (a Diffie-Hellman computation or a signature; DHPublic,
-// DHShared and Sign carry it out), turn.Notify, turn.KeyLog where it is asked for, and Up, Down, Moved, Dead, Message and Failed for the engines above, which in turn emit
+// DHShared, DHBoth and Sign carry it out), turn.Notify, turn.KeyLog where it is asked for, and Up, Down, Moved, Dead, Message and Failed for the engines above, which in turn emit
 // the commands Connect, Begin, Reply, Abort and Delete.
 //
 // # Phase 1

@@ -52,19 +52,25 @@ func (c *ecp) public(exponent []byte) ([]byte, error) {
 }
 
 func (c *ecp) shared(exponent, peer []byte) ([]byte, error) {
+	_, s, err := c.both(exponent, peer)
+	return s, err
+}
+
+// both makes crypto/ecdh's private key once, which computes the public one each time.
+func (c *ecp) both(exponent, peer []byte) (public, shared []byte, err error) {
 	k, err := c.private(exponent)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	point, err := c.point(peer)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, err := k.ECDH(point)
 	if err != nil {
-		return nil, fmt.Errorf("ike: %s: %w", c.name, err)
+		return nil, nil, fmt.Errorf("ike: %s: %w", c.name, err)
 	}
-	return s, nil
+	return k.PublicKey().Bytes()[1:], s, nil
 }
 
 func (c *ecp) check(value []byte) error {

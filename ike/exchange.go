@@ -29,6 +29,7 @@ type exchange struct {
 	token  uint64
 	ours   bool
 	number int // of the last message, either side's
+	all    int // messages that it has; 0: not known
 	turn   whose
 	iv     [16]byte // for the next message, either side's: CBC runs through the whole exchange
 	ni, nr []byte
@@ -276,7 +277,11 @@ func (e *Endpoint) continued(now time.Time, x *exchange, d datagram) {
 
 func (e *Endpoint) deliver(now time.Time, x *exchange, d datagram, last [16]byte, first isakmp.PayloadType, chain []byte) {
 	x.turn, x.iv, x.lastIn, x.lastOut = local, last, d.hash, nil
-	e.timers.arm(&x.timer, now.Add(e.o.ExchangeTimeout))
+	if x.number == x.all {
+		e.finish(now, x)
+	} else {
+		e.timers.arm(&x.timer, now.Add(e.o.ExchangeTimeout))
+	}
 	p := x.p
 	e.emit(Message{
 		SA: p.id, Gateway: p.gw.c.Name, Local: p.local, Remote: p.remote, Exchange: x.typ, MsgID: x.id, Token: x.token,
@@ -315,7 +320,7 @@ func (e *Endpoint) begin(now time.Time, c Begin) {
 	}
 	x := e.newExchange(p, c.Exchange, e.messageID(p), true)
 	p.stat.ExchangesBegun++
-	x.token, x.ni, x.every, x.tries = c.Token, nonce, c.Every, c.Tries
+	x.token, x.all, x.ni, x.every, x.tries = c.Token, c.Messages, nonce, c.Every, c.Tries
 	if x.every == 0 && (x.tries <= 0 || x.tries > len(e.o.Retransmit)) {
 		x.tries = len(e.o.Retransmit)
 	}
@@ -419,6 +424,11 @@ func (e *Endpoint) reply(now time.Time, c Reply) {
 		e.awaitAnswer(now, x)
 		return
 	}
+	e.finish(now, x)
+}
+
+// finish keeps an exchange only to know repetitions by, for a while and as long as there is room.
+func (e *Endpoint) finish(now time.Time, x *exchange) {
 	x.turn = over
 	e.timers.arm(&x.timer, now.Add(e.o.Linger))
 	e.settle(x.p)

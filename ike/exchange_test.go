@@ -44,6 +44,46 @@ func TestExchange(t *testing.T) {
 	}
 }
 
+// An exchange counts against the limit until its last message has come, however many there are one after another; what is over is
+// kept to know repetitions by, and not without end.
+func TestFinishedExchangesDoNotCount(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.up()
+	limit := w.a.e.o.MaxExchanges
+	for i := range 5 * limit {
+		w.a.e.Do(w.now, Begin{SA: a.id, Exchange: isakmp.ExchangePull, Messages: 4, Token: uint64(i), First: isakmp.PayloadNONCE, Payloads: chainOf('i', 1)})
+		w.settle()
+		w.pull()
+		w.pull()
+		w.pull()
+		w.a.want(fmt.Sprintf("message 4 of %v token %d: %x", isakmp.ExchangePull, i, isakmp.AppendPayload(nil, 0, []byte("keys"))))
+		for _, p := range []*phase1{a, b} {
+			if p.running(true)+p.running(false) != 0 || len(p.order) > 4*limit {
+				t.Fatalf("after %d exchanges %d run and %d are kept", i+1, p.running(true)+p.running(false), len(p.order))
+			}
+		}
+		if a.state == closing || a.waiting() {
+			t.Fatal("something is waited for")
+		}
+	}
+	// The answer was lost: message 3 comes again and is answered again; that answer is known here.
+	n := len(w.sent)
+	third := w.sent[n-2]
+	w.deliver(third)
+	w.settle()
+	if len(w.sent) != n+1 || string(w.sent[n].b) != string(w.sent[n-1].b) {
+		t.Errorf("message 3 again: %d datagrams, want the last one again", len(w.sent)-n)
+	}
+	w.wantIdle()
+	if c := w.a.e.State().Counters; c[string(dropRepeated)] != 1 {
+		t.Errorf("counted: %v", c)
+	}
+	w.run(time.Minute)
+	if len(a.order)+len(b.order) != 0 {
+		t.Error("an exchange that is over stays for ever")
+	}
+}
+
 // M3: a server that does not want a member says nothing, and the member hears of it from its own timer.
 func TestExchangeUnanswered(t *testing.T) {
 	w := newWorld(t)

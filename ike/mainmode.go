@@ -487,13 +487,20 @@ func (e *Endpoint) workShared(p *phase1) {
 	e.startWork(p, turn.DHShared{Group: p.suite.group, Exponent: p.exponent.Clone(), Peer: append([]byte(nil), p.peer...)})
 }
 
+func (e *Endpoint) workBoth(p *phase1) {
+	e.startWork(p, turn.DHBoth{Group: p.suite.group, Exponent: p.exponent.Clone(), Peer: append([]byte(nil), p.peer...)})
+}
+
 // HandleResult takes the result of a Work. One whose negotiation is gone is ignored.
 func (e *Endpoint) HandleResult(now time.Time, r turn.Result) {
 	p := e.work[r.ID]
 	delete(e.work, r.ID)
 	if p == nil || p.state == gone {
-		if s, ok := r.Value.(sa.Secret); ok {
-			s.Zero()
+		switch v := r.Value.(type) {
+		case sa.Secret:
+			v.Zero()
+		case turn.KeyExchange:
+			v.Shared.Zero()
 		}
 		return
 	}
@@ -509,6 +516,10 @@ func (e *Endpoint) HandleResult(now time.Time, r turn.Result) {
 	case sa.Secret:
 		if r.Err == nil && p.shared == nil {
 			p.shared = v
+		}
+	case turn.KeyExchange:
+		if r.Err == nil && p.shared == nil {
+			p.public, p.shared = v.Public, v.Shared
 		}
 	default:
 		if r.Err == nil {
@@ -531,9 +542,9 @@ func (e *Endpoint) HandleResult(now time.Time, r turn.Result) {
 		e.finishAggressive(now, p)
 	case p.state == share && p.shared != nil:
 		e.message5(now, p)
-	case p.state == compute && p.public != nil && p.shared != nil && p.aggressive:
+	case p.state == compute && p.shared != nil && p.aggressive:
 		e.answer2(p)
-	case p.state == compute && p.public != nil && p.shared != nil:
+	case p.state == compute && p.shared != nil:
 		e.answer4(p)
 	case p.state == signing && p.proof != nil:
 		e.prove(now, p)
@@ -589,8 +600,7 @@ func (e *Endpoint) message3(now time.Time, s *slot, d datagram) {
 	p.findNAT(d, m.natd)
 	e.accepted(p, d, compute)
 	e.drawExponent(p)
-	e.workPublic(p)
-	e.workShared(p)
+	e.workBoth(p)
 }
 
 // answer4 sends message 4 when both computations are done.

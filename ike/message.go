@@ -32,12 +32,16 @@ type (
 	// Message 1 and later ones are sent Tries times; after the last, the endpoint waits once more before Failed. With Every
 	// zero the waits are those of Options.Retransmit and Tries is at most their number (0: all of them). With Every set, it
 	// is the wait, and Tries < 0 is no limit (rule C5).
+	//
+	// Messages is how many the exchange has. If the last of them is the peer's the exchange is over when it has come, and counts
+	// no more; with 0 the one who began it says so, by Reply or Abort.
 	Begin struct {
 		SA       SAID
 		Exchange isakmp.ExchangeType
 		Token    uint64
 		First    isakmp.PayloadType
 		Payloads []byte
+		Messages int
 		Every    time.Duration
 		Tries    int
 	}
@@ -52,8 +56,7 @@ type (
 		Last     bool
 	}
 
-	// Abort forgets an exchange: by its message ID, or an exchange of ours by Token if MsgID is 0. The one who receives
-	// the last message of an exchange may Abort it, or leave it: it is dropped after Options.Linger. No Failed follows.
+	// Abort forgets an exchange: by its message ID, or an exchange of ours by Token if MsgID is 0. No Failed follows.
 	Abort struct {
 		SA    SAID
 		MsgID uint32

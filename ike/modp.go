@@ -96,6 +96,14 @@ func (m *modp) fit(exponent []byte) bool { return !zero(exponent) }
 
 func (m *modp) public(exponent []byte) ([]byte, error) { return m.exp(m.g, exponent) }
 
+func (m *modp) both(exponent, peer []byte) (public, shared []byte, err error) {
+	if shared, err = m.shared(exponent, peer); err != nil {
+		return nil, nil, err
+	}
+	public, err = m.public(exponent)
+	return public, shared, err
+}
+
 // shared also checks that the value lies in the subgroup of group 24, without which a peer could learn parts of the exponent from
 // small subgroups (RFC 5114 section 4).
 func (m *modp) shared(exponent, peer []byte) ([]byte, error) {

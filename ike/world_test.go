@@ -86,6 +86,16 @@ func carryOut(op turn.Op) (any, error) {
 		key = fmt.Sprintf("p%d %x", op.Group, []byte(op.Exponent))
 	case turn.DHShared:
 		key = fmt.Sprintf("s%d %x %x", op.Group, []byte(op.Exponent), op.Peer)
+	case turn.DHBoth:
+		public, err := carryOut(turn.DHPublic{Group: op.Group, Exponent: op.Exponent})
+		if err != nil {
+			return nil, err
+		}
+		shared, err := carryOut(turn.DHShared(op))
+		if err != nil {
+			return nil, err
+		}
+		return turn.KeyExchange{Public: public.([]byte), Shared: shared.(sa.Secret)}, nil
 	}
 	if v, ok := dhCache.Load(key); ok && key != "" {
 		if s, is := v.(sa.Secret); is {

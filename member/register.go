@@ -96,7 +96,7 @@ func (m *Member) HandleUp(now time.Time, up ike.Up) {
 		m.token++
 		a.sa, a.token, a.reused = up.SA, m.token, known
 		m.emit(ike.Begin{
-			SA: up.SA, Exchange: isakmp.ExchangePull, Token: a.token,
+			SA: up.SA, Exchange: isakmp.ExchangePull, Messages: 4, Token: a.token,
 			First: isakmp.PayloadNONCE, Payloads: gdoi.AppendPull1(nil, ni, gdoi.GroupName{ID: v.config.Group}, gdoi.Options{}),
 		})
 	}

@@ -25,6 +25,7 @@ func datagrams(s *State, _ Args) (Reply, error) {
 		counts map[string]uint64
 	}{
 		{"engine", s.Refused},
+		{"node", map[string]uint64{"not-sent": s.NotSent}},
 		{"ike", s.IKE.Counters},
 		{"server", map[string]uint64{
 			"pull-unknown-group": s.Server.Counters.PullUnknownGroup, "pull-malformed": s.Server.Counters.PullMalformed,

@@ -30,6 +30,8 @@ type State struct {
 
 	// Refused is what no engine was given, by kind.
 	Refused map[string]uint64
+	// NotSent is how many datagrams the system refused to send.
+	NotSent uint64
 
 	// Traffic is what the data plane has counted; zero on a server.
 	Traffic Traffic

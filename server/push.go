@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"cmp"
 	"container/heap"
 	"encoding/binary"
@@ -90,10 +89,20 @@ func (s *Server) send(now time.Time, g *group, kek *sa.KEK, seq uint32, content 
 		id: pushID{kek.SPI, seq}, box: g.box, kek: kek.Clone(), message: gdoi.PushMessage(kek, &content, now, gdoi.Options{}),
 		ackKey: gdoi.AckKey(kek, nil, gdoi.Options{}), keys: content.Policy != nil, period: g.period, retries: g.retries,
 	}
-	for _, m := range g.sorted() {
+	members := make([]*member, 0, len(g.members))
+	for _, m := range g.members {
+		members = append(members, m)
+	}
+	slices.SortFunc(members, func(a, b *member) int { // as compareDeliveries
+		if c := a.remote.Compare(b.remote); c != 0 {
+			return c
+		}
+		return cmp.Or(a.local.Compare(b.local), cmp.Compare(a.gateway, b.gateway))
+	})
+	p.open = make([]*delivery, 0, len(members))
+	for _, m := range members {
 		s.enqueue(p, m.lane(), m)
 	}
-	slices.SortFunc(p.open, compareDeliveries)
 	s.start(p)
 	s.dirty[g] = true
 }
@@ -180,7 +189,7 @@ func (s *Server) advance(now time.Time, l *lane) {
 func (s *Server) transmit(now time.Time, d *delivery) {
 	p := d.push
 	d.sent++
-	s.emit(turn.Transmit{Local: d.lane.local, Remote: d.lane.remote, Datagram: bytes.Clone(p.sealed)})
+	s.emit(turn.Transmit{Local: d.lane.local, Remote: d.lane.remote, Datagram: p.sealed})
 	if g := p.box.group; g != nil {
 		if d.sent == 1 {
 			g.stats.PushSent++
@@ -278,7 +287,10 @@ func (s *Server) close(d *delivery) {
 func compareDeliveries(a, b *delivery) int { return a.lane.compare(b.lane.lanePlace) }
 
 func (p lanePlace) compare(q lanePlace) int {
-	return cmp.Or(p.remote.Compare(q.remote), p.local.Compare(q.local))
+	if c := p.remote.Compare(q.remote); c != 0 {
+		return c
+	}
+	return p.local.Compare(q.local)
 }
 
 func (p *push) zero() {

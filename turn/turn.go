@@ -10,7 +10,8 @@ import (
 // and no shell ever sees.
 type Output interface{ IsOutput() }
 
-// Transmit sends one UDP datagram. The datagram is owned by the receiver of the Output.
+// Transmit sends one UDP datagram. Nobody writes to Datagram any more: a push to many members is in many Transmits, and in
+// memory once.
 type Transmit struct {
 	Local, Remote netip.AddrPort
 	Datagram      []byte
@@ -36,7 +37,7 @@ type Result struct {
 	Err   error
 }
 
-// Op is one of DHPublic, DHShared, RSAKey, RSASign, ECDSAKey, ECDSASign and SignHash.
+// Op is one of DHPublic, DHShared, DHBoth, RSAKey, RSASign, ECDSAKey, ECDSASign and SignHash.
 type Op interface{ IsOp() }
 
 // DHPublic computes g^Exponent; the result is []byte, left-padded to the group's size.
@@ -51,6 +52,16 @@ type DHShared struct {
 	Group    int
 	Exponent sa.Secret
 	Peer     []byte
+}
+
+// DHBoth computes g^Exponent and Peer^Exponent, for one who has the peer's value already; the result is KeyExchange. Curves make
+// both with less than each alone.
+type DHBoth DHShared
+
+// KeyExchange is the result of DHBoth.
+type KeyExchange struct {
+	Public []byte    // as DHPublic's
+	Shared sa.Secret // as DHShared's
 }
 
 // RSAKey makes a signature key; the result is KeyPair.
@@ -135,6 +146,7 @@ func (Notify) IsOutput()     {}
 
 func (DHPublic) IsOp()  {}
 func (DHShared) IsOp()  {}
+func (DHBoth) IsOp()    {}
 func (RSAKey) IsOp()    {}
 func (RSASign) IsOp()   {}
 func (ECDSAKey) IsOp()  {}

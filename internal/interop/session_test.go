@@ -114,6 +114,10 @@ func (s *session) compute(op turn.Op) (any, error) {
 		secret, err := ike.DHShared(op.Group, op.Exponent, op.Peer)
 		s.shared[string(op.Peer)] = bytes.Clone(secret)
 		return secret, err
+	case turn.DHBoth:
+		made, err := ike.DHBoth(op.Group, op.Exponent, op.Peer)
+		s.shared[string(op.Peer)] = bytes.Clone(made.Shared)
+		return made, err
 	case turn.RSASign:
 		return gdoi.Sign(op)
 	case turn.RSAKey:

@@ -80,7 +80,7 @@ func TestFirstMessagesApart(t *testing.T) {
 func TestWriterHoldsBack(t *testing.T) {
 	release, sent := make(chan struct{}), 0
 	w := &writer{
-		send: func(turn.Transmit) { <-release; sent++ },
+		send: func(batch []turn.Transmit) { <-release; sent += len(batch) },
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	stop := make(chan struct{})

@@ -75,6 +75,7 @@ func (n *Node) State() (oper.State, error) {
 		st = oper.State{
 			Now: now, IKE: e.IKE, Server: e.Server, Cluster: e.Cluster, Member: e.Member,
 			Groups: n.engine.Groups(), VPNs: n.engine.VPNs(), Traffic: traffic(n.plane.State(now).Stats),
+			NotSent: n.sockets.lost.Load(),
 			Refused: map[string]uint64{
 				"short": e.Refused.Short, "long": e.Refused.Long, "wrong-length": e.Refused.Length,
 				"wrong-version": e.Refused.Version, "unknown-exchange": e.Refused.Exchange,

@@ -14,9 +14,11 @@ import (
 // record that it depends on.
 type writer struct {
 	put    func([]turn.Persist) error
-	send   func(turn.Transmit)
+	send   func([]turn.Transmit)
 	notify func(turn.Notify)
 	failed func(error) // the disk refused a record: nothing more may be sent
+
+	leaving []turn.Transmit // run's own
 
 	mu      sync.Mutex
 	waiting []turn.Output
@@ -90,10 +92,15 @@ func (w *writer) flush() bool {
 	for _, o := range batch {
 		switch o := o.(type) {
 		case turn.Transmit:
-			w.send(o)
+			w.leaving = append(w.leaving, o)
 		case turn.Notify:
 			w.notify(o)
 		}
+	}
+	w.send(w.leaving)
+	clear(w.leaving)
+	if w.leaving = w.leaving[:0]; cap(w.leaving) > 4*maxWaiting {
+		w.leaving = nil
 	}
 	return true
 }

@@ -33,7 +33,11 @@ func (j *journal) put(records []turn.Persist) error {
 	return nil
 }
 
-func (j *journal) send(t turn.Transmit) { j.lines = append(j.lines, "send "+string(t.Datagram)) }
+func (j *journal) send(batch []turn.Transmit) {
+	for _, t := range batch {
+		j.lines = append(j.lines, "send "+string(t.Datagram))
+	}
+}
 
 func newTestWriter(j *journal) (w *writer, stop func()) {
 	w = &writer{
@@ -63,7 +67,7 @@ func TestWriterPersistsBeforeItSends(t *testing.T) {
 		w.submit([]turn.Output{datagramOf("3"), turn.Persist{Key: "c"}, datagramOf("4")})
 		time.Sleep(time.Minute)
 		stop()
-		want := []string{"put a", "send 1", "notify N", "put b c", "send 2", "send 3", "send 4"}
+		want := []string{"put a", "notify N", "send 1", "put b c", "send 2", "send 3", "send 4"}
 		if diff := cmp.Diff(want, j.lines); diff != "" {
 			t.Errorf("the writer's order (-want +got):\n%s", diff)
 		}

@@ -6,11 +6,14 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,6 +27,7 @@ import (
 	"gvpn/isakmp"
 	"gvpn/member"
 	"gvpn/sa"
+	"gvpn/server"
 	"gvpn/turn"
 )
 
@@ -34,7 +38,7 @@ const benchPort = 10851
 
 const benchServer = "127.84.9.1"
 
-// benchMembers are the members that the server knows, the last in a network of its own.
+// benchMembers are the members that the server knows in the first two benchmarks, the last in a network of its own.
 const benchMembers = 2001
 
 func benchMember(i int) netip.AddrPort {
@@ -50,7 +54,11 @@ func TestMain(m *testing.M) {
 	var text strings.Builder
 	text.WriteString(strings.ReplaceAll(serverText, "group14", os.Getenv("GVPN_BENCH_GROUP")))
 	text.WriteString("delete security group-vpn server group G ike-gateway M\ndelete security group-vpn server ike gateway M\n")
-	for i := range benchMembers {
+	members, err := strconv.Atoi(os.Getenv("GVPN_BENCH_MEMBERS"))
+	if err != nil {
+		panic(err)
+	}
+	for i := range members {
 		fmt.Fprintf(&text, "set security group-vpn server ike gateway M%d ike-policy K\n", i)
 		fmt.Fprintf(&text, "set security group-vpn server ike gateway M%d address %s\n", i, benchMember(i).Addr())
 		fmt.Fprintf(&text, "set security group-vpn server ike gateway M%d local-address %s\n", i, benchServer)
@@ -67,20 +75,55 @@ func TestMain(m *testing.M) {
 		}
 	}
 	fmt.Println("ready")
-	_, _ = bufio.NewReader(os.Stdin).ReadByte() // until the benchmark ends
-	_ = n.Close()
+	for orders := bufio.NewReader(os.Stdin); ; {
+		order, err := orders.ReadByte()
+		switch {
+		case err != nil: // the benchmark ends
+			_ = n.Close()
+			return
+		case order == 'r':
+			n.call(func(now time.Time) { err = n.engine.Do(now, server.Rekey{Group: "G", TEK: true}) })
+		case order == 'f':
+			debug.FreeOSMemory()
+			fmt.Println("free")
+		case order == 'a':
+			st := n.Engine().Server.Groups[0].Statistics
+			fmt.Println(st.PushSent, st.PushRetransmitted, st.PushAcknowledged)
+		}
+		if err != nil {
+			fmt.Println(err)
+		}
+	}
 }
 
 // served is the key server's process.
 type served struct {
 	b   *testing.B
 	pid int
+	in  io.Writer
+	out *bufio.Reader
 }
 
-func serve(b *testing.B, group string) served {
+// ask gives an order and returns the answer to it.
+func (s served) ask(order string) string {
+	s.order(order)
+	line, err := s.out.ReadString('\n')
+	if err != nil {
+		s.b.Fatalf("order %q: %v", order, err)
+	}
+	return strings.TrimSpace(line)
+}
+
+func (s served) order(order string) {
+	if _, err := io.WriteString(s.in, order); err != nil {
+		s.b.Fatal(err)
+	}
+}
+
+func serve(b *testing.B, group string, members int) served {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "GVPN_BENCH_SERVER="+b.TempDir(), "GVPN_BENCH_GROUP="+group)
+	cmd.Env = append(os.Environ(), "GVPN_BENCH_SERVER="+b.TempDir(), "GVPN_BENCH_GROUP="+group, fmt.Sprint("GVPN_BENCH_MEMBERS=", members))
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
@@ -96,10 +139,11 @@ func serve(b *testing.B, group string) served {
 		_ = in.Close()
 		_ = cmd.Wait()
 	})
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+	lines := bufio.NewReader(out)
+	if line, err := lines.ReadString('\n'); line != "ready\n" {
 		b.Fatalf("the server says %q, %v", line, err)
 	}
-	return served{b, cmd.Process.Pid}
+	return served{b, cmd.Process.Pid, in, lines}
 }
 
 // processor is the server's processor time, all threads and the kernel's on their behalf.
@@ -137,18 +181,23 @@ func newClient(b *testing.B, i, group int) *client {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c := &client{b, engine.New(rand.Reader, engine.Options{IKE: ike.Options{Port: benchPort}}), conn}
-	c.e.Apply(time.Now(), &step.Plan{
+	return &client{b, newMember(at.Addr(), group), conn}
+}
+
+// newMember makes a member's engine, which is to register.
+func newMember(at netip.Addr, group int) *engine.Engine {
+	e := engine.New(rand.Reader, engine.Options{IKE: ike.Options{Port: benchPort}})
+	e.Apply(time.Now(), &step.Plan{
 		Commit: 1,
 		Gateways: []step.GatewayChange{{New: &step.Gateway{
-			Name: "KS", Side: step.Member, Local: at.Addr(), Remote: []netip.Addr{netip.MustParseAddr(benchServer)}, Mode: "main",
+			Name: "KS", Side: step.Member, Local: at, Remote: []netip.Addr{netip.MustParseAddr(benchServer)}, Mode: "main",
 			PSK:       sa.Secret("a key that is long enough"),
 			Proposals: []step.Proposal{{Name: "P", Hash: sa.SHA256, DHGroup: group, KeyBits: 256, Lifetime: time.Hour}},
 		}}},
 		VPNs:    []step.VPNChange{{New: &step.VPN{Name: "V", Gateway: "KS", Group: 7, DFBit: "clear"}}},
 		Effects: []step.Effect{{Row: "3.1", Kind: step.Register, VPN: "V"}},
 	})
-	return c
+	return e
 }
 
 // run drives the engine until it is as wanted.
@@ -193,7 +242,7 @@ func (c *client) registered() bool { return c.e.State().Member.VPNs[0].Up }
 func BenchmarkRegistration(b *testing.B) {
 	for _, group := range []int{14, 19} {
 		b.Run(fmt.Sprintf("group%d", group), func(b *testing.B) {
-			s := serve(b, fmt.Sprintf("group%d", group))
+			s := serve(b, fmt.Sprintf("group%d", group), benchMembers)
 			var next atomic.Int64
 			before := s.processor()
 			b.SetParallelism(16) // members at once, for each processor
@@ -213,7 +262,7 @@ func BenchmarkRegistration(b *testing.B) {
 // that has its SA pulls its keys again and again. pull-ms is the median time that a pull took, pull-max-ms the longest; grown-MB is
 // how much memory the server has taken meanwhile.
 func BenchmarkFlood(b *testing.B) {
-	s := serve(b, "group14")
+	s := serve(b, "group14", benchMembers)
 	c := newClient(b, benchMembers-1, 14)
 	c.run(c.registered)
 	var forged []*net.UDPConn
@@ -259,11 +308,6 @@ func BenchmarkFlood(b *testing.B) {
 	before, cpu, began := s.resident(), s.processor(), time.Now()
 	var took []time.Duration
 	for b.Loop() {
-		if len(took)%50 == 49 { // an SA has room for 64 exchanges a minute; even a new one comes about meanwhile
-			_ = c.conn.Close()
-			c = newClient(b, benchMembers-1, 14)
-			c.run(c.registered)
-		}
 		pulls := c.e.State().Member.VPNs[0].Stats.PullSucceeded
 		at := time.Now()
 		if err := c.e.Do(at, member.ClearIPsec{}); err != nil {

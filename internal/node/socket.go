@@ -9,13 +9,13 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"gvpn/ike"
-	"gvpn/turn"
 )
 
 // maxDatagram is the most a UDP datagram over IPv4 can hold, so that an overlong message is seen whole and counted, not
@@ -46,6 +46,9 @@ type sockets struct {
 	failed map[netip.AddrPort]string // what could not be bound, and why
 	tried  time.Time                 // when bind last tried all of it
 	wg     sync.WaitGroup
+
+	out  sender
+	lost atomic.Uint64 // datagrams that could not be sent
 }
 
 // pair are the two sockets of an address. Both have the same port, and the kernel puts what begins a phase 1 into the second's
@@ -254,26 +257,4 @@ func destination(oob []byte) netip.Addr {
 		}
 	}
 	return netip.Addr{}
-}
-
-// send transmits from the socket of the datagram's local address. A datagram that the kernel refuses is lost, as the
-// network may lose any: the engines retransmit.
-func (s *sockets) send(t turn.Transmit) {
-	s.mu.Lock()
-	conn := s.conns[t.Local].main
-	wildcard := conn == nil
-	if wildcard {
-		conn = s.conns[netip.AddrPortFrom(netip.IPv4Unspecified(), t.Local.Port())].main
-	}
-	s.mu.Unlock()
-	if conn == nil {
-		return
-	}
-	var oob []byte
-	if wildcard && t.Local.Addr().Is4() && !t.Local.Addr().IsUnspecified() {
-		oob = unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: t.Local.Addr().As4()})
-	}
-	if _, _, err := conn.WriteMsgUDPAddrPort(t.Datagram, oob, t.Remote); err != nil && !errors.Is(err, net.ErrClosed) {
-		s.log.Debug("datagram not sent", "to", t.Remote, "error", err.Error())
-	}
 }

@@ -81,6 +81,8 @@ func compute(op turn.Op) (any, error) {
 		return ike.DHPublic(op.Group, op.Exponent)
 	case turn.DHShared:
 		return ike.DHShared(op.Group, op.Exponent, op.Peer)
+	case turn.DHBoth:
+		return ike.DHBoth(op.Group, op.Exponent, op.Peer)
 	case turn.RSASign, turn.ECDSASign:
 		return gdoi.Sign(op)
 	case turn.SignHash:
@@ -125,6 +127,8 @@ func wipe(op turn.Op) {
 		op.Exponent.Zero()
 	case turn.DHShared:
 		op.Exponent.Zero()
+	case turn.DHBoth:
+		op.Exponent.Zero()
 	case turn.SignHash:
 		op.Private.Zero()
 	case turn.RSASign:
@@ -143,5 +147,7 @@ func wipeValue(v any) {
 		v.Zero()
 	case turn.KeyPair:
 		v.Private.Zero()
+	case turn.KeyExchange:
+		v.Shared.Zero()
 	}
 }

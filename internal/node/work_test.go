@@ -29,6 +29,10 @@ func TestPoolComputes(t *testing.T) {
 	theirs := do(turn.DHPublic{Group: 14, Exponent: exponent(5)}).([]byte)
 	here := do(turn.DHShared{Group: 14, Exponent: exponent(3), Peer: theirs}).(sa.Secret)
 	there := do(turn.DHShared{Group: 14, Exponent: exponent(5), Peer: ours}).(sa.Secret)
+	made := do(turn.DHBoth{Group: 14, Exponent: exponent(3), Peer: theirs}).(turn.KeyExchange)
+	if !bytes.Equal(made.Public, ours) || !made.Shared.Equal(here) {
+		t.Error("both at once are other than one by one")
+	}
 	if len(here) != 256 || !here.Equal(there) {
 		t.Error("the two ends of an exchange do not agree")
 	}
@@ -78,11 +82,12 @@ func TestPoolWipesSecrets(t *testing.T) {
 	secret := func() sa.Secret { return bytes.Repeat([]byte{7}, 32) }
 	var kept []sa.Secret
 	ops := func() []turn.Op {
-		s := []sa.Secret{secret(), secret(), secret(), secret(), secret(), secret()}
+		s := []sa.Secret{secret(), secret(), secret(), secret(), secret(), secret(), secret()}
 		kept = append(kept, s...)
 		return []turn.Op{
 			turn.DHPublic{Group: 14, Exponent: s[0]},
 			turn.DHShared{Group: 14, Exponent: s[1], Peer: []byte{5}},
+			turn.DHBoth{Group: 14, Exponent: s[6], Peer: []byte{5}},
 			turn.RSASign{Private: s[2], Hash: sa.SHA256, Message: s[3]},
 			turn.ECDSASign{Private: s[4], Message: s[5]},
 		}

@@ -361,6 +361,8 @@ func (n *Node) compute(work turn.Work) turn.Result {
 		var s sa.Secret
 		s, r.Err = ike.DHShared(op.Group, op.Exponent, op.Peer)
 		r.Value = s
+	case turn.DHBoth:
+		r.Value, r.Err = ike.DHBoth(op.Group, op.Exponent, op.Peer)
 	case turn.SignHash:
 		r.Value, r.Err = ike.Sign(op)
 	case turn.RSASign:

@@ -79,6 +79,8 @@ func (v *verifier) output(n *Node, o turn.Output) {
 		switch op := o.Op.(type) {
 		case turn.DHPublic:
 			v.secrets.add("an exponent", op.Exponent)
+		case turn.DHBoth:
+			v.secrets.add("an exponent", op.Exponent)
 		case turn.RSASign:
 			v.secrets.add("a signature key", op.Private)
 		}
