@@ -3,6 +3,7 @@ package cluster
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"hash"
 	"net/netip"
 
@@ -76,6 +77,10 @@ func addCommunication(h hash.Hash, g *step.Group) {
 		number(h, n)
 	}
 	text(h, c.Certificate)
+	// What is ours is added only where it is said, so that servers without it keep their digest.
+	if c.SigAlg != 0 || c.AckHash != 0 || c.NoAck {
+		text(h, fmt.Sprint(c.SigAlg, c.AckHash, c.NoAck))
+	}
 }
 
 func addSAs(h hash.Hash, g *step.Group) {

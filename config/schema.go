@@ -273,6 +273,7 @@ func Modules() []Module {
 var augmentOrder = []string{
 	"gvpn-conf-root", "gvpn-conf-system", "gvpn-conf-services", "gvpn-conf-security", "gvpn-conf-interfaces",
 	"gvpn-conf-policy-options", "gvpn-conf-firewall", "gvpn-conf-routing-instances", "gvpn-conf-applications", "gvpn-extensions",
+	"gvpn-extensions-group",
 }
 
 type schemaBuilder struct {

@@ -357,7 +357,7 @@ func TestBind(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := c.Security.GroupVpn.Server.Group.Get("G")
-	if *g.GroupId != 7 || g.ServerMemberCommunication.SigHashAlgorithm.String() != "sha-384" || g.IkeGateway.Keys()[1] != "Y" {
+	if *g.GroupId != 7 || fmt.Sprint(g.ServerMemberCommunication.SigHashAlgorithm) != "sha-384" || g.IkeGateway.Keys()[1] != "Y" {
 		t.Error(g)
 	}
 	for word, is := range map[string]bool{"dh-group group24": true, "dh-group group21": false} {

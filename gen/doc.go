@@ -8,6 +8,6 @@ package gen
 // The generator imports what only the schema needs that it is told to leave out, names itself by where it lies on this
 // machine, and does not format.
 
-//go:generate go tool generator -path=../yang -package_name=gen -output_file=gvpn.go -generate_fakeroot -fakeroot_name=device -generate_simple_unions -yangpresence -include_schema=false ../yang/gvpn-conf-root.yang ../yang/gvpn-conf-system.yang ../yang/gvpn-conf-security.yang ../yang/gvpn-conf-interfaces.yang ../yang/gvpn-conf-services.yang ../yang/gvpn-conf-policy-options.yang ../yang/gvpn-conf-firewall.yang ../yang/gvpn-conf-routing-instances.yang ../yang/gvpn-conf-applications.yang ../yang/gvpn-extensions.yang
+//go:generate go tool generator -path=../yang -package_name=gen -output_file=gvpn.go -generate_fakeroot -fakeroot_name=device -generate_simple_unions -yangpresence -include_schema=false ../yang/gvpn-conf-root.yang ../yang/gvpn-conf-system.yang ../yang/gvpn-conf-security.yang ../yang/gvpn-conf-interfaces.yang ../yang/gvpn-conf-services.yang ../yang/gvpn-conf-policy-options.yang ../yang/gvpn-conf-firewall.yang ../yang/gvpn-conf-routing-instances.yang ../yang/gvpn-conf-applications.yang ../yang/gvpn-extensions.yang ../yang/gvpn-extensions-group.yang
 //go:generate sed -i -e "/^.\"encoding.json\"$/d" -e "/^.\"reflect\"$/d" -e "s,/[^ ]*/github.com/,github.com/," gvpn.go
 //go:generate gofmt -w gvpn.go

@@ -18,6 +18,7 @@ using the following YANG input files:
   - ../yang/gvpn-conf-routing-instances.yang
   - ../yang/gvpn-conf-applications.yang
   - ../yang/gvpn-extensions.yang
+  - ../yang/gvpn-extensions-group.yang
 
 Imported modules were sourced from:
   - ../yang/...
@@ -10393,14 +10394,16 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerCluster_I
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication represents the /gvpn-conf-root/configuration/security/group-vpn/server/group/server-member-communication YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication struct {
-	Certificate            *string                                                                                                 `path:"certificate" module:"gvpn-conf-security"`
-	CommunicationType      E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType `path:"communication-type" module:"gvpn-conf-security"`
-	EncryptionAlgorithm    E_GvpnConfSecurity_AesCbc                                                                               `path:"encryption-algorithm" module:"gvpn-conf-security"`
-	Heartbeat              *uint32                                                                                                 `path:"heartbeat" module:"gvpn-conf-security"`
-	LifetimeSeconds        *uint32                                                                                                 `path:"lifetime-seconds" module:"gvpn-conf-security"`
-	NumberOfRetransmission *uint32                                                                                                 `path:"number-of-retransmission" module:"gvpn-conf-security"`
-	RetransmissionPeriod   *uint32                                                                                                 `path:"retransmission-period" module:"gvpn-conf-security"`
-	SigHashAlgorithm       E_GvpnConfSecurity_Sha_2                                                                                `path:"sig-hash-algorithm" module:"gvpn-conf-security"`
+	Acknowledgements       E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements     `path:"acknowledgements" module:"gvpn-extensions-group"`
+	Certificate            *string                                                                                                    `path:"certificate" module:"gvpn-conf-security"`
+	CommunicationType      E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType    `path:"communication-type" module:"gvpn-conf-security"`
+	EncryptionAlgorithm    E_GvpnConfSecurity_AesCbc                                                                                  `path:"encryption-algorithm" module:"gvpn-conf-security"`
+	Heartbeat              *uint32                                                                                                    `path:"heartbeat" module:"gvpn-conf-security"`
+	LifetimeSeconds        *uint32                                                                                                    `path:"lifetime-seconds" module:"gvpn-conf-security"`
+	NumberOfRetransmission *uint32                                                                                                    `path:"number-of-retransmission" module:"gvpn-conf-security"`
+	RetransmissionPeriod   *uint32                                                                                                    `path:"retransmission-period" module:"gvpn-conf-security"`
+	SigHashAlgorithm       GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union `path:"sig-hash-algorithm" module:"gvpn-conf-security"`
+	SignatureAlgorithm     E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm   `path:"signature-algorithm" module:"gvpn-extensions-group"`
 }
 
 // IsYANGGoStruct ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication implements the yang.GoStruct
@@ -10413,6 +10416,34 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCom
 // of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication.
 func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication) ΛBelongingModule() string {
 	return "gvpn-conf-security"
+}
+
+// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union is an interface that is implemented by valid types for the union
+// for the leaf /gvpn-conf-root/configuration/security/group-vpn/server/group/server-member-communication/sig-hash-algorithm within the YANG schema.
+// Union type can be one of [E_GvpnConfSecurity_ExtensionHash_Enum, E_GvpnConfSecurity_Sha_2_Enum].
+type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union interface {
+	// Union type can be one of [E_GvpnConfSecurity_ExtensionHash_Enum, E_GvpnConfSecurity_Sha_2_Enum]
+	Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union()
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union ensures that E_GvpnConfSecurity_ExtensionHash_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union interface.
+func (E_GvpnConfSecurity_ExtensionHash_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union() {
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union ensures that E_GvpnConfSecurity_Sha_2_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union interface.
+func (E_GvpnConfSecurity_Sha_2_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union() {
+}
+
+// To_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union takes an input interface{} and attempts to convert it to a struct
+// which implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union union. It returns an error if the interface{} supplied
+// cannot be converted to a type within the union.
+func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication) To_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union(i interface{}) (GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union, error) {
+	if v, ok := i.(GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union); ok {
+		return v, nil
+	}
+	return nil, fmt.Errorf("cannot convert %v to GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union, unknown union type, got: %T, want any of [E_GvpnConfSecurity_ExtensionHash_Enum, E_GvpnConfSecurity_Sha_2_Enum]", i, i)
 }
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike represents the /gvpn-conf-root/configuration/security/group-vpn/server/ike YANG schema element.
@@ -20719,6 +20750,40 @@ const (
 	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerCluster_ServerRole_sub_server E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerCluster_ServerRole = 2
 )
 
+// E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements is a derived int64 type which is used to represent
+// the enumerated node GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements. An additional value named
+// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements_UNSET is added to the enumeration which is used as
+// the nil value, indicating that the enumeration was not explicitly set by
+// the program importing the generated structures.
+type E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements int64
+
+// IsYANGGoEnum ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements implements the yang.GoEnum
+// interface. This ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements can be identified as a
+// mapped type for a YANG enumeration.
+func (E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements) IsYANGGoEnum() {
+}
+
+// ΛMap returns the value lookup map associated with  GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements.
+func (E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+	return ΛEnum
+}
+
+// String returns a logging-friendly string for E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements.
+func (e E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements")
+}
+
+const (
+	// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements_UNSET corresponds to the value UNSET of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements
+	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements_UNSET E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements = 0
+	// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements_none corresponds to the value none of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements
+	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements_none E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements = 1
+	// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements_sha_256 corresponds to the value sha_256 of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements
+	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements_sha_256 E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements = 2
+	// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements_sha_512 corresponds to the value sha_512 of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements
+	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements_sha_512 E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements = 3
+)
+
 // E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType is a derived int64 type which is used to represent
 // the enumerated node GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType. An additional value named
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_UNSET is added to the enumeration which is used as
@@ -20747,6 +20812,38 @@ const (
 	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_UNSET E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType = 0
 	// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_unicast corresponds to the value unicast of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType
 	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_unicast E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType = 1
+)
+
+// E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm is a derived int64 type which is used to represent
+// the enumerated node GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm. An additional value named
+// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm_UNSET is added to the enumeration which is used as
+// the nil value, indicating that the enumeration was not explicitly set by
+// the program importing the generated structures.
+type E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm int64
+
+// IsYANGGoEnum ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm implements the yang.GoEnum
+// interface. This ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm can be identified as a
+// mapped type for a YANG enumeration.
+func (E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm) IsYANGGoEnum() {
+}
+
+// ΛMap returns the value lookup map associated with  GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm.
+func (E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+	return ΛEnum
+}
+
+// String returns a logging-friendly string for E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm.
+func (e E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm")
+}
+
+const (
+	// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm_UNSET corresponds to the value UNSET of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm
+	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm_UNSET E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm = 0
+	// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm_ecdsa_256 corresponds to the value ecdsa_256 of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm
+	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm_ecdsa_256 E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm = 1
+	// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm_ecdsa_384 corresponds to the value ecdsa_384 of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm
+	GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm_ecdsa_384 E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm = 2
 )
 
 // E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod is a derived int64 type which is used to represent
@@ -21436,35 +21533,6 @@ const (
 	GvpnConfSecurity_RoutingProtocol_vrrp E_GvpnConfSecurity_RoutingProtocol = 19
 )
 
-// E_GvpnConfSecurity_Sha_2 is a derived int64 type which is used to represent
-// the enumerated node GvpnConfSecurity_Sha_2. An additional value named
-// GvpnConfSecurity_Sha_2_UNSET is added to the enumeration which is used as
-// the nil value, indicating that the enumeration was not explicitly set by
-// the program importing the generated structures.
-type E_GvpnConfSecurity_Sha_2 int64
-
-// IsYANGGoEnum ensures that GvpnConfSecurity_Sha_2 implements the yang.GoEnum
-// interface. This ensures that GvpnConfSecurity_Sha_2 can be identified as a
-// mapped type for a YANG enumeration.
-func (E_GvpnConfSecurity_Sha_2) IsYANGGoEnum() {}
-
-// ΛMap returns the value lookup map associated with  GvpnConfSecurity_Sha_2.
-func (E_GvpnConfSecurity_Sha_2) ΛMap() map[string]map[int64]ygot.EnumDefinition { return ΛEnum }
-
-// String returns a logging-friendly string for E_GvpnConfSecurity_Sha_2.
-func (e E_GvpnConfSecurity_Sha_2) String() string {
-	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_Sha_2")
-}
-
-const (
-	// GvpnConfSecurity_Sha_2_UNSET corresponds to the value UNSET of GvpnConfSecurity_Sha_2
-	GvpnConfSecurity_Sha_2_UNSET E_GvpnConfSecurity_Sha_2 = 0
-	// GvpnConfSecurity_Sha_2_sha_256 corresponds to the value sha_256 of GvpnConfSecurity_Sha_2
-	GvpnConfSecurity_Sha_2_sha_256 E_GvpnConfSecurity_Sha_2 = 1
-	// GvpnConfSecurity_Sha_2_sha_384 corresponds to the value sha_384 of GvpnConfSecurity_Sha_2
-	GvpnConfSecurity_Sha_2_sha_384 E_GvpnConfSecurity_Sha_2 = 2
-)
-
 // E_GvpnConfSecurity_Sha_2_Enum is a derived int64 type which is used to represent
 // the enumerated node GvpnConfSecurity_Sha_2_Enum. An additional value named
 // GvpnConfSecurity_Sha_2_Enum_UNSET is added to the enumeration which is used as
@@ -21736,8 +21804,17 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		1: {Name: "root-server"},
 		2: {Name: "sub-server"},
 	},
+	"E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements": {
+		1: {Name: "none"},
+		2: {Name: "sha-256"},
+		3: {Name: "sha-512"},
+	},
 	"E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType": {
 		1: {Name: "unicast"},
+	},
+	"E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm": {
+		1: {Name: "ecdsa-256"},
+		2: {Name: "ecdsa-384"},
 	},
 	"E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod": {
 		1: {Name: "pre-shared-keys"},
@@ -21861,10 +21938,6 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		17: {Name: "rsvp"},
 		18: {Name: "sap"},
 		19: {Name: "vrrp"},
-	},
-	"E_GvpnConfSecurity_Sha_2": {
-		1: {Name: "sha-256"},
-		2: {Name: "sha-384"},
 	},
 	"E_GvpnConfSecurity_Sha_2_Enum": {
 		1: {Name: "sha-256"},

@@ -49,7 +49,7 @@ func states() map[string]*State {
 		Local: addrPort("10.10.102.1:848"), Remote: addrPort("10.16.102.1:848"), Expires: in(5), ExchangesRunning: 1,
 	}
 	kek := &server.KEKState{
-		InitiatorCookie: [8]byte{0xc1, 2, 3, 4, 5, 6, 7, 8}, ResponderCookie: [8]byte{0xd1, 2, 3, 4, 5, 6, 7, 8}, KeyBits: 256, SigHash: sa.SHA256, SigKeyBits: 2048,
+		InitiatorCookie: [8]byte{0xc1, 2, 3, 4, 5, 6, 7, 8}, ResponderCookie: [8]byte{0xd1, 2, 3, 4, 5, 6, 7, 8}, KeyBits: 256, SigHash: sa.SHA256,
 		Seq: 3, Created: in(-100), Soft: in(6380), Hard: in(7100), Period: 10 * time.Second, Retries: 2, Bytes: 2400, Packets: 3,
 	}
 	root := &State{

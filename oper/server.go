@@ -2,6 +2,7 @@ package oper
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"gvpn/sa"
@@ -313,8 +314,6 @@ type (
 	}
 )
 
-const kekMethod = "RSA"
-
 func serverKEK(s *State, a Args) (Reply, error) {
 	var reply ServerKEK
 	if _, err := s.groups(a); err != nil {
@@ -333,7 +332,7 @@ func serverKEK(s *State, a Args) (Reply, error) {
 		}
 		reply.Blocks = append(reply.Blocks, KEKBlock{
 			Group: KEKGroup{ActivationDelay: int64(g.ActivationDelay / time.Second), Communication: "Unicast"},
-			Index: index, Name: g.Name, GroupID: g.ID, Initiator: initiator, Responder: responder, Method: kekMethod,
+			Index: index, Name: g.Name, GroupID: g.ID, Initiator: initiator, Responder: responder, Method: strings.ToUpper(k.SigAlg.String()),
 			Lifetime: s.remaining(k.Hard), Rekey: s.remaining(k.Soft),
 			Algorithms:   KEKAlgorithms{plainHash(k.SigHash.String()), encryptionCBC(k.KeyBits)},
 			Traffic:      KEKTraffic{k.Bytes, k.Packets},

@@ -92,7 +92,7 @@ func (s *Server) adoptable(now time.Time, a *Adopt) (*group, error) {
 			return nil, fault("KEK: an octet of its SPI is zero")
 		case !now.Before(k.Hard):
 			return nil, fault("KEK: its lifetime is over")
-		case len(k.SigPrivate) == 0 || k.SigHash != sa.SHA256 && k.SigHash != sa.SHA384:
+		case len(k.SigPrivate) == 0:
 			return nil, fault("KEK: no key to sign with")
 		}
 	}
@@ -151,7 +151,7 @@ func (s *Server) compare(now time.Time, g *group, u *sa.Update) {
 		count(&g.mismatch.Communication, "server-member-communication is not configured here")
 	case k == nil && c != nil && u.Full:
 		count(&g.mismatch.Communication, "server-member-communication is not configured at the root-server")
-	case k != nil && (g.kek == nil || g.kek.SPI != k.SPI) && (k.KeyBits != c.KeyBits || k.SigHash != c.SigHash):
+	case k != nil && (g.kek == nil || g.kek.SPI != k.SPI) && (k.KeyBits != c.KeyBits || k.SigAlg != c.SigAlg || k.SigHash != c.SigHash || k.Ack != ackType(c)):
 		count(&g.mismatch.KEK, "algorithms of server-member-communication")
 	}
 	for _, d := range differs {

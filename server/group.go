@@ -26,7 +26,9 @@ type group struct {
 
 	// The signature key. On a sub-server it is empty: its root's comes in the KEK.
 	sig      turn.KeyPair
-	sigWork  uint64 // the Work that makes it, 0 for none
+	sigAlg   sa.SigAlg // what sig is for
+	sigWork  uint64    // the Work that makes one, 0 for none,
+	sigAsked sa.SigAlg // for this
 	sigRetry time.Time
 	want     bool // a KEK as soon as there is a signature key,
 	wantSubs bool // and tell the sub-servers

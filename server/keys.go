@@ -74,17 +74,28 @@ func (g *group) carrier() *sa.KEK {
 // needKey sees to it that g has a signature key, or gets one. It reports whether it is there.
 func (s *Server) needKey(g *group) bool {
 	switch {
-	case len(g.sig.Private) > 0:
+	case len(g.sig.Private) > 0 && g.sigAlg == g.conf.Communication.SigAlg:
 		return true
-	case g.kek != nil && len(g.kek.SigPrivate) > 0: // a sub-server that becomes the root goes on with the cluster's
-		g.sig = turn.KeyPair{Public: bytes.Clone(g.kek.SigPublic), Private: g.kek.SigPrivate.Clone()}
+	case g.kek != nil && len(g.kek.SigPrivate) > 0 && g.kek.SigAlg == g.conf.Communication.SigAlg: // a sub-server that becomes the root goes on with the cluster's
+		g.setSignatureKey(g.kek.SigAlg, turn.KeyPair{Public: bytes.Clone(g.kek.SigPublic), Private: g.kek.SigPrivate.Clone()})
 		s.dirty[g] = true
 		return true
-	case g.sigWork == 0:
+	case g.sigWork == 0 || g.sigAsked != g.conf.Communication.SigAlg:
 		g.sigRetry = time.Time{}
-		g.sigWork = s.ask(job{group: g}, turn.RSAKey{Bits: sigKeyBits})
+		g.sigAsked = g.conf.Communication.SigAlg
+		op := turn.Op(turn.RSAKey{Bits: sigKeyBits})
+		if g.sigAsked != sa.RSA {
+			op = turn.ECDSAKey{Alg: g.sigAsked}
+		}
+		g.sigWork = s.ask(job{group: g}, op) // an answer to an earlier one finds nobody
 	}
 	return false
+}
+
+// setSignatureKey takes over a key to sign with, in place of one that is destroyed.
+func (g *group) setSignatureKey(alg sa.SigAlg, pair turn.KeyPair) {
+	g.sig.Private.Zero()
+	g.sig, g.sigAlg = pair, alg
 }
 
 // keyMade takes over a group's signature key, and makes the KEK that waited for it.
@@ -100,7 +111,7 @@ func (s *Server) keyMade(now time.Time, g *group, r turn.Result) {
 		pair.Private.Zero()
 		return
 	}
-	g.sig = pair
+	g.setSignatureKey(g.sigAsked, pair)
 	s.dirty[g] = true
 	if g.want {
 		subs := g.wantSubs
@@ -129,8 +140,8 @@ func (s *Server) makeKEK(now time.Time, g *group) {
 	}
 	k := &sa.KEK{
 		SPI: s.kekSPI(), KeyBits: c.KeyBits, IV: [16]byte(s.draw(16)), Key: s.draw(c.KeyBits / 8),
-		SigHash: c.SigHash, SigPublic: bytes.Clone(g.sig.Public), SigPrivate: g.sig.Private.Clone(),
-		Ack:     gdoi.AckKEKSHA256, // whatever the signature's hash: every member can do HMAC-SHA-256
+		SigAlg: c.SigAlg, SigHash: c.SigHash, SigPublic: bytes.Clone(g.sig.Public), SigPrivate: g.sig.Private.Clone(),
+		Ack:     ackType(c), // whatever the signature's hash: every member can do HMAC-SHA-256
 		Created: now, Hard: now.Add(c.Lifetime),
 	}
 	k.Soft = k.Hard.Add(-margin(c.Lifetime, g.room()))
@@ -140,6 +151,17 @@ func (s *Server) makeKEK(now time.Time, g *group) {
 	s.setKEK(g, k)
 	g.period, g.retries = c.Retransmission, c.Retries
 	s.notify(turn.Info, "GKSD_KEK_CREATED", fmt.Sprintf("group %s: new KEK, lifetime %v", g.name, c.Lifetime))
+}
+
+// ackType is the acknowledgement that a configuration asks members for (RFC 8263 section 2).
+func ackType(c *step.Communication) uint16 {
+	switch {
+	case c.NoAck:
+		return 0
+	case c.AckHash == sa.SHA512:
+		return gdoi.AckKEKSHA512
+	}
+	return gdoi.AckKEKSHA256
 }
 
 // setKEK replaces the KEK. What members hold stays as the carrier; one that they never heard of is destroyed.

@@ -19,7 +19,7 @@ import (
 // The records on disk. Names are escaped so that keys are printable ASCII without further slashes.
 //
 //	server/commit                        number 8
-//	server/group/NAME/sas                version 1 | sas | old KEK (0 or 1 sas) | public key | private key |
+//	server/group/NAME/sas                version 1 | sas | old KEK (0 or 1 sas) | signature 1 | public key | private key |
 //	                                     period 4 (ms) | retries 2 | pushes
 //	server/group/NAME/member/GW/ADDRESS  version 1 | gateway | local | remote | since 8 (ms) | updated 8 | flags 1
 //	server/leaving/NUMBER                version 1 | pushes     of a group that is gone (T14)
@@ -40,7 +40,7 @@ const (
 	sasSuffix     = "/sas"
 	memberInfix   = "/member/"
 
-	recordVersion = 1
+	recordVersion = 2
 )
 
 const (
@@ -125,7 +125,7 @@ func (g *group) record() []byte {
 	} else {
 		b = append(b, 0)
 	}
-	b = appendBytes(appendBytes(b, g.sig.Public), g.sig.Private)
+	b = appendBytes(appendBytes(append(b, byte(g.sigAlg)), g.sig.Public), g.sig.Private)
 	b = binary.BigEndian.AppendUint16(appendMillis(b, g.period), uint16(g.retries))
 	return g.box.append(b)
 }
@@ -189,6 +189,7 @@ type savedState struct {
 	update  sa.Update
 	old     *sa.KEK
 	sig     turn.KeyPair
+	sigAlg  sa.SigAlg
 	period  time.Duration
 	retries int
 	pushes  []savedPush
@@ -285,7 +286,7 @@ func (s *Server) restore(now time.Time, key string, value []byte) error {
 func (s *Server) adoptSaved(now time.Time, g *group, r *saved) {
 	st := &r.state
 	g.restored = true
-	g.kek, g.old, g.teks, g.sig = st.update.KEK, st.old, st.update.TEKs, st.sig
+	g.kek, g.old, g.teks, g.sig, g.sigAlg = st.update.KEK, st.old, st.update.TEKs, st.sig, st.sigAlg
 	g.version, g.delay = st.update.Version, st.update.ActivationDelay
 	if st.period > 0 {
 		g.period, g.retries = st.period, st.retries
@@ -437,6 +438,7 @@ func (r *reader) state() (st savedState) {
 	default:
 		r.fail("neither an old KEK nor none")
 	}
+	st.sigAlg = sa.SigAlg(r.uint8())
 	st.sig.Public = r.bytes()
 	st.sig.Private = r.bytes()
 	st.period, st.retries = r.millis(), int(r.uint16())

@@ -2,6 +2,9 @@ package server
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	_ "embed"
@@ -60,6 +63,23 @@ var signers = sync.OnceValue(func() (pairs [2]turn.KeyPair) {
 func signer(n int) turn.KeyPair {
 	p := signers()[n%2]
 	return turn.KeyPair{Public: slices.Clone(p.Public), Private: p.Private.Clone()}
+}
+
+// curveSigner makes a signature key on a curve.
+func curveSigner(t rapid.TB, alg sa.SigAlg) turn.KeyPair {
+	key, err := ecdsa.GenerateKey(map[sa.SigAlg]elliptic.Curve{sa.ECDSA256: elliptic.P256(), sa.ECDSA384: elliptic.P384()}[alg], rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return turn.KeyPair{Public: public, Private: private}
 }
 
 // bench drives one Server: it is its disk, its workers, its members and its cluster, and says what it saw in words. SPIs are
@@ -220,7 +240,9 @@ func (b *bench) answer(w turn.Work) {
 	case turn.RSAKey:
 		r.Value = signer(b.keys)
 		b.keys++
-	case turn.RSASign:
+	case turn.ECDSAKey:
+		r.Value = curveSigner(b.t, op.Alg)
+	case turn.RSASign, turn.ECDSASign:
 		sig, err := gdoi.Sign(op)
 		if err != nil {
 			r.Err = err
@@ -493,7 +515,21 @@ func parseGroup(t rapid.TB, line string) step.Group {
 				comm.Lifetime = time.Duration(number(v)) * time.Second
 			}
 		case "sig":
-			comm.SigHash = sa.SHA384
+			switch v {
+			case "ecdsa-256":
+				comm.SigAlg = sa.ECDSA256
+			case "ecdsa-384":
+				comm.SigAlg, comm.SigHash = sa.ECDSA384, sa.SHA384
+			case "sha-512":
+				comm.SigHash = sa.SHA512
+			default:
+				comm.SigHash = sa.SHA384
+			}
+		case "ack":
+			comm.NoAck = v == "none"
+			if v == "sha-512" {
+				comm.AckHash = sa.SHA512
+			}
 		case "retries":
 			comm.Retries = number(v)
 		case "period":
@@ -560,7 +596,11 @@ func (b *bench) state() string {
 		}
 		out.WriteString("\n")
 		if k := g.KEK; k != nil {
-			fmt.Fprintf(&out, "  %s seq %d soft %v hard %v\n", b.name("KEK", append(k.InitiatorCookie[:], k.ResponderCookie[:]...)), k.Seq, k.Soft.Sub(b.now), k.Hard.Sub(b.now))
+			how := ""
+			if k.SigAlg != sa.RSA || k.SigHash == sa.SHA512 || k.Ack != gdoi.AckKEKSHA256 {
+				how = fmt.Sprintf(" %v/%v ack %d", k.SigAlg, k.SigHash, k.Ack)
+			}
+			fmt.Fprintf(&out, "  %s seq %d soft %v hard %v"+how+"\n", b.name("KEK", append(k.InitiatorCookie[:], k.ResponderCookie[:]...)), k.Seq, k.Soft.Sub(b.now), k.Hard.Sub(b.now))
 		}
 		for _, t := range g.TEKs {
 			fmt.Fprintf(&out, "  %s %s soft %v hard %v", b.name("TEK", t.SPI), t.Name, t.Soft.Sub(b.now), t.Hard.Sub(b.now))
@@ -639,6 +679,16 @@ func (b *bench) parseUpdate(line string) sa.Update {
 		case "seq":
 			n, _ := strconv.Atoi(v)
 			u.KEK.Seq = uint32(n)
+		case "sig":
+			switch v {
+			case "ecdsa-256":
+				pair := curveSigner(b.t, sa.ECDSA256)
+				u.KEK.SigAlg, u.KEK.SigPublic, u.KEK.SigPrivate = sa.ECDSA256, pair.Public, pair.Private
+			case "sha-512":
+				u.KEK.SigHash = sa.SHA512
+			case "mixed": // RSA's key under another name
+				u.KEK.SigAlg = sa.ECDSA256
+			}
 		case "tek":
 			for _, s := range strings.Split(v, ",") {
 				id, dst, _ := strings.Cut(s, ":")

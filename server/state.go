@@ -37,8 +37,8 @@ type GroupState struct {
 type KEKState struct {
 	InitiatorCookie, ResponderCookie [8]byte // the SPI
 	KeyBits                          int
+	SigAlg                           sa.SigAlg
 	SigHash                          sa.Hash
-	SigKeyBits                       int
 	Seq                              uint32 // of the last push under it
 	Ack                              uint16 // RFC 8263's type of acknowledgement, 0 for none
 	Created, Soft, Hard              time.Time
@@ -101,7 +101,7 @@ func (g *group) state() GroupState {
 	if k := g.kek; k != nil {
 		st.KEK = &KEKState{
 			InitiatorCookie: [8]byte(k.SPI[:8]), ResponderCookie: [8]byte(k.SPI[8:]),
-			KeyBits: k.KeyBits, SigHash: k.SigHash, SigKeyBits: sigKeyBits, Seq: k.Seq, Ack: k.Ack,
+			KeyBits: k.KeyBits, SigAlg: k.SigAlg, SigHash: k.SigHash, Seq: k.Seq, Ack: k.Ack,
 			Created: k.Created, Soft: k.Soft, Hard: k.Hard, Period: g.period, Retries: g.retries,
 			Bytes: g.sentBytes, Packets: g.sentPackets,
 		}

@@ -208,11 +208,7 @@ func (v *view) group(name string) *step.Group {
 		}
 	}
 	if c := n.Child("server-member-communication"); c.Exists() {
-		g.Communication = &step.Communication{
-			KeyBits: keyBits(c), SigHash: hash(c, "sig-hash-algorithm"), Lifetime: seconds(c, "lifetime-seconds"),
-			Retransmission: seconds(c, "retransmission-period"), Retries: int(c.Uint("number-of-retransmission")),
-			Certificate: c.Get("certificate"),
-		}
+		g.Communication = communication(c)
 	}
 	for e := range n.Entries("ipsec-sa") {
 		if s, ok := v.ipsecSA(e); ok {
@@ -220,6 +216,30 @@ func (v *view) group(name string) *step.Group {
 		}
 	}
 	return g
+}
+
+func communication(n config.Node) *step.Communication {
+	c := &step.Communication{
+		KeyBits: keyBits(n), SigHash: hash(n, "sig-hash-algorithm"), Lifetime: seconds(n, "lifetime-seconds"),
+		Retransmission: seconds(n, "retransmission-period"), Retries: int(n.Uint("number-of-retransmission")),
+		Certificate: n.Get("certificate"),
+	}
+	switch n.Get("signature-algorithm") {
+	case "ecdsa-256":
+		c.SigAlg = sa.ECDSA256
+	case "ecdsa-384":
+		c.SigAlg = sa.ECDSA384
+	}
+	if h := c.SigAlg.Hash(); h != 0 {
+		c.SigHash = h
+	}
+	switch n.Get("acknowledgements") {
+	case "none":
+		c.NoAck = true
+	case "sha-512":
+		c.AckHash = sa.SHA512
+	}
+	return c
 }
 
 // ipsecSA reports false for one that is not used for want of a proposal or a match-policy.

@@ -191,12 +191,16 @@ set security group-vpn server group G1 server-member-communication heartbeat 60
 set security group-vpn server group G1 server-member-communication encryption-algorithm aes-192-cbc
 set security group-vpn server group G1 server-member-communication sig-hash-algorithm sha-384
 set security group-vpn server group G1 server-member-communication certificate c
+set security group-vpn server group G1 server-member-communication acknowledgements sha-512
 set security group-vpn server group G1 ipsec-sa A proposal TP
 set security group-vpn server group G1 ipsec-sa A match-policy 1 source 10.0.0.0/8
 set security group-vpn server group G1 ipsec-sa A match-policy 1 destination 10.0.0.0/8
 set security group-vpn server group G1 ipsec-sa A match-policy 1 source-port 1
 set security group-vpn server group G1 ipsec-sa A match-policy 1 destination-port 2
 set security group-vpn server group G1 ipsec-sa A match-policy 1 protocol 17
+set security group-vpn server group G2 group-id 2
+set security group-vpn server group G2 server-member-communication lifetime-seconds 7200
+set security group-vpn server group G2 server-member-communication signature-algorithm ecdsa-256
 `
 
 const everythingMember = `

@@ -125,7 +125,10 @@ type Gateway struct {
 // Communication is a group's server-member-communication.
 type Communication struct {
 	KeyBits        int // KEK AES-CBC key length: 128, 192 or 256
+	SigAlg         sa.SigAlg
 	SigHash        sa.Hash
+	AckHash        sa.Hash       // of acknowledgements: SHA512, or SHA256 if it is anything else
+	NoAck          bool          // members are not asked for acknowledgements
 	Lifetime       time.Duration // 300..86400 s
 	Retransmission time.Duration // 2..60 s
 	Retries        int           // 0..60

@@ -1,7 +1,8 @@
 package sim
 
 import (
-	"crypto/rsa"
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/x509"
 	_ "embed"
 	"encoding/pem"
@@ -324,15 +325,16 @@ func (n *Node) carryOut(o turn.Output) {
 	}
 }
 
-// keysPEM holds RSA keys of 2048 bits that protect nothing: a world takes its signature keys from them, since a fresh one
-// would be neither quick nor the same twice.
+// keysPEM holds RSA keys of 2048 bits and a key on P-256 and P-384 each, which protect nothing: a world takes its signature keys
+// from them, since a fresh one would be neither quick nor the same twice.
 //
 //go:embed keys.pem
 var keysPEM []byte
 
 var keyPool = readKeys()
 
-func readKeys() (pool []turn.KeyPair) {
+func readKeys() map[sa.SigAlg][]turn.KeyPair {
+	pool := map[sa.SigAlg][]turn.KeyPair{}
 	for rest := keysPEM; ; {
 		var block *pem.Block
 		block, rest = pem.Decode(rest)
@@ -343,12 +345,21 @@ func readKeys() (pool []turn.KeyPair) {
 		if err != nil {
 			panic("sim: keys.pem: " + err.Error())
 		}
-		public, err := x509.MarshalPKIXPublicKey(&key.(*rsa.PrivateKey).PublicKey)
+		alg := sa.RSA
+		if ec, ok := key.(*ecdsa.PrivateKey); ok {
+			alg = map[int]sa.SigAlg{256: sa.ECDSA256, 384: sa.ECDSA384}[ec.Params().BitSize]
+		}
+		public, err := x509.MarshalPKIXPublicKey(key.(crypto.Signer).Public())
 		if err != nil {
 			panic("sim: keys.pem: " + err.Error())
 		}
-		pool = append(pool, turn.KeyPair{Public: public, Private: block.Bytes})
+		pool[alg] = append(pool[alg], turn.KeyPair{Public: public, Private: block.Bytes})
 	}
+}
+
+func (n *Node) signatureKey(alg sa.SigAlg) turn.KeyPair {
+	pair := keyPool[alg][n.rand.IntN(len(keyPool[alg]))]
+	return turn.KeyPair{Public: slices.Clone(pair.Public), Private: pair.Private.Clone()}
 }
 
 // compute carries out a Work.
@@ -365,11 +376,12 @@ func (n *Node) compute(work turn.Work) turn.Result {
 		r.Value, r.Err = ike.DHBoth(op.Group, op.Exponent, op.Peer)
 	case turn.SignHash:
 		r.Value, r.Err = ike.Sign(op)
-	case turn.RSASign:
+	case turn.RSASign, turn.ECDSASign:
 		r.Value, r.Err = gdoi.Sign(op)
 	case turn.RSAKey:
-		pair := keyPool[n.rand.IntN(len(keyPool))]
-		r.Value = turn.KeyPair{Public: slices.Clone(pair.Public), Private: pair.Private.Clone()}
+		r.Value = n.signatureKey(sa.RSA)
+	case turn.ECDSAKey:
+		r.Value = n.signatureKey(op.Alg)
 	default:
 		r.Err = fmt.Errorf("sim: no way to compute %T", op)
 	}
