@@ -86,7 +86,7 @@ func addCommunication(h hash.Hash, g *step.Group) {
 func addSAs(h hash.Hash, g *step.Group) {
 	for _, x := range g.SAs {
 		text(h, x.Name)
-		number(h, uint64(x.KeyBits))
+		number(h, uint64(x.Cipher)<<32|uint64(x.KeyBits))
 		number(h, uint64(x.Lifetime.Milliseconds()))
 		number(h, uint64(len(x.Policies)))
 		for _, p := range x.Policies {

@@ -104,6 +104,7 @@ func plan(plans map[reflect.Type]*binding, t reflect.Type, s *Schema) error {
 var unionEnums = []ygot.GoEnum{
 	gen.E_GvpnConfSecurity_DhGroup_Enum(0), gen.E_GvpnConfSecurity_MemberDhGroup_Enum(0), gen.E_GvpnConfSecurity_ExtensionDhGroup_Enum(0),
 	gen.E_GvpnConfSecurity_Sha_2_Enum(0), gen.E_GvpnConfSecurity_MemberHash_Enum(0), gen.E_GvpnConfSecurity_ExtensionHash_Enum(0),
+	gen.E_GvpnConfSecurity_AesCbc_Enum(0), gen.E_GvpnConfSecurity_ExtensionEspCipher_Enum(0),
 }
 
 // enumsOf returns the enumerations whose values a field of type t takes.

@@ -29,6 +29,10 @@
 // and never repeat in the life of a Plane, also if it is installed again; a TEK that has used all of them sends no more, and
 // its packets are dropped by name (DropExhausted) unless another TEK serves them.
 //
+// Under AES-GCM (RFC 4106) no two packets of a group may have the same nonce, so a TEK is sent with only under a sender ID of the
+// member's own, which comes with it (RFC 6407 section 3.5): the ID is the upper bits of the IV, and the rest counts every packet
+// that the VPN ever sent under that ID, over all TEKs. A new life of a Plane begins at 1 again: it must have another ID.
+//
 // Many members send under one SPI, each with its own count, so a receiver can keep no window of sequence numbers: there is no
 // anti-replay by number, and a packet repeated on the WAN arrives twice. (RFC 4303 section 3.3.2 says the same of SAs with
 // several senders.) Protection by time stamps would be the answer.

@@ -536,7 +536,7 @@ func TestInstallTEKRefuses(t *testing.T) {
 		{"a VPN that is not there", func(i *turn.InstallTEK) { i.VPN = "w" }, `no vpn "w"`},
 		{"a short key", func(i *turn.InstallTEK) { i.TEK.Key = i.TEK.Key[:31] }, "keys of 31 and 32 octets"},
 		{"no authentication key", func(i *turn.InstallTEK) { i.TEK.AuthKey = nil }, "keys of 32 and 0 octets"},
-		{"64 bits", func(i *turn.InstallTEK) { i.TEK.KeyBits, i.TEK.Key = 64, i.TEK.Key[:8] }, "AES with a key of 8 octets"},
+		{"64 bits", func(i *turn.InstallTEK) { i.TEK.KeyBits, i.TEK.Key = 64, i.TEK.Key[:8] }, "keys of 8 and 32 octets for 64 bits"},
 		{"no policy", func(i *turn.InstallTEK) { i.TEK.Policies = nil }, "no policy"},
 		{"IPv6 policy", func(i *turn.InstallTEK) { i.TEK.Policies = testTEK(1, "::/0", "::/0").Policies }, "not IPv4"},
 	} {

@@ -62,23 +62,30 @@ func (p *Plane) Inbound(now time.Time, packet, dst []byte) ([]byte, Verdict) {
 // decapsulate checks and opens what is in esp: integrity before anything else is done with it, then decryption, padding,
 // and that the packet inside is what its outer header and the TEK's policy say.
 func (p *Plane) decapsulate(now time.Time, t *tek, outer *ipv4, esp, dst []byte) ([]byte, Verdict) {
+	ivLen, align := t.ivLen(), t.alignLen()
 	sealed := len(esp) - espLen - ivLen - icvLen
 	switch {
 	case !t.live(now):
 		return dst, DropExpired
-	case sealed < blockLen || sealed%blockLen != 0:
+	case sealed < align || sealed%align != 0:
 		return dst, DropShort
 	}
-	covered, icv := esp[:len(esp)-icvLen], esp[len(esp)-icvLen:]
-	t.mac.Reset()
-	t.mac.Write(covered)
-	if subtle.ConstantTimeCompare(t.mac.Sum(p.sum[:0])[:icvLen], icv) != 1 {
-		return dst, DropAuth
-	}
 	start := len(dst)
-	out := append(slices.Grow(dst, sealed), covered[espLen+ivLen:]...)
-	b := out[start:]
-	t.decrypt(covered[espLen:espLen+ivLen], b)
+	iv, body := esp[espLen:espLen+ivLen], esp[espLen+ivLen:]
+	out := append(slices.Grow(dst, len(body)), body...)
+	b := out[start : start+sealed]
+	if t.gcm != nil {
+		if _, err := t.gcm.Open(b[:0], p.gcmNonce(t, iv), out[start:], esp[:espLen]); err != nil {
+			return dst, DropAuth
+		}
+	} else {
+		t.mac.Reset()
+		t.mac.Write(esp[:len(esp)-icvLen])
+		if subtle.ConstantTimeCompare(t.mac.Sum(p.sum[:0])[:icvLen], body[sealed:]) != 1 {
+			return dst, DropAuth
+		}
+		t.decrypt(iv, b)
+	}
 
 	pad, next := int(b[sealed-2]), b[sealed-1]
 	if pad+2 > sealed {

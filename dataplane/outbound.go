@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ESP with AES-CBC and HMAC-SHA-256-128 (RFC 4303 section 2, RFC 3602, RFC 4868), behind an outer IPv4 header.
+// ESP with AES-CBC and HMAC-SHA-256-128 (RFC 4303 section 2, RFC 3602, RFC 4868), or AES-GCM, behind an outer IPv4 header.
 //
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //	|               Security Parameters Index (SPI)                 |
@@ -32,6 +32,31 @@ const (
 
 	maxPacket = 65535
 )
+
+// With AES-GCM (RFC 4106) the IV has 8 octets, padding goes to 4 octets only (RFC 4303 section 2.4), and the ICV covers SPI and
+// sequence number as well. The nonce is the key's salt and the IV; and the IV is the sender ID in its upper bits and a count in
+// the others (RFC 6054 section 4), so that no two senders under one key ever have the same.
+const (
+	gcmIVLen = 8
+	saltLen  = 4
+	nonceLen = saltLen + gcmIVLen
+	alignLen = 4
+)
+
+// ivLen is the length of the IV on the wire, alignLen what ciphertext is a multiple of.
+func (t *tek) ivLen() int {
+	if t.gcm != nil {
+		return gcmIVLen
+	}
+	return ivLen
+}
+
+func (t *tek) alignLen() int {
+	if t.gcm != nil {
+		return alignLen
+	}
+	return blockLen
+}
 
 // Outbound takes a packet from the LAN. If it passes, it is appended to dst as it goes to the WAN; else dst comes back as it
 // was. packet is one IPv4 packet (octets behind its total length are ignored); dst must not overlap it. With room in dst
@@ -89,7 +114,7 @@ func (in *vpn) sender(now time.Time, ip *ipv4) (waiting *tek, m match) {
 			m = max(m, maybe)
 		case yes:
 			switch {
-			case t.seq == 1<<32-1:
+			case t.exhausted():
 				m = yes
 			case !t.sa.Activate.After(now):
 				return t, yes
@@ -104,7 +129,8 @@ func (in *vpn) sender(now time.Time, ip *ipv4) (waiting *tek, m match) {
 // encapsulate appends packet under t. The outer header has the original's addresses, TOS with ECN (RFC 4301 section
 // 5.1.2.1) and TTL; its DF bit is the VPN's choice.
 func (p *Plane) encapsulate(t *tek, ip *ipv4, packet, dst []byte) ([]byte, Verdict) {
-	pad := (blockLen - (len(packet)+2)%blockLen) % blockLen
+	align, ivLen := t.alignLen(), t.ivLen()
+	pad := (align - (len(packet)+2)%align) % align
 	sealed := len(packet) + pad + 2
 	total := headerLen + espLen + ivLen + sealed + icvLen
 	if total > maxPacket {
@@ -116,7 +142,10 @@ func (p *Plane) encapsulate(t *tek, ip *ipv4, packet, dst []byte) ([]byte, Verdi
 	b := out[start:]
 	esp := b[headerLen:]
 	iv := esp[espLen : espLen+ivLen]
-	if !p.random(iv) {
+	if t.gcm != nil {
+		*t.nonce++ // before anything of it can be seen: no nonce is used twice
+		binary.BigEndian.PutUint64(iv, uint64(t.sender.Value)<<(64-t.sender.Bits)|*t.nonce)
+	} else if !p.random(iv) {
 		p.count(DropNoRandom, total, true, t.vpn, t)
 		return dst, DropNoRandom
 	}
@@ -129,10 +158,14 @@ func (p *Plane) encapsulate(t *tek, ip *ipv4, packet, dst []byte) ([]byte, Verdi
 		body[n+i] = byte(i + 1) // "1, 2, 3, …" (RFC 4303 section 2.4)
 	}
 	body[n+pad], body[n+pad+1] = byte(pad), protoIPIP
-	t.encrypt(iv, body)
-	t.mac.Reset()
-	t.mac.Write(esp[:len(esp)-icvLen])
-	copy(esp[len(esp)-icvLen:], t.mac.Sum(p.sum[:0]))
+	if t.gcm != nil {
+		t.gcm.Seal(body[:0], p.gcmNonce(t, iv), body, esp[:espLen])
+	} else {
+		t.encrypt(iv, body)
+		t.mac.Reset()
+		t.mac.Write(esp[:len(esp)-icvLen])
+		copy(esp[len(esp)-icvLen:], t.mac.Sum(p.sum[:0]))
+	}
 
 	b[0], b[1] = 0x45, ip.tos
 	binary.BigEndian.PutUint16(b[2:], uint16(total))
@@ -149,6 +182,13 @@ func (p *Plane) encapsulate(t *tek, ip *ipv4, packet, dst []byte) ([]byte, Verdi
 	binary.BigEndian.PutUint16(b[10:], checksum(b[:headerLen]))
 	p.count(Encrypted, total, true, t.vpn, t)
 	return out, Encrypted
+}
+
+// gcmNonce puts a nonce together, valid until the next one.
+func (p *Plane) gcmNonce(t *tek, iv []byte) []byte {
+	copy(p.nonce[:], t.sa.Key[t.sa.KeyBits/8:])
+	copy(p.nonce[saltLen:], iv)
+	return p.nonce[:]
 }
 
 // random fills iv with octets that were never used before.

@@ -17,6 +17,27 @@ import (
 	"gvpn/turn"
 )
 
+// setSender gives a TEK that counts its part of the nonces.
+func (t *tek) setSender(s turn.SenderID) error {
+	if t.gcm == nil || s == (turn.SenderID{}) {
+		return nil
+	}
+	if s.Bits < 1 || s.Bits > 32 || uint64(s.Value)>>s.Bits != 0 {
+		return fmt.Errorf("dataplane: TEK %#08x: sender ID %d of %d bits", t.sa.SPI, s.Value, s.Bits)
+	}
+	t.sender = s
+	if t.nonce = t.vpn.nonces[s]; t.nonce == nil {
+		t.nonce = new(uint64)
+		t.vpn.nonces[s] = t.nonce
+	}
+	return nil
+}
+
+// exhausted reports whether nothing more can be sent with t: no sequence number is left, or no nonce, or it never had one.
+func (t *tek) exhausted() bool {
+	return t.seq == 1<<32-1 || t.gcm != nil && (t.nonce == nil || *t.nonce == 1<<(64-t.sender.Bits)-1)
+}
+
 // maxTEKs bounds the TEKs of one VPN: a group's SAs, each with its predecessors.
 const maxTEKs = 512
 
@@ -31,6 +52,7 @@ type Plane struct {
 	pool  [64 * ivLen]byte  // random octets drawn ahead, zeroed when used
 	spent int               // octets of pool that are used
 	sum   [sha256.Size]byte // where HMACs are put
+	nonce [nonceLen]byte    // and nonces
 }
 
 // vpn is one member VPN.
@@ -40,6 +62,10 @@ type vpn struct {
 	exclude, failOpen []selector
 	teks              []*tek // by activation, then by installation: what is sent with stands behind
 	stats             Stats
+
+	// nonces has the last nonce of each sender ID that the VPN had, in one count over all TEKs: so none comes twice, whatever is
+	// removed and installed again. A member gets one with every registration, so it grows by a few octets an hour.
+	nonces map[turn.SenderID]*uint64
 }
 
 type dfBit uint8
@@ -61,6 +87,10 @@ type tek struct {
 	block    cipher.Block
 	enc, dec cbc
 	mac      hash.Hash
+
+	gcm    cipher.AEAD // nil: CBC
+	sender turn.SenderID
+	nonce  *uint64 // the VPN's count for sender; nil: nothing is sent with this TEK
 
 	stats Stats
 }
@@ -92,7 +122,7 @@ func (p *Plane) find(name string) (*vpn, int) {
 func (p *Plane) SetVPN(c step.VPN) {
 	v, i := p.find(c.Name)
 	if v == nil {
-		v = &vpn{name: c.Name}
+		v = &vpn{name: c.Name, nonces: map[turn.SenderID]*uint64{}}
 		p.vpns = slices.Insert(p.vpns, i, v)
 	}
 	v.df = map[string]dfBit{"set": dfSet, "copy": dfCopy}[c.DFBit]
@@ -123,6 +153,10 @@ func (p *Plane) InstallTEK(i turn.InstallTEK) error {
 	if err != nil {
 		return err
 	}
+	if err := t.setSender(i.Sender); err != nil {
+		t.sa.Zero()
+		return err
+	}
 	at := slices.IndexFunc(v.teks, func(old *tek) bool { return old.sa.SPI == t.sa.SPI })
 	switch {
 	case at >= 0:
@@ -145,7 +179,10 @@ func (p *Plane) InstallTEK(i turn.InstallTEK) error {
 }
 
 func newTEK(v *vpn, s sa.TEK) (*tek, error) {
-	if len(s.Key) != s.KeyBits/8 || len(s.AuthKey) != sha256.Size {
+	if s.IEC61850 != nil {
+		return nil, fmt.Errorf("dataplane: TEK %#08x is for IEC 61850, not for ESP", s.SPI)
+	}
+	if key, auth, ok := s.KeyLengths(); !ok || len(s.Key) != key || len(s.AuthKey) != auth {
 		return nil, fmt.Errorf("dataplane: TEK %#08x: keys of %d and %d octets for %d bits", s.SPI, len(s.Key), len(s.AuthKey), s.KeyBits)
 	}
 	if len(s.Policies) == 0 {
@@ -158,9 +195,15 @@ func newTEK(v *vpn, s sa.TEK) (*tek, error) {
 		}
 		t.policies = append(t.policies, compilePolicy(m))
 	}
-	block, err := aes.NewCipher(t.sa.Key)
+	block, err := aes.NewCipher(t.sa.Key[:s.KeyBits/8])
 	if err != nil {
 		return nil, fmt.Errorf("dataplane: TEK %#08x: AES with a key of %d octets", s.SPI, len(s.Key))
+	}
+	if s.Cipher == sa.GCM {
+		if t.gcm, err = cipher.NewGCM(block); err != nil {
+			return nil, fmt.Errorf("dataplane: TEK %#08x: %w", s.SPI, err)
+		}
+		return t, nil
 	}
 	t.block = block
 	t.mac = hmac.New(sha256.New, t.sa.AuthKey)

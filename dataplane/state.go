@@ -23,7 +23,7 @@ type TEKState struct {
 	Created, Activate, Hard time.Time
 	Live                    bool
 	Sequence                uint32 // last number sent
-	Exhausted               bool   // it has sent all of them: the member needs another TEK
+	Exhausted               bool   // nothing more can be sent with it: the member needs another TEK, or a sender ID
 	Stats                   Stats
 }
 
@@ -36,7 +36,7 @@ func (p *Plane) State(now time.Time) State {
 			vs.TEKs = append(vs.TEKs, TEKState{
 				SPI: t.sa.SPI, KeyBits: t.sa.KeyBits, Policies: len(t.policies),
 				Created: t.sa.Created, Activate: t.sa.Activate, Hard: t.sa.Hard,
-				Live: t.live(now), Sequence: t.seq, Exhausted: t.seq == 1<<32-1, Stats: t.stats,
+				Live: t.live(now), Sequence: t.seq, Exhausted: t.exhausted(), Stats: t.stats,
 			})
 		}
 		s.VPNs = append(s.VPNs, vs)

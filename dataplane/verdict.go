@@ -20,7 +20,7 @@ const (
 	DropIPv6      // not supported
 	DropFragment  // cannot be judged without its other fragments
 	DropTooBig    // over 65535 octets under ESP
-	DropExhausted // every TEK for it has used up its sequence numbers
+	DropExhausted // every TEK for it has used up its sequence numbers or nonces, or has no sender ID
 	DropNoRandom  // the source of randomness gave no IV
 	DropSPI       // no TEK has this SPI
 	DropExpired   // the TEK's hard lifetime is over

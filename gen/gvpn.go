@@ -9535,6 +9535,7 @@ type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group struct {
 	IpsecSa                   *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_IpsecSa_OrderedMap        `path:"ipsec-sa" module:"gvpn-conf-security"`
 	MemberThreshold           *uint32                                                                              `path:"member-threshold" module:"gvpn-conf-security"`
 	Name                      *string                                                                              `path:"name" module:"gvpn-conf-security"`
+	SenderIdBits              *uint8                                                                               `path:"sender-id-bits" module:"gvpn-extensions-group"`
 	ServerCluster             *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerCluster             `path:"server-cluster" module:"gvpn-conf-security"`
 	ServerMemberCommunication *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication `path:"server-member-communication" module:"gvpn-conf-security"`
 }
@@ -11578,7 +11579,7 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec) ΛBelongingMod
 type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal struct {
 	AuthenticationAlgorithm E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_AuthenticationAlgorithm `path:"authentication-algorithm" module:"gvpn-conf-security"`
 	Description             *string                                                                                      `path:"description" module:"gvpn-conf-security"`
-	EncryptionAlgorithm     E_GvpnConfSecurity_AesCbc                                                                    `path:"encryption-algorithm" module:"gvpn-conf-security"`
+	EncryptionAlgorithm     GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union `path:"encryption-algorithm" module:"gvpn-conf-security"`
 	LifetimeSeconds         *uint32                                                                                      `path:"lifetime-seconds" module:"gvpn-conf-security"`
 	Name                    *string                                                                                      `path:"name" module:"gvpn-conf-security"`
 }
@@ -11603,6 +11604,34 @@ func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal) ΛL
 // of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal.
 func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal) ΛBelongingModule() string {
 	return "gvpn-conf-security"
+}
+
+// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union is an interface that is implemented by valid types for the union
+// for the leaf /gvpn-conf-root/configuration/security/group-vpn/server/ipsec/proposal/encryption-algorithm within the YANG schema.
+// Union type can be one of [E_GvpnConfSecurity_AesCbc_Enum, E_GvpnConfSecurity_ExtensionEspCipher_Enum].
+type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union interface {
+	// Union type can be one of [E_GvpnConfSecurity_AesCbc_Enum, E_GvpnConfSecurity_ExtensionEspCipher_Enum]
+	Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union()
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union ensures that E_GvpnConfSecurity_AesCbc_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union interface.
+func (E_GvpnConfSecurity_AesCbc_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union() {
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union ensures that E_GvpnConfSecurity_ExtensionEspCipher_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union interface.
+func (E_GvpnConfSecurity_ExtensionEspCipher_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union() {
+}
+
+// To_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union takes an input interface{} and attempts to convert it to a struct
+// which implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union union. It returns an error if the interface{} supplied
+// cannot be converted to a type within the union.
+func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal) To_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union(i interface{}) (GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union, error) {
+	if v, ok := i.(GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union); ok {
+		return v, nil
+	}
+	return nil, fmt.Errorf("cannot convert %v to GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec_Proposal_EncryptionAlgorithm_Union, unknown union type, got: %T, want any of [E_GvpnConfSecurity_AesCbc_Enum, E_GvpnConfSecurity_ExtensionEspCipher_Enum]", i, i)
 }
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Traceoptions represents the /gvpn-conf-root/configuration/security/group-vpn/server/traceoptions YANG schema element.
@@ -21198,6 +21227,37 @@ const (
 	GvpnConfSecurity_AesCbc_aes_256_cbc E_GvpnConfSecurity_AesCbc = 3
 )
 
+// E_GvpnConfSecurity_AesCbc_Enum is a derived int64 type which is used to represent
+// the enumerated node GvpnConfSecurity_AesCbc_Enum. An additional value named
+// GvpnConfSecurity_AesCbc_Enum_UNSET is added to the enumeration which is used as
+// the nil value, indicating that the enumeration was not explicitly set by
+// the program importing the generated structures.
+type E_GvpnConfSecurity_AesCbc_Enum int64
+
+// IsYANGGoEnum ensures that GvpnConfSecurity_AesCbc_Enum implements the yang.GoEnum
+// interface. This ensures that GvpnConfSecurity_AesCbc_Enum can be identified as a
+// mapped type for a YANG enumeration.
+func (E_GvpnConfSecurity_AesCbc_Enum) IsYANGGoEnum() {}
+
+// ΛMap returns the value lookup map associated with  GvpnConfSecurity_AesCbc_Enum.
+func (E_GvpnConfSecurity_AesCbc_Enum) ΛMap() map[string]map[int64]ygot.EnumDefinition { return ΛEnum }
+
+// String returns a logging-friendly string for E_GvpnConfSecurity_AesCbc_Enum.
+func (e E_GvpnConfSecurity_AesCbc_Enum) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_AesCbc_Enum")
+}
+
+const (
+	// GvpnConfSecurity_AesCbc_Enum_UNSET corresponds to the value UNSET of GvpnConfSecurity_AesCbc_Enum
+	GvpnConfSecurity_AesCbc_Enum_UNSET E_GvpnConfSecurity_AesCbc_Enum = 0
+	// GvpnConfSecurity_AesCbc_Enum_aes_128_cbc corresponds to the value aes_128_cbc of GvpnConfSecurity_AesCbc_Enum
+	GvpnConfSecurity_AesCbc_Enum_aes_128_cbc E_GvpnConfSecurity_AesCbc_Enum = 1
+	// GvpnConfSecurity_AesCbc_Enum_aes_192_cbc corresponds to the value aes_192_cbc of GvpnConfSecurity_AesCbc_Enum
+	GvpnConfSecurity_AesCbc_Enum_aes_192_cbc E_GvpnConfSecurity_AesCbc_Enum = 2
+	// GvpnConfSecurity_AesCbc_Enum_aes_256_cbc corresponds to the value aes_256_cbc of GvpnConfSecurity_AesCbc_Enum
+	GvpnConfSecurity_AesCbc_Enum_aes_256_cbc E_GvpnConfSecurity_AesCbc_Enum = 3
+)
+
 // E_GvpnConfSecurity_DhGroup_Enum is a derived int64 type which is used to represent
 // the enumerated node GvpnConfSecurity_DhGroup_Enum. An additional value named
 // GvpnConfSecurity_DhGroup_Enum_UNSET is added to the enumeration which is used as
@@ -21295,6 +21355,39 @@ const (
 	GvpnConfSecurity_ExtensionDhGroup_Enum_group20 E_GvpnConfSecurity_ExtensionDhGroup_Enum = 4
 	// GvpnConfSecurity_ExtensionDhGroup_Enum_group21 corresponds to the value group21 of GvpnConfSecurity_ExtensionDhGroup_Enum
 	GvpnConfSecurity_ExtensionDhGroup_Enum_group21 E_GvpnConfSecurity_ExtensionDhGroup_Enum = 5
+)
+
+// E_GvpnConfSecurity_ExtensionEspCipher_Enum is a derived int64 type which is used to represent
+// the enumerated node GvpnConfSecurity_ExtensionEspCipher_Enum. An additional value named
+// GvpnConfSecurity_ExtensionEspCipher_Enum_UNSET is added to the enumeration which is used as
+// the nil value, indicating that the enumeration was not explicitly set by
+// the program importing the generated structures.
+type E_GvpnConfSecurity_ExtensionEspCipher_Enum int64
+
+// IsYANGGoEnum ensures that GvpnConfSecurity_ExtensionEspCipher_Enum implements the yang.GoEnum
+// interface. This ensures that GvpnConfSecurity_ExtensionEspCipher_Enum can be identified as a
+// mapped type for a YANG enumeration.
+func (E_GvpnConfSecurity_ExtensionEspCipher_Enum) IsYANGGoEnum() {}
+
+// ΛMap returns the value lookup map associated with  GvpnConfSecurity_ExtensionEspCipher_Enum.
+func (E_GvpnConfSecurity_ExtensionEspCipher_Enum) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+	return ΛEnum
+}
+
+// String returns a logging-friendly string for E_GvpnConfSecurity_ExtensionEspCipher_Enum.
+func (e E_GvpnConfSecurity_ExtensionEspCipher_Enum) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_ExtensionEspCipher_Enum")
+}
+
+const (
+	// GvpnConfSecurity_ExtensionEspCipher_Enum_UNSET corresponds to the value UNSET of GvpnConfSecurity_ExtensionEspCipher_Enum
+	GvpnConfSecurity_ExtensionEspCipher_Enum_UNSET E_GvpnConfSecurity_ExtensionEspCipher_Enum = 0
+	// GvpnConfSecurity_ExtensionEspCipher_Enum_aes_128_gcm corresponds to the value aes_128_gcm of GvpnConfSecurity_ExtensionEspCipher_Enum
+	GvpnConfSecurity_ExtensionEspCipher_Enum_aes_128_gcm E_GvpnConfSecurity_ExtensionEspCipher_Enum = 1
+	// GvpnConfSecurity_ExtensionEspCipher_Enum_aes_192_gcm corresponds to the value aes_192_gcm of GvpnConfSecurity_ExtensionEspCipher_Enum
+	GvpnConfSecurity_ExtensionEspCipher_Enum_aes_192_gcm E_GvpnConfSecurity_ExtensionEspCipher_Enum = 2
+	// GvpnConfSecurity_ExtensionEspCipher_Enum_aes_256_gcm corresponds to the value aes_256_gcm of GvpnConfSecurity_ExtensionEspCipher_Enum
+	GvpnConfSecurity_ExtensionEspCipher_Enum_aes_256_gcm E_GvpnConfSecurity_ExtensionEspCipher_Enum = 3
 )
 
 // E_GvpnConfSecurity_ExtensionHash_Enum is a derived int64 type which is used to represent
@@ -21875,6 +21968,11 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		2: {Name: "aes-192-cbc"},
 		3: {Name: "aes-256-cbc"},
 	},
+	"E_GvpnConfSecurity_AesCbc_Enum": {
+		1: {Name: "aes-128-cbc"},
+		2: {Name: "aes-192-cbc"},
+		3: {Name: "aes-256-cbc"},
+	},
 	"E_GvpnConfSecurity_DhGroup_Enum": {
 		1: {Name: "group14"},
 		2: {Name: "group24"},
@@ -21889,6 +21987,11 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 		3: {Name: "group19"},
 		4: {Name: "group20"},
 		5: {Name: "group21"},
+	},
+	"E_GvpnConfSecurity_ExtensionEspCipher_Enum": {
+		1: {Name: "aes-128-gcm"},
+		2: {Name: "aes-192-gcm"},
+		3: {Name: "aes-256-gcm"},
 	},
 	"E_GvpnConfSecurity_ExtensionHash_Enum": {
 		1: {Name: "sha-512"},

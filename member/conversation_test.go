@@ -117,6 +117,9 @@ func (c *conversation) tek(word string) sa.TEK {
 	sum := sha256.Sum256([]byte("key " + name))
 	t := sa.TEK{SPI: spiOf(name), KeyBits: 256, Key: slices.Clone(sum[:]), AuthKey: slices.Clone(sum[:]), Hard: c.now.Add(time.Duration(life) * time.Second)}
 	c.names[t.SPI] = name
+	if len(parts) > 3 && parts[3] == "gcm" {
+		t.Cipher, t.KeyBits, t.Key, t.AuthKey = sa.GCM, 128, t.Key[:20], nil
+	}
 	if n, err := strconv.Atoi(traffic[1:]); err == nil {
 		for i := range n {
 			t.Policies = append(t.Policies, traffics(byte('A'+i)))
@@ -173,6 +176,12 @@ func (c *conversation) given(d *datadriven.TestData) *gdoi.Policy {
 	}
 	for _, w := range values(d, "tek") {
 		p.TEKs = append(p.TEKs, c.tek(w))
+	}
+	for _, w := range values(d, "sender") {
+		if p.SenderIDs == nil {
+			p.SenderIDs = &gdoi.SenderIDs{Bits: 16}
+		}
+		p.SenderIDs.Values = append(p.SenderIDs.Values, uint32(atoi(c.t, w)))
 	}
 	p.ActivationDelay = time.Duration(atoi(c.t, value(d, "atd", "0"))) * time.Second
 	p.DeactivationDelay = time.Duration(atoi(c.t, value(d, "dtd", "0"))) * time.Second
@@ -231,8 +240,12 @@ func (c *conversation) drain(b *strings.Builder) {
 			_, group, err := gdoi.ParsePull1(o.First, o.Payloads, gdoi.Options{})
 			fmt.Fprintf(b, "begin sa=%d exchange=%s group=%d err=%v\n", o.SA, o.Exchange, group.ID, err)
 		case ike.Reply:
-			_, err := gdoi.ParsePull3(o.First, o.Payloads)
-			fmt.Fprintf(b, "reply sa=%d msgid=%d last=%v err=%v\n", o.SA, o.MsgID, o.Last, err)
+			asked, err := gdoi.ParsePull3(o.First, o.Payloads)
+			fmt.Fprintf(b, "reply sa=%d msgid=%d last=%v err=%v", o.SA, o.MsgID, o.Last, err)
+			if asked > 0 {
+				fmt.Fprintf(b, " sender-ids=%d", asked)
+			}
+			fmt.Fprintln(b)
 		case ike.Abort:
 			fmt.Fprintf(b, "abort sa=%d msgid=%d token=%v\n", o.SA, o.MsgID, o.Token != 0)
 		case ike.Delete:
@@ -243,8 +256,11 @@ func (c *conversation) drain(b *strings.Builder) {
 			fmt.Fprintln(b)
 		case turn.InstallTEK:
 			fmt.Fprintf(b, "install %s %s activate=%s hard=%s policies=%d\n", o.VPN, c.name(o.TEK.SPI), c.since(o.TEK.Activate), c.since(o.TEK.Hard), len(o.TEK.Policies))
+			if o.TEK.Counts() {
+				fmt.Fprintf(b, "    sender %d of %d bits\n", o.Sender.Value, o.Sender.Bits)
+			}
 			want := sha256.Sum256([]byte("key " + c.name(o.TEK.SPI)))
-			if !bytes.Equal(o.TEK.Key, want[:]) {
+			if !bytes.Equal(o.TEK.Key, want[:len(o.TEK.Key)]) {
 				c.t.Errorf("%s is installed with another key", c.name(o.TEK.SPI))
 			}
 		case turn.RemoveTEK:

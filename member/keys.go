@@ -14,6 +14,7 @@ import (
 // only adds (RFC 6407 section 3.3).
 func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 	p := a.policy
+	m.takeSender(v, p)
 	stale := a.pushedKEK
 	switch {
 	case a.pushedKEK:
@@ -63,6 +64,34 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 	}
 }
 
+// give hands a TEK to the data plane.
+func (m *Member) give(v *vpn, t *sa.TEK) {
+	i := turn.InstallTEK{VPN: v.config.Name, TEK: t.Clone()}
+	if t.Counts() {
+		i.Sender = v.sender
+	}
+	m.emit(i)
+}
+
+// takeSender takes over our new sender ID: "By distributing new SID values, the key server ensures that each time a conforming
+// group member installs a Data-Security SA it will use a unique set of counter-based mode nonces" (RFC 6407 section 3.5). TEKs
+// that we hold already are sent with under it too. Of several the first is used: there is one data plane.
+func (m *Member) takeSender(v *vpn, p *gdoi.Policy) {
+	ids := p.SenderIDs
+	if ids == nil {
+		if v.sender == (turn.SenderID{}) && counting(p) {
+			m.notify(turn.Warning, "GKMD_NO_SENDER_ID", "vpn %s: group %d: server %s gave no sender ID: nothing is sent under its AES-GCM keys", v.config.Name, v.config.Group, v.server.Addr())
+		}
+		return
+	}
+	v.sender = turn.SenderID{Value: ids.Values[0], Bits: ids.Bits}
+	for _, t := range v.teks {
+		if t.Counts() {
+			m.give(v, &t.TEK)
+		}
+	}
+}
+
 // shorten takes over an earlier end of a TEK that we hold: the server has replaced it meanwhile. Lifetimes come in whole
 // seconds, so less than two is no difference.
 func (m *Member) shorten(now time.Time, v *vpn, t *sa.TEK) {
@@ -72,7 +101,7 @@ func (m *Member) shorten(now time.Time, v *vpn, t *sa.TEK) {
 	}
 	held.Hard = t.Hard
 	held.Soft = m.soft(now, held.Hard)
-	m.emit(turn.InstallTEK{VPN: v.config.Name, TEK: held.TEK.Clone()})
+	m.give(v, &held.TEK)
 }
 
 // succeeded reports whether a TEK that was removed here has a successor, among those that we hold or that the pull lists
@@ -98,7 +127,7 @@ func (m *Member) installOlder(now time.Time, v *vpn, at int, t sa.TEK, p *gdoi.P
 	old := &tek{TEK: t}
 	v.replace(now, old, p)
 	v.teks = slices.Insert(v.teks, at, old)
-	m.emit(turn.InstallTEK{VPN: v.config.Name, TEK: t.Clone()})
+	m.give(v, &t)
 }
 
 // install gives the data plane a TEK, which it takes over. If an older TEK serves the same traffic, members that are slower
@@ -150,7 +179,7 @@ func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
 			v.replace(now, old, p)
 		}
 	}
-	m.emit(turn.InstallTEK{VPN: v.config.Name, TEK: t.Clone()})
+	m.give(v, &t)
 	if same >= maxKeysPerTraffic {
 		v.stats.ExceedKeys++
 		oldest := slices.IndexFunc(v.teks, func(old *tek) bool { return overlap(&old.TEK, &t) })
@@ -189,7 +218,7 @@ func (m *Member) removeTEK(now time.Time, v *vpn, spi uint32) {
 			return next.covers(p) && !slices.ContainsFunc(v.teks, serves)
 		}) {
 			next.Activate = now
-			m.emit(turn.InstallTEK{VPN: v.config.Name, TEK: next.TEK.Clone()})
+			m.give(v, &next.TEK)
 		}
 	}
 }
@@ -224,6 +253,7 @@ func (m *Member) dropKeys(now time.Time, v *vpn) {
 	m.dropTEKs(now, v)
 	m.setKEK(now, v, nil)
 	v.retired = nil
+	v.sender = turn.SenderID{} // the server may give it to another, for the keys to come
 	v.registered, v.sa, v.registerAt, v.asked = false, 0, time.Time{}, time.Time{}
 }
 

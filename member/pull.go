@@ -2,10 +2,12 @@ package member
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"gvpn/gdoi"
 	"gvpn/ike"
+	"gvpn/sa"
 	"gvpn/turn"
 )
 
@@ -26,20 +28,24 @@ func (m *Member) pull(now time.Time, v *vpn, msg ike.Message) {
 	a := v.attempt
 	switch msg.Number {
 	case 2:
-		_, p, err := gdoi.ParsePull2(msg.First, msg.Payloads, now, gdoi.Options{})
+		_, p, err := gdoi.ParsePull2(msg.First, msg.Payloads, now, m.speak(v))
 		if err != nil {
 			m.refuse(now, v, msg, err)
 			return
 		}
 		v.trim(p)
 		a.policy = p
-		m.emit(ike.Reply{SA: msg.SA, MsgID: msg.MsgID, First: gdoi.Pull3First(0), Payloads: gdoi.AppendPull3(nil, 0)})
+		senders := 0
+		if counting(p) {
+			senders = 1
+		}
+		m.emit(ike.Reply{SA: msg.SA, MsgID: msg.MsgID, First: gdoi.Pull3First(senders), Payloads: gdoi.AppendPull3(nil, senders)})
 	case 4:
 		if a.policy == nil {
 			m.refuse(now, v, msg, fmt.Errorf("member: keys before the policy"))
 			return
 		}
-		err := gdoi.ParsePull4(msg.First, msg.Payloads, a.policy, gdoi.Options{})
+		err := gdoi.ParsePull4(msg.First, msg.Payloads, a.policy, m.speak(v))
 		clear(msg.Payloads) // keys in the clear, and ours
 		if err != nil {
 			m.refuse(now, v, msg, err)
@@ -50,6 +56,15 @@ func (m *Member) pull(now time.Time, v *vpn, msg ike.Message) {
 		m.refuse(now, v, msg, fmt.Errorf("member: message %d in a pull of four", msg.Number))
 	}
 }
+
+// counting reports whether a policy has a TEK that a sender needs an ID for.
+func counting(p *gdoi.Policy) bool {
+	return slices.ContainsFunc(p.TEKs, func(t sa.TEK) bool { return t.Counts() })
+}
+
+// speak is how we speak with the servers of a VPN. Sets that no server of Junos uses are taken from any: our policy is to
+// take what we can do.
+func (m *Member) speak(*vpn) gdoi.Options { return gdoi.Options{GCM: true} }
 
 // refuse ends a pull whose policy or keys we do not take: the phase-1 SA is torn down with a Delete (RFC 6407 section
 // 3.3), and the next server is asked.

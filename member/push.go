@@ -32,7 +32,7 @@ func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 		m.strays.PushUnknownSPI++
 		return
 	}
-	p, err := gdoi.OpenPush(kek, nil, b, now, gdoi.Options{})
+	p, err := gdoi.OpenPush(kek, nil, b, now, m.speak(v))
 	if err != nil {
 		v.stats.PushFailed++
 		v.countRefusal(err)
@@ -127,6 +127,9 @@ func (m *Member) obey(now time.Time, v *vpn, p *gdoi.Push, gap bool) {
 	}
 	if v.attempt == nil {
 		m.schedule(now, v)
+	}
+	if p.Policy != nil && v.sender == (turn.SenderID{}) && counting(p.Policy) {
+		m.soon(now, v) // a push never brings a sender ID (RFC 6407 section 5.6.4.4)
 	}
 	if gap || v.kek == nil && len(v.teks) == 0 {
 		// "Start over" (RFC 6407 section 5.9), or a push that we can never take any more since its number has passed: a

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gvpn/sa"
+	"gvpn/turn"
 )
 
 // Stats are the counters of one VPN, in the words of Junos's detail output.
@@ -57,6 +58,7 @@ type VPN struct {
 	RegisterAt  time.Time  // the next registration; zero: none set
 	RekeyNeeded bool       // registered, and on the way to new keys
 
+	Sender        turn.SenderID  // of the last pull; zero: none
 	Server, Local netip.AddrPort // of the last successful registration
 	KEK           *KEK           // nil: none
 	TEKs          []TEK          // oldest first
@@ -76,6 +78,7 @@ type KEK struct {
 // TEK is a TEK without its keys.
 type TEK struct {
 	SPI                           uint32
+	Cipher                        sa.Cipher
 	KeyBits                       int
 	Policies                      []sa.Policy
 	Created, Activate, Soft, Hard time.Time
@@ -97,7 +100,7 @@ func (v *vpn) state() VPN {
 		Name: v.config.Name, Group: v.config.Group, Gateway: v.config.Gateway,
 		RecoveryProbe: v.config.RecoveryProbe, DFBit: v.config.DFBit,
 		Up: v.registered, DownReason: v.downReason, RegisterAt: v.registerAt,
-		Server: v.server, Local: v.local, Stats: v.stats,
+		Sender: v.sender, Server: v.server, Local: v.local, Stats: v.stats,
 	}
 	switch a := v.attempt; {
 	case a != nil && a.sa == 0:
@@ -115,7 +118,7 @@ func (v *vpn) state() VPN {
 	}
 	for _, t := range v.teks {
 		o.TEKs = append(o.TEKs, TEK{
-			SPI: t.SPI, KeyBits: t.KeyBits, Policies: slices.Clone(t.Policies),
+			SPI: t.SPI, Cipher: t.Cipher, KeyBits: t.KeyBits, Policies: slices.Clone(t.Policies),
 			Created: t.Created, Activate: t.Activate, Soft: t.Soft, Hard: t.Hard,
 			Replaced: t.replaced, RemoveAt: t.removeAt,
 		})

@@ -8,6 +8,7 @@ import (
 	"gvpn/commit/step"
 	"gvpn/ike"
 	"gvpn/sa"
+	"gvpn/turn"
 )
 
 type said = ike.SAID
@@ -19,8 +20,9 @@ type vpn struct {
 	kek       *sa.KEK
 	oldKEK    *sa.KEK // replaced; its pushes are acknowledged, not obeyed, until oldKEKEnd
 	oldKEKEnd time.Time
-	teks      []*tek   // oldest first
-	retired   []uint32 // SPIs that were replaced or deleted: a late pull does not bring them back
+	teks      []*tek        // oldest first
+	sender    turn.SenderID // of the last pull; zero: none
+	retired   []uint32      // SPIs that were replaced or deleted: a late pull does not bring them back
 
 	// The registration that gave the keys.
 	registered    bool

@@ -195,7 +195,7 @@ func memberIPsec(s *State, a Args) (Reply, error) {
 func memberSA(s *State, a Args, v member.VPN, t member.TEK, tunnel int) MemberSA {
 	out := MemberSA{
 		Direction: "bi-directional", Tunnel: tunnel, Server: v.Server.Addr().String(), Port: v.Server.Port(), Protocol: "ESP",
-		Encryption: encryption(t.KeyBits), HMAC: espHMAC, SPI: fmt.Sprintf("%08x", t.SPI), HardLifetime: s.remaining(t.Hard),
+		Encryption: encryption(t.Cipher, t.KeyBits), HMAC: integrity(t.Cipher), SPI: fmt.Sprintf("%08x", t.SPI), HardLifetime: s.remaining(t.Hard),
 		Lifesize: "Unlimited", GroupID: v.Group, System: rootSystem,
 	}
 	if a.Detail {

@@ -190,8 +190,6 @@ func matchPolicies(all []sa.Policy) []MatchPolicy {
 	return out
 }
 
-const espHMAC = "sha256" // HMAC-SHA-256-128, the only one
-
 func serverIPsec(s *State, a Args) (Reply, error) {
 	groups, err := s.groups(a)
 	reply := ServerIPsec{}
@@ -206,10 +204,10 @@ func serverIPsec(s *State, a Args) (Reply, error) {
 }
 
 func tekSA(s *State, a Args, t server.TEKState) TEKSA {
-	out := TEKSA{Name: t.Name, Algorithm: "ESP:" + encryption(t.KeyBits) + "/" + espHMAC, SPI: fmt.Sprintf("%08x", t.SPI), Lifetime: s.remaining(t.Hard)}
+	out := TEKSA{Name: t.Name, Algorithm: "ESP:" + encryption(t.Cipher, t.KeyBits) + "/" + integrity(t.Cipher), SPI: fmt.Sprintf("%08x", t.SPI), Lifetime: s.remaining(t.Hard)}
 	if a.Detail {
 		rekey := s.remaining(t.Soft)
-		out.Protocol, out.HMAC, out.Encryption, out.Policies = "ESP", espHMAC, encryption(t.KeyBits), matchPolicies(t.Policies)
+		out.Protocol, out.HMAC, out.Encryption, out.Policies = "ESP", integrity(t.Cipher), encryption(t.Cipher, t.KeyBits), matchPolicies(t.Policies)
 		if out.State = s.inUse(t.Activate); t.Current {
 			out.Rekey = &rekey
 		} else {

@@ -11,6 +11,7 @@ import (
 	"gvpn/commit/step"
 	"gvpn/ike"
 	"gvpn/member"
+	"gvpn/sa"
 	"gvpn/server"
 )
 
@@ -105,8 +106,21 @@ const failCloseTunnel = 63488
 
 func cookie(c []byte) string { return fmt.Sprintf("%x", c) }
 
-// encryption is Junos's word for AES-CBC in a list of SAs.
-func encryption(keyBits int) string { return fmt.Sprintf("aes-%d", keyBits) }
+// encryption is Junos's word for a cipher in a list of SAs.
+func encryption(c sa.Cipher, keyBits int) string {
+	if c == sa.GCM {
+		return fmt.Sprintf("aes-gcm-%d", keyBits)
+	}
+	return fmt.Sprintf("aes-%d", keyBits)
+}
+
+// integrity is what authenticates beside the cipher: HMAC-SHA-256-128, or nothing, "None".
+func integrity(c sa.Cipher) string {
+	if c == sa.GCM {
+		return "None"
+	}
+	return "sha256"
+}
 
 // encryptionCBC is the word of the configuration.
 func encryptionCBC(keyBits int) string { return fmt.Sprintf("aes-%d-cbc", keyBits) }

@@ -100,6 +100,9 @@ func (s *Server) adoptable(now time.Time, a *Adopt) (*group, error) {
 	spis := make(map[uint32]bool)
 	for i := range u.TEKs {
 		t := &u.TEKs[i]
+		if t.Counts() || t.IEC61850 != nil {
+			return nil, fault("TEK %q: %v is not supported in a server cluster", t.Name, t.Cipher)
+		}
 		if t.SPI < minTEKSPI || spis[t.SPI] || len(t.Policies) == 0 {
 			return nil, fault("TEK %q: SPI %#08x, %d match-policies", t.Name, t.SPI, len(t.Policies))
 		}
@@ -140,7 +143,7 @@ func (s *Server) compare(now time.Time, g *group, u *sa.Update) {
 			count(&g.mismatch.Policy, "match-policies of ipsec-sa "+t.Name)
 			fallthrough
 		default:
-			if x.KeyBits != t.KeyBits {
+			if x.Cipher != t.Cipher || x.KeyBits != t.KeyBits {
 				count(&g.mismatch.Proposal, "proposal of ipsec-sa "+t.Name)
 			}
 		}

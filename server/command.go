@@ -92,6 +92,12 @@ func (s *Server) Do(now time.Time, c Command) error {
 }
 
 func (s *Server) clear(now time.Time, g *group, atOnce bool) {
+	s.notify(turn.Notice, "GKSD_GROUP_CLEARED", fmt.Sprintf("group %s: members and SAs cleared by an operator", g.name))
+	s.renew(now, g, atOnce)
+}
+
+// renew deletes a group's members and SAs, and makes new keys.
+func (s *Server) renew(now time.Time, g *group, atOnce bool) {
 	g.newPlan()
 	root := g.conf.Role == step.RootServer
 	sub := g.conf.Role == step.SubServer
@@ -109,7 +115,6 @@ func (s *Server) clear(now time.Time, g *group, atOnce bool) {
 	g.sig = turn.KeyPair{} // a clear does not change who signs, so that there are new keys at once
 	s.deleteKeys(g)
 	g.sig = pair
-	s.notify(turn.Notice, "GKSD_GROUP_CLEARED", fmt.Sprintf("group %s: members and SAs cleared by an operator", g.name))
 	if sub {
 		g.rootActive = false
 		s.emit(HardExpired{Group: g.name})

@@ -47,6 +47,7 @@ type group struct {
 
 	members map[place]*member
 	box     *outbox
+	senders senderIDs
 
 	rootActive bool      // sub-server only (D4)
 	nextAsk    time.Time // sub-server: not to ask for a successor again before this
@@ -95,15 +96,21 @@ func check(g *step.Group) (errs []error) {
 	policy := &gdoi.Policy{ActivationDelay: g.ActivationDelay, DeactivationDelay: 2 * g.ActivationDelay}
 	update := sa.Update{Group: g.Name, GroupID: g.ID, ActivationDelay: g.ActivationDelay}
 	for i, x := range g.SAs {
-		if x.KeyBits != 128 && x.KeyBits != 192 && x.KeyBits != 256 {
+		t := blankTEK(&x)
+		key, auth, ok := t.KeyLengths()
+		if !ok {
 			fault([]string{"ipsec-sa", x.Name}, "AES with a key of %d bits is not supported", x.KeyBits)
 			return errs
 		}
+		if t.Counts() && g.Role != step.Standalone {
+			fault([]string{"server-cluster"}, "not supported with AES-GCM in ipsec-sa %s: the servers would give the same sender IDs", x.Name)
+		}
+		if t.Counts() && len(g.Members) > 1<<senderBits(g)/2 {
+			fault([]string{"sender-id-bits"}, "%d member gateways need more than %d bits: each registration uses one up", len(g.Members), senderBits(g))
+		}
+		t.Key, t.AuthKey = make(sa.Secret, key), make(sa.Secret, auth)
 		for j := range maxPerName {
-			t := sa.TEK{
-				Name: x.Name, SPI: uint32(minTEKSPI + i*maxPerName + j), KeyBits: x.KeyBits,
-				Key: make(sa.Secret, x.KeyBits/8), AuthKey: make(sa.Secret, authKeyLength), Policies: x.Policies,
-			}
+			t.SPI = uint32(minTEKSPI + i*maxPerName + j)
 			policy.TEKs, update.TEKs = append(policy.TEKs, t), append(update.TEKs, t)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 )
 
 const (
-	authKeyLength = 32 // HMAC-SHA-256 (RFC 4868 section 2.1.1)
 	// maxPerName is how many TEKs of one ipsec-sa live side by side: members take up to four for the same traffic.
 	maxPerName = 3
 )
@@ -207,12 +206,17 @@ func (g *group) has(spi uint32) bool {
 	return slices.ContainsFunc(g.teks, func(t sa.TEK) bool { return t.SPI == spi })
 }
 
+// blankTEK is what the configuration of an ipsec-sa says of its TEKs.
+func blankTEK(x *step.IPsecSA) sa.TEK {
+	return sa.TEK{Name: x.Name, Cipher: x.Cipher, KeyBits: x.KeyBits, Policies: x.Policies}
+}
+
 // makeTEK gives an ipsec-sa a new TEK of its current configuration.
 func (s *Server) makeTEK(now time.Time, g *group, x *step.IPsecSA) {
-	t := sa.TEK{
-		Name: x.Name, SPI: s.tekSPI(), KeyBits: x.KeyBits, Key: s.draw(x.KeyBits / 8), AuthKey: s.draw(authKeyLength),
-		Policies: slices.Clone(x.Policies), Created: now, Hard: now.Add(x.Lifetime), Activate: now,
-	}
+	t := blankTEK(x)
+	key, auth, _ := t.KeyLengths() // check has asked
+	t.SPI, t.Key, t.AuthKey = s.tekSPI(), s.draw(key), s.draw(auth)
+	t.Policies, t.Created, t.Hard, t.Activate = slices.Clone(x.Policies), now, now.Add(x.Lifetime), now
 	t.Soft = t.Hard.Add(-margin(x.Lifetime, g.room()+g.conf.ActivationDelay))
 	if g.current(x.Name) >= 0 {
 		t.Activate = now.Add(g.conf.ActivationDelay)
@@ -281,6 +285,7 @@ func (s *Server) dropKEK(g *group) {
 // deleteKeys destroys every key of the group, its signature key too. What pushes under way need is theirs (T11, T14).
 func (s *Server) deleteKeys(g *group) {
 	g.owed = nil
+	g.senders = senderIDs{reset: g.senders.reset} // they are for keys that nobody gets any more
 	s.dropKEK(g)
 	for i := range g.teks {
 		g.deleted[g.teks[i].Name] = append(g.deleted[g.teks[i].Name], g.teks[i].SPI)

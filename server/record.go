@@ -20,7 +20,7 @@ import (
 //
 //	server/commit                        number 8
 //	server/group/NAME/sas                version 1 | sas | old KEK (0 or 1 sas) | signature 1 | public key | private key |
-//	                                     period 4 (ms) | retries 2 | pushes
+//	                                     period 4 (ms) | retries 2 | sender ID bits 1 | sender IDs given 4 | pushes
 //	server/group/NAME/member/GW/ADDRESS  version 1 | gateway | local | remote | since 8 (ms) | updated 8 | flags 1
 //	server/leaving/NUMBER                version 1 | pushes     of a group that is gone (T14)
 //
@@ -127,6 +127,7 @@ func (g *group) record() []byte {
 	}
 	b = appendBytes(appendBytes(append(b, byte(g.sigAlg)), g.sig.Public), g.sig.Private)
 	b = binary.BigEndian.AppendUint16(appendMillis(b, g.period), uint16(g.retries))
+	b = binary.BigEndian.AppendUint32(append(b, byte(g.senders.bits)), g.senders.written)
 	return g.box.append(b)
 }
 
@@ -192,6 +193,7 @@ type savedState struct {
 	sigAlg  sa.SigAlg
 	period  time.Duration
 	retries int
+	senders senderIDs
 	pushes  []savedPush
 }
 
@@ -295,6 +297,7 @@ func (s *Server) adoptSaved(now time.Time, g *group, r *saved) {
 		m.group = g
 		g.members[m.place()] = m
 	}
+	g.senders = st.senders
 	s.resume(now, g.box, st.pushes, g)
 	s.dirty[g] = true
 }
@@ -442,6 +445,11 @@ func (r *reader) state() (st savedState) {
 	st.sig.Public = r.bytes()
 	st.sig.Private = r.bytes()
 	st.period, st.retries = r.millis(), int(r.uint16())
+	st.senders.bits, st.senders.written = int(r.uint8()), r.uint32()
+	st.senders.next = st.senders.written // those between were perhaps given
+	if b := st.senders.bits; r.err == nil && (b > 16 || st.senders.written > 1<<b) {
+		r.fail("%d sender IDs of %d bits", st.senders.written, b)
+	}
 	st.pushes = r.pushes()
 	return st
 }

@@ -157,7 +157,8 @@ func (s *Server) register(now time.Time, m ike.Message) {
 		return
 	}
 	g := p.group
-	if _, err := gdoi.ParsePull3(m.First, m.Payloads); err != nil {
+	asked, err := gdoi.ParsePull3(m.First, m.Payloads)
+	if err != nil {
 		s.counters.PullMalformed++
 		fail("GKSD_PULL_MALFORMED", err.Error())
 		return
@@ -171,6 +172,16 @@ func (s *Server) register(now time.Time, m ike.Message) {
 		s.complain(now, "GKSD_PULL_REFUSED", fmt.Sprintf("group %s: gateway %s (%v): %s", g.name, m.Gateway, m.Remote.Addr(), why))
 		s.emit(ike.Abort{SA: m.SA, MsgID: m.MsgID})
 		return
+	}
+	policy := g.policy(now)
+	if g.counts() {
+		var why string
+		if policy.SenderIDs, why = s.giveSenderIDs(now, g, asked); why != "" {
+			g.stats.PullRefused++
+			s.complain(now, "GKSD_PULL_REFUSED", fmt.Sprintf("group %s: gateway %s (%v): %s", g.name, m.Gateway, m.Remote.Addr(), why))
+			s.emit(ike.Abort{SA: m.SA, MsgID: m.MsgID})
+			return
+		}
 	}
 	at := placeOf(m.Gateway, m.Local, m.Remote)
 	r := g.members[at]
@@ -189,7 +200,6 @@ func (s *Server) register(now time.Time, m ike.Message) {
 	}
 	g.stats.PullSucceeded++
 	s.members[r] = true
-	policy := g.policy(now)
 	s.emit(ike.Reply{SA: m.SA, MsgID: m.MsgID, First: gdoi.Pull4First(policy), Payloads: gdoi.AppendPull4(nil, policy, gdoi.Options{}), Last: true})
 }
 

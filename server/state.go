@@ -51,6 +51,7 @@ type KEKState struct {
 type TEKState struct {
 	Name                          string
 	SPI                           uint32
+	Cipher                        sa.Cipher
 	KeyBits                       int
 	Policies                      []sa.Policy
 	Created, Soft, Hard, Activate time.Time
@@ -109,7 +110,7 @@ func (g *group) state() GroupState {
 	for _, i := range g.inOrder() {
 		t := &g.teks[i]
 		st.TEKs = append(st.TEKs, TEKState{
-			Name: t.Name, SPI: t.SPI, KeyBits: t.KeyBits, Policies: slices.Clone(t.Policies),
+			Name: t.Name, SPI: t.SPI, Cipher: t.Cipher, KeyBits: t.KeyBits, Policies: slices.Clone(t.Policies),
 			Created: t.Created, Soft: t.Soft, Hard: t.Hard, Activate: t.Activate, Current: g.isCurrent(i),
 		})
 	}

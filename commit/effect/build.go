@@ -192,6 +192,7 @@ func (v *view) group(name string) *step.Group {
 		Name: name, ID: uint32(n.Uint("group-id")),
 		MemberThreshold:  uint32(n.Uint("member-threshold")),
 		ActivationDelay:  seconds(n, "activation-time-delay"),
+		SenderIDBits:     int(n.Uint("sender-id-bits")),
 		AntiReplayWindow: time.Duration(n.Uint("anti-replay-time-window")) * time.Millisecond,
 	}
 	for e := range n.Entries("ike-gateway") {
@@ -248,7 +249,7 @@ func (v *view) ipsecSA(n config.Node) (step.IPsecSA, bool) {
 	if !p.Exists() || n.Len("match-policy") == 0 {
 		return step.IPsecSA{}, false
 	}
-	s := step.IPsecSA{Name: n.Key()[0], KeyBits: keyBits(p), Lifetime: seconds(p, "lifetime-seconds")}
+	s := step.IPsecSA{Name: n.Key()[0], Cipher: espCipher(p), KeyBits: keyBits(p), Lifetime: seconds(p, "lifetime-seconds")}
 	if s.Lifetime == 0 {
 		s.Lifetime = defaultLifetime
 	}
@@ -396,14 +397,21 @@ func dhGroup(n config.Node) int {
 
 func keyBits(n config.Node) int {
 	switch n.Get("encryption-algorithm") {
-	case "aes-128-cbc":
+	case "aes-128-cbc", "aes-128-gcm":
 		return 128
-	case "aes-192-cbc":
+	case "aes-192-cbc", "aes-192-gcm":
 		return 192
-	case "aes-256-cbc":
+	case "aes-256-cbc", "aes-256-gcm":
 		return 256
 	}
 	return defaultKeyBits
+}
+
+func espCipher(n config.Node) sa.Cipher {
+	if strings.HasSuffix(n.Get("encryption-algorithm"), "-gcm") {
+		return sa.GCM
+	}
+	return sa.CBC
 }
 
 func (v *view) addr(at config.Node, s string) netip.Addr {

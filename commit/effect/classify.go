@@ -516,7 +516,9 @@ func (g *groupClassifier) proposal(v *view, name string) string {
 	return v.server.Entry("group", g.n.Name).Entry("ipsec-sa", name).Get("proposal")
 }
 
-func sameTransform(a, b step.IPsecSA) bool { return a.KeyBits == b.KeyBits && a.Lifetime == b.Lifetime }
+func sameTransform(a, b step.IPsecSA) bool {
+	return a.Cipher == b.Cipher && a.KeyBits == b.KeyBits && a.Lifetime == b.Lifetime
+}
 
 func find(sas []step.IPsecSA, name string) *step.IPsecSA {
 	for i := range sas {

@@ -200,6 +200,7 @@ set security group-vpn server group G1 ipsec-sa A match-policy 1 destination-por
 set security group-vpn server group G1 ipsec-sa A match-policy 1 protocol 17
 set security group-vpn server group G2 group-id 2
 set security group-vpn server group G2 server-member-communication lifetime-seconds 7200
+set security group-vpn server group G2 sender-id-bits 12
 set security group-vpn server group G2 server-member-communication signature-algorithm ecdsa-256
 `
 
@@ -446,6 +447,8 @@ func otherValue(n config.Node) string {
 		return "456789"
 	case s.Target() != nil:
 		return map[string]string{"P": "Q", "IP": "IQ", "K": "L", "TP": "TQ", "S": "T", "V1": "V2"}[n.Value()]
+	case n.Name() == "sender-id-bits":
+		return "8"
 	case strings.HasPrefix(s.Type(), "uint"):
 		return fmt.Sprint(n.Parent().Uint(n.Name()) + 1)
 	case strings.Contains(n.Value(), "/8"):

@@ -138,6 +138,7 @@ type Communication struct {
 // IPsecSA is an ipsec-sa of a group with its proposal resolved.
 type IPsecSA struct {
 	Name     string
+	Cipher   sa.Cipher
 	KeyBits  int           // 128, 192 or 256
 	Lifetime time.Duration // 180..86400 s
 	Policies []sa.Policy   // in order, 1..10
@@ -153,6 +154,7 @@ type Group struct {
 	PeerPeriod       time.Duration
 	MemberThreshold  uint32        // 0: no threshold
 	ActivationDelay  time.Duration // 10..900 s
+	SenderIDBits     int           // 8, 12 or 16: the length of sender IDs, for ciphers that count
 	AntiReplayWindow time.Duration // 0: off
 	Communication    *Communication
 	SAs              []IPsecSA

@@ -71,6 +71,7 @@ func (w *World) pass(a, b *Node) string {
 	if verdict != dataplane.Encrypted {
 		return "outbound: " + verdict.String()
 	}
+	w.verify.nonce(a, esp)
 	if bytes.Contains(esp, []byte("from "+a.Name)) {
 		w.violate("%s: a packet leaves in the clear", a.Name)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"maps"
@@ -40,6 +41,26 @@ type verifier struct {
 	gone   map[string]time.Time    // members that were removed, and when
 	agreed map[string]time.Time    // groups: when the root's keys last changed
 	keysOf map[string]string       // groups: the root's keys
+
+	gcm    map[uint32]bool   // SPIs of TEKs whose nonces count
+	nonces map[[12]byte]bool // SPI and IV of every packet under one of them
+}
+
+// nonce holds an ESP packet that a member sends against those that all members have sent: no two under one key have the same IV
+// (RFC 6407 section 3.5), through all crashes.
+func (v *verifier) nonce(n *Node, esp []byte) {
+	const header, iv = 20, 8
+	spi := binary.BigEndian.Uint32(esp[header:])
+	if !v.gcm[spi] {
+		return
+	}
+	var k [12]byte
+	copy(k[:4], esp[header:])
+	copy(k[4:], esp[header+iv:])
+	if v.nonces[k] {
+		n.w.violate("%s: the IV %x is used twice under TEK %08x", n.Name, k[4:], spi)
+	}
+	v.nonces[k] = true
 }
 
 type pushNumber struct {
@@ -57,6 +78,7 @@ func newVerifier() verifier {
 	return verifier{
 		disturbed: Epoch, secrets: newSecrets(), keks: map[[16]byte]*sa.KEK{}, pushes: map[pushNumber][32]byte{},
 		spis: map[spiKey]time.Time{}, gone: map[string]time.Time{}, agreed: map[string]time.Time{}, keysOf: map[string]string{},
+		gcm: map[uint32]bool{}, nonces: map[[12]byte]bool{},
 	}
 }
 
@@ -87,6 +109,9 @@ func (v *verifier) output(n *Node, o turn.Output) {
 	case turn.InstallTEK:
 		v.secrets.add("a TEK", o.TEK.Key)
 		v.secrets.add("a TEK's authentication key", o.TEK.AuthKey)
+		if o.TEK.Counts() {
+			v.gcm[o.TEK.SPI] = true
+		}
 		v.install(n, o)
 	case turn.Notify:
 		if name := v.secrets.in([]byte(o.Code + " " + o.Text)); name != "" {
@@ -165,7 +190,7 @@ func (v *verifier) push(n *Node, b []byte) {
 		n.w.violate("%s: a push under a KEK that is on no disk", n.Name)
 		return
 	}
-	p, err := gdoi.OpenPush(v.keks[spi], nil, b, n.now(), gdoi.Options{})
+	p, err := gdoi.OpenPush(v.keks[spi], nil, b, n.now(), gdoi.Options{GCM: true, IEC61850: true})
 	if err != nil {
 		n.w.violate("%s: a push that nobody can open: %v", n.Name, err)
 		return
