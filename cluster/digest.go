@@ -18,7 +18,12 @@ var parts = [...]struct {
 }{
 	{"group-id", func(h hash.Hash, g *step.Group) { number(h, uint64(g.ID)) }},
 	{"member-threshold", func(h hash.Hash, g *step.Group) { number(h, uint64(g.MemberThreshold)) }},
-	{"activation-time-delay", func(h hash.Hash, g *step.Group) { number(h, uint64(g.ActivationDelay.Milliseconds())) }},
+	{"activation-time-delay", func(h hash.Hash, g *step.Group) {
+		number(h, uint64(g.ActivationDelay.Milliseconds()))
+		if d := g.DeactivationDelay; d != 0 { // ours: servers without it keep their digest
+			number(h, uint64(d.Milliseconds()))
+		}
+	}},
 	{"anti-replay-time-window", func(h hash.Hash, g *step.Group) { number(h, uint64(g.AntiReplayWindow.Milliseconds())) }},
 	{"server-member-communication", addCommunication},
 	{"ipsec-sa", addSAs},

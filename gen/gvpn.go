@@ -9529,6 +9529,7 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server) ΛBelongingModule() 
 type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group struct {
 	ActivationTimeDelay       *uint32                                                                              `path:"activation-time-delay" module:"gvpn-conf-security"`
 	AntiReplayTimeWindow      *uint32                                                                              `path:"anti-replay-time-window" module:"gvpn-conf-security"`
+	DeactivationTimeDelay     *uint32                                                                              `path:"deactivation-time-delay" module:"gvpn-extensions-group"`
 	Description               *string                                                                              `path:"description" module:"gvpn-conf-security"`
 	GroupId                   *uint32                                                                              `path:"group-id" module:"gvpn-conf-security"`
 	IkeGateway                *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_IkeGateway_OrderedMap     `path:"ike-gateway" module:"gvpn-conf-security"`

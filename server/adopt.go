@@ -96,7 +96,7 @@ func (s *Server) adoptable(now time.Time, a *Adopt) (*group, error) {
 			return nil, fault("KEK: no key to sign with")
 		}
 	}
-	policy := &gdoi.Policy{KEK: u.KEK, TEKs: slices.Clone(u.TEKs), ActivationDelay: u.ActivationDelay, DeactivationDelay: 2 * u.ActivationDelay}
+	policy := &gdoi.Policy{KEK: u.KEK, TEKs: slices.Clone(u.TEKs), ActivationDelay: u.ActivationDelay, DeactivationDelay: deactivation(&g.conf, u.ActivationDelay)}
 	spis := make(map[uint32]bool)
 	for i := range u.TEKs {
 		t := &u.TEKs[i]
@@ -289,7 +289,7 @@ func (g *group) tekPolicy(teks []sa.TEK) *gdoi.Policy {
 	if len(teks) == 0 {
 		return nil
 	}
-	p := &gdoi.Policy{TEKs: teks, DeactivationDelay: 2 * g.activationDelay()}
+	p := &gdoi.Policy{TEKs: teks, DeactivationDelay: g.deactivationDelay()}
 	for i := range teks {
 		if slices.ContainsFunc(g.teks, func(o sa.TEK) bool { return o.Name == teks[i].Name && o.SPI != teks[i].SPI }) {
 			p.ActivationDelay = g.activationDelay()

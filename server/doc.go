@@ -23,8 +23,8 @@
 // where room is what it takes to tell everybody: (number-of-retransmission + 1) × retransmission-period for members, for a
 // TEK the activation delay too, and on a root two periods of its cluster. No formula of the original is known; this one is
 // ours. At the soft lifetime S and R make the successor and push it. A new KEK travels under the old one and replaces it; a
-// new TEK is activated after the activation delay, and the old one's hard lifetime becomes twice that delay from now, if that
-// is sooner: its deactivation. Sub-servers make no keys; a quarter of the margin after Soft they ask (C6), at Hard they
+// new TEK is activated after the activation delay, and the old one's hard lifetime becomes the deactivation delay from now (twice
+// the activation delay, if it is not configured), if that is sooner. Sub-servers make no keys; a quarter of the margin after Soft they ask (C6), at Hard they
 // forget the key and their members (C7).
 //
 // A member goes when it lets a push pass that it should have acknowledged, when the KEK that it shares with the server dies, or

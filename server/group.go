@@ -93,7 +93,7 @@ func check(g *step.Group) (errs []error) {
 		return errs
 	}
 	// What a pull would carry at most: every ipsec-sa with the TEKs that may live side by side.
-	policy := &gdoi.Policy{ActivationDelay: g.ActivationDelay, DeactivationDelay: 2 * g.ActivationDelay}
+	policy := &gdoi.Policy{ActivationDelay: g.ActivationDelay, DeactivationDelay: deactivation(g, g.ActivationDelay)}
 	update := sa.Update{Group: g.Name, GroupID: g.ID, ActivationDelay: g.ActivationDelay}
 	for i, x := range g.SAs {
 		t := blankTEK(&x)
@@ -292,4 +292,14 @@ func (g *group) activationDelay() time.Duration {
 		return g.delay
 	}
 	return g.conf.ActivationDelay
+}
+
+// deactivationDelay is how long a replaced TEK lives. A sub-server's configuration is its root's in this too (V8).
+func (g *group) deactivationDelay() time.Duration { return deactivation(&g.conf, g.activationDelay()) }
+
+func deactivation(g *step.Group, activation time.Duration) time.Duration {
+	if g.DeactivationDelay == 0 {
+		return 2 * activation
+	}
+	return max(g.DeactivationDelay, activation)
 }

@@ -225,10 +225,10 @@ func (s *Server) makeTEK(now time.Time, g *group, x *step.IPsecSA) {
 	s.notify(turn.Info, "GKSD_TEK_CREATED", fmt.Sprintf("group %s: new TEK for ipsec-sa %s, SPI %#08x, lifetime %v", g.name, x.Name, t.SPI, x.Lifetime))
 }
 
-// addTEK makes t the current TEK of its name. Older ones end at their deactivation, twice the activation delay from now; but in
+// addTEK makes t the current TEK of its name. Older ones end at their deactivation, the deactivation delay from now; but in
 // a group without a KEK nobody can be told, and they live on until members have come for the new one.
 func (s *Server) addTEK(now time.Time, g *group, t sa.TEK) {
-	end := now.Add(2 * g.activationDelay())
+	end := now.Add(g.deactivationDelay())
 	older := 0
 	for i := len(g.teks) - 1; i >= 0; i-- {
 		o := &g.teks[i]

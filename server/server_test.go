@@ -551,6 +551,8 @@ func parseGroup(t rapid.TB, line string) step.Group {
 			comm.Retries = number(v)
 		case "period":
 			comm.Retransmission = time.Duration(number(v)) * time.Second
+		case "dtd":
+			g.DeactivationDelay = time.Duration(number(v)) * time.Second
 		case "sender-bits":
 			g.SenderIDBits = number(v)
 		case "gcm": // of every ipsec-sa named before

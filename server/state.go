@@ -31,6 +31,8 @@ type GroupState struct {
 	Mismatch        Mismatch
 	PushesPending   int // not done for every member
 	ActivationDelay time.Duration
+	// DeactivationDelay is how long a replaced TEK lives.
+	DeactivationDelay time.Duration
 }
 
 // KEKState is a KEK without its keys.
@@ -97,7 +99,7 @@ func (s *Server) State() State {
 func (g *group) state() GroupState {
 	st := GroupState{
 		Name: g.name, ID: g.conf.ID, Role: g.conf.Role, Version: g.version, Ready: g.ready(), RootActive: g.rootActive,
-		Statistics: g.stats, Mismatch: g.mismatch, PushesPending: len(g.box.pushes), ActivationDelay: g.activationDelay(),
+		Statistics: g.stats, Mismatch: g.mismatch, PushesPending: len(g.box.pushes), ActivationDelay: g.activationDelay(), DeactivationDelay: g.deactivationDelay(),
 	}
 	if k := g.kek; k != nil {
 		st.KEK = &KEKState{

@@ -190,10 +190,11 @@ func (v *view) group(name string) *step.Group {
 	}
 	g := &step.Group{
 		Name: name, ID: uint32(n.Uint("group-id")),
-		MemberThreshold:  uint32(n.Uint("member-threshold")),
-		ActivationDelay:  seconds(n, "activation-time-delay"),
-		SenderIDBits:     int(n.Uint("sender-id-bits")),
-		AntiReplayWindow: time.Duration(n.Uint("anti-replay-time-window")) * time.Millisecond,
+		MemberThreshold:   uint32(n.Uint("member-threshold")),
+		ActivationDelay:   seconds(n, "activation-time-delay"),
+		DeactivationDelay: seconds(n, "deactivation-time-delay"),
+		SenderIDBits:      int(n.Uint("sender-id-bits")),
+		AntiReplayWindow:  time.Duration(n.Uint("anti-replay-time-window")) * time.Millisecond,
 	}
 	for e := range n.Entries("ike-gateway") {
 		g.Members = append(g.Members, e.Key()[0])

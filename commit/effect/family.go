@@ -43,6 +43,7 @@ var families = []family{
 	{"group-vpn/server/group/server-cluster/retransmission-period", "2.5", "2.5", "2.5", ""},
 	{"group-vpn/server/group/ike-gateway", "1.5a", "1.15", "1.5b", "a change is one of order"},
 	{"group-vpn/server/group/activation-time-delay", "1.15", "1.15", "1.15", "T3"},
+	{"group-vpn/server/group/deactivation-time-delay", "1.15", "1.15", "1.15", "T3"},
 	{"group-vpn/server/group/sender-id-bits", "1.15", "1.15", "1.15", "acts when the group's sender IDs begin anew"},
 	{"group-vpn/server/group/anti-replay-time-window", "1.6", "1.6", "1.6", "T1 for the deletion"},
 	{"group-vpn/server/group/no-anti-replay", "1.7", "1.7", "1.7", "T1 for the deletion; no model of 17.4 to 24.4 has the node"},

@@ -201,6 +201,7 @@ set security group-vpn server group G1 ipsec-sa A match-policy 1 protocol 17
 set security group-vpn server group G2 group-id 2
 set security group-vpn server group G2 server-member-communication lifetime-seconds 7200
 set security group-vpn server group G2 sender-id-bits 12
+set security group-vpn server group G2 deactivation-time-delay 60
 set security group-vpn server group G2 server-member-communication signature-algorithm ecdsa-256
 `
 

@@ -146,18 +146,20 @@ type IPsecSA struct {
 
 // Group is one group of a key server.
 type Group struct {
-	Name             string
-	ID               uint32
-	Role             Role
-	Members          []string // gateways of members (group ike-gateway), in order
-	Peers            []string // gateways of cluster peers (server-cluster ike-gateway), in order
-	PeerPeriod       time.Duration
-	MemberThreshold  uint32        // 0: no threshold
-	ActivationDelay  time.Duration // 10..900 s
-	SenderIDBits     int           // 8, 12 or 16: the length of sender IDs, for ciphers that count
-	AntiReplayWindow time.Duration // 0: off
-	Communication    *Communication
-	SAs              []IPsecSA
+	Name            string
+	ID              uint32
+	Role            Role
+	Members         []string // gateways of members (group ike-gateway), in order
+	Peers           []string // gateways of cluster peers (server-cluster ike-gateway), in order
+	PeerPeriod      time.Duration
+	MemberThreshold uint32        // 0: no threshold
+	ActivationDelay time.Duration // 10..900 s
+	// DeactivationDelay is how long a replaced TEK is received with, 10..3600 s; 0: twice ActivationDelay.
+	DeactivationDelay time.Duration
+	SenderIDBits      int           // 8, 12 or 16: the length of sender IDs, for ciphers that count
+	AntiReplayWindow  time.Duration // 0: off
+	Communication     *Communication
+	SAs               []IPsecSA
 }
 
 // Rule is a fail-open or exclude rule; an invalid prefix means any.
