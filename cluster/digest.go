@@ -83,8 +83,8 @@ func addCommunication(h hash.Hash, g *step.Group) {
 	}
 	text(h, c.Certificate)
 	// What is ours is added only where it is said, so that servers without it keep their digest.
-	if c.SigAlg != 0 || c.AckHash != 0 || c.NoAck {
-		text(h, fmt.Sprint(c.SigAlg, c.AckHash, c.NoAck))
+	if c.SigAlg != 0 || c.AckHash != 0 || c.NoAck || c.Hierarchy {
+		text(h, fmt.Sprint(c.SigAlg, c.AckHash, c.NoAck, c.Hierarchy))
 	}
 }
 

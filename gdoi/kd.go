@@ -258,6 +258,9 @@ func (r *kdReader) parseKD(body, inherit []byte) (excluded bool, err error) {
 // root finds the KEK: alone, or as the last key of a hierarchy.
 func (r *kdReader) root() (excluded bool, err error) {
 	if len(r.updates) > 0 {
+		if r.held == nil {
+			return true, nil
+		}
 		next, ok, err := r.held.Apply(r.updates)
 		switch {
 		case err != nil:
@@ -391,9 +394,6 @@ func (r *kdReader) addLKH(k keyPacket) error {
 		return refuse(ErrForm, "KD payload: two key packets for LKH")
 	}
 	r.hierarchy = true
-	if !r.pull && r.held == nil {
-		return refuse(ErrUnsupported, "KD payload: LKH key packet in a PUSH, and no keys of a hierarchy")
-	}
 	bits := r.p.KEK.KeyBits
 	// Arrays can be more than attributes are elsewhere; each has more than lkhUpdateHead octets of the message.
 	for b := k.attrs; len(b) > 0; {
@@ -436,7 +436,7 @@ func (r *kdReader) addLKH(k keyPacket) error {
 	if r.lkh == nil && len(r.updates) == 0 {
 		return refuse(ErrKeys, "KD payload: LKH key packet without an array")
 	}
-	if len(r.updates) > 0 && r.held.Bits() != bits {
+	if len(r.updates) > 0 && r.held != nil && r.held.Bits() != bits {
 		return refuse(ErrKeys, "KD payload: LKH of %d bits, ours has %d", bits, r.held.Bits())
 	}
 	return nil

@@ -25,7 +25,7 @@ type Push struct {
 	DeleteAll bool
 
 	// Excluded says, after OpenPush, that the message brings a new KEK to a key hierarchy and that no key of this member
-	// opens it: the member is shut out, or its update is in another message. Policy has no KEK then.
+	// opens it: the member is shut out, or holds no hierarchy, or its update is in another message. Policy has no KEK then.
 	Excluded bool
 
 	// Policy is nil in a message that only deletes. A Policy.KEK is a new one; its first PUSH has number 1.

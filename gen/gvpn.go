@@ -10401,6 +10401,7 @@ type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommu
 	CommunicationType      E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType    `path:"communication-type" module:"gvpn-conf-security"`
 	EncryptionAlgorithm    E_GvpnConfSecurity_AesCbc                                                                                  `path:"encryption-algorithm" module:"gvpn-conf-security"`
 	Heartbeat              *uint32                                                                                                    `path:"heartbeat" module:"gvpn-conf-security"`
+	KeyHierarchy           YANGEmpty                                                                                                  `path:"key-hierarchy" module:"gvpn-extensions-group"`
 	LifetimeSeconds        *uint32                                                                                                    `path:"lifetime-seconds" module:"gvpn-conf-security"`
 	NumberOfRetransmission *uint32                                                                                                    `path:"number-of-retransmission" module:"gvpn-conf-security"`
 	RetransmissionPeriod   *uint32                                                                                                    `path:"retransmission-period" module:"gvpn-conf-security"`

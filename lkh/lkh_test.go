@@ -180,6 +180,7 @@ func TestTreeProperty(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		bits := rapid.SampledFrom([]int{128, 192, 256}).Draw(rt, "bits")
 		w := newWorld(t, bits, rapid.IntRange(1, 20).Draw(rt, "room"), rapid.IntRange(0, 20).Draw(rt, "members"), rapid.Byte().Draw(rt, "seed"))
+		head, parts := []byte(nil), map[int][]byte{} // what is on disk
 		for range rapid.IntRange(1, 8).Draw(rt, "steps") {
 			leaves := make([]uint16, 0, len(w.here))
 			for leaf := range w.here {
@@ -213,10 +214,26 @@ func TestTreeProperty(t *testing.T) {
 					}
 				}
 			case 2:
-				again, err := Parse(w.tree.Append(nil))
+				changed := w.tree.Changed()
+				for _, n := range changed {
+					if parts[n] = w.tree.Part(n); parts[n] == nil {
+						delete(parts, n)
+					}
+				}
+				if len(changed) > 0 {
+					head = w.tree.Head()
+				}
+				again, err := Assemble(head, parts)
 				if err != nil {
 					rt.Fatal(err)
 				}
+				if whole, err := Parse(w.tree.Append(nil)); err != nil || !bytes.Equal(whole.Append(nil), again.Append(nil)) {
+					rt.Fatalf("in pieces it is another tree: %v", err)
+				}
+				if got := w.tree.Leaves(); len(got) != w.tree.Members() || !slices.Equal(got, leaves) {
+					rt.Fatalf("leaves %v, want %v", got, leaves)
+				}
+				w.tree.changed = nil
 				again.free = w.tree.free // only where the search for a free leaf begins
 				if diff := cmp.Diff(w.tree, again, compare); diff != "" {
 					rt.Fatalf("(-before +after):\n%s", diff)

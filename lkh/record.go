@@ -3,6 +3,8 @@ package lkh
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // recordVersion is the first octet of the binary form.
@@ -15,17 +17,9 @@ const recordVersion = 1
 //
 // All numbers are big endian. Keys are in the order of their IDs. A leaf with a key is a member.
 func (t *Tree) Append(dst []byte) []byte {
-	be := binary.BigEndian
-	dst = append(dst, recordVersion)
-	dst = be.AppendUint16(dst, uint16(t.bits))
-	dst = append(dst, byte(t.height))
-	dst = be.AppendUint32(dst, t.handle)
+	dst = append(dst, t.Head()...)
 	for id := range t.nodes {
-		if n := &t.nodes[id]; n.handle != 0 {
-			dst = be.AppendUint16(dst, uint16(id))
-			dst = be.AppendUint32(dst, n.handle)
-			dst = append(dst, n.data[:t.dataLen()]...)
-		}
+		dst = t.appendKey(dst, id)
 	}
 	return dst
 }
@@ -85,4 +79,67 @@ func Parse(b []byte) (*Tree, error) {
 		}
 	}
 	return t, nil
+}
+
+// partNodes is how many node IDs a part of the record covers: a member that comes or goes changes about as many parts as the
+// tree is high, some 900 octets each.
+const partNodes = 16
+
+func (t *Tree) touch(id uint16) {
+	if t.changed == nil {
+		t.changed = make(map[int]bool)
+	}
+	t.changed[int(id)/partNodes] = true
+}
+
+// Changed lists the parts of the record that have changed since it was called last, in order: what is to be written again, with
+// the head, so that a group of thousands is not written whole for each member.
+func (t *Tree) Changed() []int {
+	parts := slices.Sorted(maps.Keys(t.changed))
+	clear(t.changed)
+	return parts
+}
+
+// Head and Part give what Append writes, in pieces: first the head, then every part that is not nil, by its number.
+func (t *Tree) Head() []byte {
+	dst := binary.BigEndian.AppendUint16([]byte{recordVersion}, uint16(t.bits))
+	return binary.BigEndian.AppendUint32(append(dst, byte(t.height)), t.handle)
+}
+
+// Part is nil if no node in it has a key.
+func (t *Tree) Part(number int) (dst []byte) {
+	for id := number * partNodes; id < min((number+1)*partNodes, len(t.nodes)); id++ {
+		dst = t.appendKey(dst, id)
+	}
+	return dst
+}
+
+// Assemble reads a record in pieces, as Parse does.
+func Assemble(head []byte, parts map[int][]byte) (*Tree, error) {
+	b := slices.Clone(head)
+	for _, n := range slices.Sorted(maps.Keys(parts)) {
+		b = append(b, parts[n]...)
+	}
+	defer clear(b)
+	return Parse(b)
+}
+
+// Leaves lists the leaves that have a member, in order.
+func (t *Tree) Leaves() (leaves []uint16) {
+	for id := 1; id < len(t.nodes); id += 2 {
+		if t.nodes[id].handle != 0 {
+			leaves = append(leaves, uint16(id))
+		}
+	}
+	return leaves
+}
+
+func (t *Tree) appendKey(dst []byte, id int) []byte {
+	n := &t.nodes[id]
+	if n.handle == 0 {
+		return dst
+	}
+	dst = binary.BigEndian.AppendUint16(dst, uint16(id))
+	dst = binary.BigEndian.AppendUint32(dst, n.handle)
+	return append(dst, n.data[:t.dataLen()]...)
 }

@@ -32,8 +32,9 @@ type Tree struct {
 	height  int    // of the root: room for 1<<height members
 	handle  uint32 // the last one given; none is given twice
 	members int
-	free    int    // no leaf before this one is free
-	nodes   []node // by ID
+	free    int          // no leaf before this one is free
+	nodes   []node       // by ID
+	changed map[int]bool // parts of the record that differ from those that Changed told of
 }
 
 type node struct {
@@ -85,6 +86,7 @@ func (t *Tree) renew(id uint16, random io.Reader) {
 	}
 	t.handle++
 	n.handle = t.handle
+	t.touch(id)
 }
 
 // Members is how many members the tree has.
@@ -170,6 +172,7 @@ func (t *Tree) leave(leaf uint16) {
 		n := &t.nodes[id]
 		if n.below--; n.below == 0 && id != t.root() {
 			*n = node{}
+			t.touch(id)
 		}
 		if id == t.root() {
 			break

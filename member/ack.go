@@ -40,7 +40,11 @@ func (s *seen) add(sum [sha256.Size]byte, ack []byte) {
 // ackOf makes the acknowledgement of push seq under kek, nil if the KEK does not ask for one. It names the address that we
 // used in the last pull (RFC 8263 section 3.4).
 func (m *Member) ackOf(v *vpn, kek *sa.KEK, seq uint32) []byte {
-	key := gdoi.AckKey(kek, nil, gdoi.Options{})
+	var leaf sa.Secret
+	if v.lkh != nil {
+		leaf = v.lkh.Leaf()
+	}
+	key := gdoi.AckKey(kek, leaf, gdoi.Options{})
 	if key == nil || !v.local.Addr().IsValid() {
 		return nil
 	}

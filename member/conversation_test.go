@@ -22,6 +22,7 @@ import (
 	"gvpn/gdoi"
 	"gvpn/ike"
 	"gvpn/isakmp"
+	"gvpn/lkh"
 	"gvpn/sa"
 	"gvpn/turn"
 )
@@ -45,6 +46,9 @@ type conversation struct {
 	token  uint64            // of the last Begin
 	sa     ike.SAID
 	policy *gdoi.Policy // of the pull under way
+	tree   *lkh.Tree    // of the key server
+	leaf   uint16       // ours
+	parts  [][]lkh.Update
 	local  netip.AddrPort
 	remote netip.AddrPort
 }
@@ -95,6 +99,24 @@ func (c *conversation) kek(name string) *sa.KEK {
 	k.SigPrivate = private
 	c.keks[name] = k
 	return k
+}
+
+// root makes the KEK called kek= the root of the tree.
+func (c *conversation) root(d *datadriven.TestData) {
+	k := c.kek(value(d, "kek", ""))
+	data := c.tree.Root().Data
+	copy(k.IV[:], data)
+	k.Key, k.Ack = data[16:], gdoi.AckLKHSHA256
+}
+
+// pattern is randomness that is another each time, and the same in every run.
+type pattern byte
+
+func (n pattern) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = byte(n)*17 + byte(i) + 1
+	}
+	return len(b), nil
 }
 
 func spiOf(name string) uint32 {
@@ -176,6 +198,16 @@ func (c *conversation) given(d *datadriven.TestData) *gdoi.Policy {
 	}
 	for _, w := range values(d, "tek") {
 		p.TEKs = append(p.TEKs, c.tek(w))
+	}
+	if d.HasArg("lkh") {
+		keys, err := lkh.NewKeys(c.tree.Path(c.leaf))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		p.LKH = keys
+	}
+	if n := value(d, "part", ""); n != "" {
+		p.Updates = c.parts[atoi(c.t, n)]
 	}
 	for _, w := range values(d, "sender") {
 		if p.SenderIDs == nil {
@@ -269,7 +301,11 @@ func (c *conversation) drain(b *strings.Builder) {
 			a, err := gdoi.ParseAck(o.Datagram)
 			good := false
 			for _, k := range c.keks {
-				good = good || k.SPI == a.SPI && a.Verify(gdoi.AckKey(k, nil, gdoi.Options{}))
+				var leaf sa.Secret
+				if c.tree != nil && c.tree.Has(c.leaf) {
+					leaf = c.tree.Path(c.leaf)[0].Data[16:]
+				}
+				good = good || k.SPI == a.SPI && a.Verify(gdoi.AckKey(k, leaf, gdoi.Options{}))
 			}
 			fmt.Fprintf(b, "ack seq=%d member=%s %s->%s good=%v err=%v\n", a.Seq, a.Member, o.Local, o.Remote, good, err)
 		case turn.Notify:
@@ -351,7 +387,11 @@ func (c *conversation) state(b *strings.Builder) {
 		}
 		fmt.Fprintln(b)
 		if v.KEK != nil {
-			fmt.Fprintf(b, "  kek seq=%d soft=%s hard=%s\n", v.KEK.Seq, c.since(v.KEK.Soft), c.since(v.KEK.Hard))
+			fmt.Fprintf(b, "  kek seq=%d soft=%s hard=%s", v.KEK.Seq, c.since(v.KEK.Soft), c.since(v.KEK.Hard))
+			if v.KEK.Hierarchy > 0 {
+				fmt.Fprintf(b, " hierarchy=%d", v.KEK.Hierarchy)
+			}
+			fmt.Fprintln(b)
 		}
 		for _, t := range v.TEKs {
 			fmt.Fprintf(b, "  tek %s activate=%s soft=%s hard=%s replaced=%v remove-at=%s\n", c.name(t.SPI), c.since(t.Activate), c.since(t.Soft), c.since(t.Hard), t.Replaced, c.since(t.RemoveAt))
@@ -414,6 +454,35 @@ func (c *conversation) step(d *datadriven.TestData) string {
 			msg.Payloads = msg.Payloads[:len(msg.Payloads)-1]
 		}
 		c.m.HandleMessage(c.now, msg)
+	case "tree": // a key server's, with us and others in it; its root is the KEK that is named
+		c.tree, _ = lkh.New(256, 4, zeros{})
+		for i := range 3 {
+			leaf, _, err := c.tree.Join(pattern(i))
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			if i == 0 {
+				c.leaf = leaf
+			}
+		}
+		c.root(d)
+	case "change": // without whom, and the KEK that is the root then; its updates are parts 0, 1, ...
+		var out []uint16
+		if w := value(d, "without", ""); w == "us" {
+			out = append(out, c.leaf)
+		} else if w != "" {
+			out = append(out, c.leaf+2)
+		}
+		_, updates, err := c.tree.Change(pattern(9), 0, out...)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.parts = nil
+		for i := range updates {
+			c.parts = append(c.parts, updates[i:i+1])
+		}
+		c.root(d)
+		fmt.Fprintf(&b, "%d parts\n", len(c.parts))
 	case "push":
 		b2 := c.push(d)
 		c.pushes[value(d, "as", "last")] = b2

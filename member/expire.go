@@ -72,7 +72,7 @@ func (m *Member) expire(now time.Time, v *vpn) {
 		v.oldKEK = nil
 	}
 	if v.kek != nil && !now.Before(v.kek.Hard) {
-		m.setKEK(now, v, nil)
+		m.setKEK(now, v, nil, nil)
 		lost = true
 	}
 	if !lost {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gvpn/gdoi"
+	"gvpn/lkh"
 	"gvpn/sa"
 	"gvpn/turn"
 )
@@ -19,13 +20,15 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 	switch {
 	case a.pushedKEK:
 		p.KEK.Zero()
+		p.LKH.Zero()
 	case v.kek != nil && p.KEK != nil && v.kek.SPI == p.KEK.SPI && v.kek.Key.Equal(p.KEK.Key):
 		stale = p.KEK.Seq < v.kek.Seq
 		v.kek.Seq = max(v.kek.Seq, p.KEK.Seq)
 		v.kek.Ack = p.KEK.Ack
 		p.KEK.Zero()
+		v.setHierarchy(p.LKH)
 	default:
-		m.setKEK(now, v, p.KEK)
+		m.setKEK(now, v, p.KEK, p.LKH)
 	}
 	p.TEKs = slices.DeleteFunc(p.TEKs, func(t sa.TEK) bool { return slices.Contains(a.deleted, t.SPI) })
 	if !stale {
@@ -223,8 +226,16 @@ func (m *Member) removeTEK(now time.Time, v *vpn, spi uint32) {
 	}
 }
 
-// setKEK replaces the KEK; nil is none. Pushes under the old one are acknowledged for a while yet.
-func (m *Member) setKEK(now time.Time, v *vpn, k *sa.KEK) {
+// setHierarchy replaces our keys of the hierarchy, nil is none; a part of a push that we waited for is not needed any more.
+func (v *vpn) setHierarchy(keys *lkh.Keys) {
+	v.lkh.Zero()
+	v.lkh, v.partAt = keys, time.Time{}
+}
+
+// setKEK replaces the KEK, and the hierarchy that it is the root of; nil is none. Pushes under the old one are acknowledged for
+// a while yet.
+func (m *Member) setKEK(now time.Time, v *vpn, k *sa.KEK, keys *lkh.Keys) {
+	v.setHierarchy(keys)
 	v.oldKEK.Zero()
 	v.oldKEK, v.oldKEKEnd = nil, time.Time{}
 	if v.kek != nil && k != nil {
@@ -251,7 +262,7 @@ func (m *Member) dropTEKs(now time.Time, v *vpn) {
 // dropKeys removes every key of the VPN; it is then not registered.
 func (m *Member) dropKeys(now time.Time, v *vpn) {
 	m.dropTEKs(now, v)
-	m.setKEK(now, v, nil)
+	m.setKEK(now, v, nil, nil)
 	v.retired = nil
 	v.sender = turn.SenderID{} // the server may give it to another, for the keys to come
 	v.registered, v.sa, v.registerAt, v.asked = false, 0, time.Time{}, time.Time{}
@@ -297,8 +308,10 @@ func (m *Member) schedule(now time.Time, v *vpn) {
 			next = at
 		}
 	}
-	if !v.asked.IsZero() && (next.IsZero() || v.asked.Before(next)) {
-		next = v.asked
+	for _, at := range []time.Time{v.asked, v.partAt} {
+		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
 	}
 	v.registerAt = next
 }

@@ -28,6 +28,10 @@ const (
 	// gone because its last push under that KEK crossed our pull.
 	oldKEKLinger = 60 * time.Second
 
+	// partWait is how long another part of a push that changes a key hierarchy may take, up to twice that at random: the parts
+	// leave together.
+	partWait = 5 * time.Second
+
 	// bareMin and bareMax are the waits of a member that has no TEK before it pulls: doubling, with up to a quarter more.
 	bareMin = 30 * time.Second
 	bareMax = 10 * time.Minute

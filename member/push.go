@@ -32,7 +32,8 @@ func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 		m.strays.PushUnknownSPI++
 		return
 	}
-	p, err := gdoi.OpenPush(kek, nil, b, now, m.speak(v))
+	// Under the old KEK too: the other parts of the change that brought the new one.
+	p, err := gdoi.OpenPush(kek, v.lkh, b, now, m.speak(v))
 	if err != nil {
 		v.stats.PushFailed++
 		v.countRefusal(err)
@@ -99,18 +100,25 @@ func (m *Member) obey(now time.Time, v *vpn, p *gdoi.Push, gap bool) {
 		}
 	}
 	if p.DeleteKEK {
-		m.setKEK(now, v, nil)
+		m.setKEK(now, v, nil, nil)
 		if a != nil {
 			a.pushedKEK = true
 		}
 	}
-	if p.Policy != nil {
+	switch {
+	case p.Excluded:
+		// No key of ours opens the new KEK: our part of it is in another push (RFC 6407 section 4), or we are shut out.
+		if v.partAt.IsZero() {
+			v.partAt = now.Add(partWait + m.jitter(partWait))
+		}
+		m.notify(turn.Notice, "GKMD_KEK_NOT_OURS", "vpn %s: group %d: push %d from server %s brings a KEK that our keys do not open", v.config.Name, v.config.Group, p.Seq, v.server.Addr())
+	case p.Policy != nil:
 		if k := p.Policy.KEK; k != nil {
 			switch {
 			case v.kek != nil && v.kek.SPI == k.SPI:
 				k.Zero() // repeated beside a new TEK, as old servers do
 			default:
-				m.setKEK(now, v, k)
+				m.setKEK(now, v, k, p.Policy.LKH)
 				if a = v.attempt; a != nil {
 					a.pushedKEK = true
 				}

@@ -36,7 +36,7 @@ func (a *attempt) server() netip.Addr { return a.servers[a.at] }
 // register begins a registration with the first server of the VPN's gateway (M1), in place of one that is under way.
 func (m *Member) register(now time.Time, v *vpn) {
 	m.abandon(v)
-	v.registerAt, v.asked = time.Time{}, time.Time{}
+	v.registerAt, v.asked, v.partAt = time.Time{}, time.Time{}, time.Time{}
 	g, ok := m.gateways[v.config.Gateway]
 	if !ok || len(g.Remote) == 0 {
 		v.downReason = "no such ike-gateway"

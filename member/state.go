@@ -72,6 +72,7 @@ type KEK struct {
 	SigHash             sa.Hash
 	Seq                 uint32 // of the last push accepted
 	Ack                 uint16
+	Hierarchy           int // keys that we hold of a key hierarchy, itself among them; 0: none
 	Created, Soft, Hard time.Time
 }
 
@@ -115,6 +116,9 @@ func (v *vpn) state() VPN {
 	o.RekeyNeeded = v.registered && o.Phase != Idle
 	if k := v.kek; k != nil {
 		o.KEK = &KEK{SPI: k.SPI, KeyBits: k.KeyBits, SigHash: k.SigHash, Seq: k.Seq, Ack: k.Ack, Created: k.Created, Soft: k.Soft, Hard: k.Hard}
+		if v.lkh != nil {
+			o.KEK.Hierarchy = v.lkh.Len()
+		}
 	}
 	for _, t := range v.teks {
 		o.TEKs = append(o.TEKs, TEK{

@@ -7,6 +7,7 @@ import (
 
 	"gvpn/commit/step"
 	"gvpn/ike"
+	"gvpn/lkh"
 	"gvpn/sa"
 	"gvpn/turn"
 )
@@ -18,7 +19,9 @@ type vpn struct {
 	config step.VPN
 
 	kek       *sa.KEK
-	oldKEK    *sa.KEK // replaced; its pushes are acknowledged, not obeyed, until oldKEKEnd
+	lkh       *lkh.Keys // our keys of the hierarchy that kek is the root of; nil: none
+	partAt    time.Time // when to pull for a KEK of which no part of a push was ours; zero: not waiting for another part
+	oldKEK    *sa.KEK   // replaced; its pushes are acknowledged, not obeyed, until oldKEKEnd
 	oldKEKEnd time.Time
 	teks      []*tek        // oldest first
 	sender    turn.SenderID // of the last pull; zero: none

@@ -92,6 +92,8 @@ func (s *Server) adoptable(now time.Time, a *Adopt) (*group, error) {
 			return nil, fault("KEK: an octet of its SPI is zero")
 		case !now.Before(k.Hard):
 			return nil, fault("KEK: its lifetime is over")
+		case byMember(k.Ack):
+			return nil, fault("KEK: a key hierarchy is not supported in a server cluster")
 		case len(k.SigPrivate) == 0:
 			return nil, fault("KEK: no key to sign with")
 		}

@@ -48,6 +48,7 @@ type group struct {
 	members map[place]*member
 	box     *outbox
 	senders senderIDs
+	lkh     hierarchy
 
 	rootActive bool      // sub-server only (D4)
 	nextAsk    time.Time // sub-server: not to ask for a successor again before this
@@ -88,6 +89,9 @@ func check(g *step.Group) (errs []error) {
 	c := g.Communication
 	if c != nil && c.Certificate != "" {
 		fault([]string{"server-member-communication", "certificate"}, "not yet supported: the server makes its own RSA key")
+	}
+	if c != nil && c.Hierarchy && g.Role != step.Standalone {
+		fault([]string{"server-member-communication", "key-hierarchy"}, "not supported in a server cluster: each server would have members in a tree of its own")
 	}
 	if c == nil && len(g.SAs) == 0 {
 		return errs
@@ -196,9 +200,12 @@ func (s *Server) Forget(now time.Time, p *step.Plan) {
 		case s.replay && g.added:
 			s.fill(now, g)
 		}
+		if !g.forgotten {
+			s.shutOut(now, g)
+		}
 		if g.old != nil { // nobody is left to be told of the new one
 			g.old.Zero()
-			g.old = nil
+			g.old, g.lkh.updates = nil, nil
 			s.dirty[g] = true
 		}
 		g.before, g.added, g.restored = g.conf, false, false
@@ -208,7 +215,7 @@ func (s *Server) Forget(now time.Time, p *step.Plan) {
 		for _, k := range s.saved[name].keys {
 			s.records[k] = nil
 		}
-		s.saved[name].state.zero()
+		s.saved[name].zero()
 		delete(s.saved, name)
 	}
 	if p.Commit > s.applied {
@@ -245,6 +252,7 @@ func (s *Server) unregister(g *group, pick func(*member) bool) {
 		if !pick(m) {
 			continue
 		}
+		s.unseat(g, m, true)
 		delete(g.members, m.place())
 		s.records[m.key()] = nil
 		if l := g.box.lanes[m.lane()]; l != nil {

@@ -116,9 +116,7 @@ func (s *Server) keyMade(now time.Time, g *group, r turn.Result) {
 		subs := g.wantSubs
 		g.want, g.wantSubs = false, false
 		s.makeKEK(now, g)
-		if subs {
-			s.sendKEK(now, g, true)
-		}
+		s.sendKEK(now, g, subs)
 	}
 }
 
@@ -137,8 +135,9 @@ func (s *Server) makeKEK(now time.Time, g *group) {
 		g.want = true
 		return
 	}
+	iv, key := s.rootKEK(g, c)
 	k := &sa.KEK{
-		SPI: s.kekSPI(), KeyBits: c.KeyBits, IV: [16]byte(s.draw(16)), Key: s.draw(c.KeyBits / 8),
+		SPI: s.kekSPI(), KeyBits: c.KeyBits, IV: iv, Key: key,
 		SigAlg: c.SigAlg, SigHash: c.SigHash, SigPublic: bytes.Clone(g.sig.Public), SigPrivate: g.sig.Private.Clone(),
 		Ack:     ackType(c), // whatever the signature's hash: every member can do HMAC-SHA-256
 		Created: now, Hard: now.Add(c.Lifetime),
@@ -157,6 +156,10 @@ func ackType(c *step.Communication) uint16 {
 	switch {
 	case c.NoAck:
 		return 0
+	case c.Hierarchy && c.AckHash == sa.SHA512:
+		return gdoi.AckLKHSHA512
+	case c.Hierarchy: // "prefer LKH types": no other member can make them (RFC 8263 section 7)
+		return gdoi.AckLKHSHA256
 	case c.AckHash == sa.SHA512:
 		return gdoi.AckKEKSHA512
 	}
@@ -275,6 +278,7 @@ func (s *Server) dropKEK(g *group) {
 	if g.kek == nil && g.old == nil && !g.want {
 		return
 	}
+	s.dropTree(g)
 	g.kek.Zero()
 	g.old.Zero()
 	g.kek, g.old, g.want, g.wantSubs = nil, nil, false, false
@@ -330,7 +334,8 @@ func (s *Server) tick(now time.Time, g *group) {
 		}
 		return
 	}
-	kek := g.conf.Communication != nil && (g.kek == nil && dead || g.kek != nil && due(g.kek.Soft))
+	// One that waits for its signature key is not asked for again.
+	kek := g.conf.Communication != nil && !g.want && (g.kek == nil && dead || g.kek != nil && due(g.kek.Soft))
 	var names []string
 	for i := range g.conf.SAs {
 		x := &g.conf.SAs[i]
@@ -420,7 +425,7 @@ func (g *group) deadline() (first time.Time) {
 	}
 	if g.kek != nil {
 		take(g.kek.Hard)
-		if !sub && g.conf.Communication != nil {
+		if !sub && g.conf.Communication != nil && !g.want {
 			take(g.kek.Soft)
 		}
 	}

@@ -40,7 +40,8 @@ type push struct {
 	message []byte    // unsigned, in the clear; nil once sealed
 	kek     *sa.KEK   // to seal it with; nil once sealed
 	sealed  []byte    // the datagram
-	ackKey  sa.Secret // nil: no acknowledgement is asked for
+	ack     uint16    // RFC 8263's type of acknowledgement, 0: none is asked for
+	ackKey  sa.Secret // of the types that all members share; else each member's own, see verifyAck
 	keys    bool      // it carries keys, not only deletions
 	again   bool      // sent by an earlier run: members may have acknowledged it, so nobody is judged by it
 	period  time.Duration
@@ -87,7 +88,7 @@ func (s *Server) send(now time.Time, g *group, kek *sa.KEK, seq uint32, content 
 	content.Seq = seq
 	p := &push{
 		id: pushID{kek.SPI, seq}, box: g.box, kek: kek.Clone(), message: gdoi.PushMessage(kek, &content, now, gdoi.Options{}),
-		ackKey: gdoi.AckKey(kek, nil, gdoi.Options{}), keys: content.Policy != nil, period: g.period, retries: g.retries,
+		ack: kek.Ack, ackKey: gdoi.AckKey(kek, nil, gdoi.Options{}), keys: content.Policy != nil, period: g.period, retries: g.retries,
 	}
 	members := make([]*member, 0, len(g.members))
 	for _, m := range g.members {
@@ -101,6 +102,10 @@ func (s *Server) send(now time.Time, g *group, kek *sa.KEK, seq uint32, content 
 	})
 	p.open = make([]*delivery, 0, len(members))
 	for _, m := range members {
+		if byMember(p.ack) && m.leaf == 0 && g.kek != nil && kek.SPI == g.kek.SPI {
+			m.leafKey.Zero()
+			m.leafKey = nil // of a tree before: under this KEK it has no key of its own to acknowledge with
+		}
 		s.enqueue(p, m.lane(), m)
 	}
 	s.start(p)
@@ -203,7 +208,7 @@ func (s *Server) transmit(now time.Time, d *delivery) {
 		d.lane.member.sent++
 	}
 	wait := p.period
-	if d.sent > p.retries && p.ackKey != nil { // RFC 8263 section 6: wait at least 10 s before it counts as missing
+	if d.sent > p.retries && p.ack != 0 { // RFC 8263 section 6: wait at least 10 s before it counts as missing
 		wait = max(wait, minAckWait)
 	}
 	d.due = now.Add(wait)
@@ -223,7 +228,7 @@ func (s *Server) retransmit(now time.Time) {
 			continue
 		}
 		s.close(d)
-		if d.push.ackKey != nil {
+		if d.push.ack != 0 {
 			s.missed(d)
 		}
 		s.advance(now, d.lane)
@@ -243,9 +248,10 @@ func (s *Server) missed(d *delivery) {
 	m.unacked++
 	switch {
 	case d.push.again:
-	case !m.acknowledges:
+	case !m.acknowledges, byMember(d.push.ack) && m.leafKey == nil: // the second cannot
 		m.silent = true
 	case g != nil && g.members[m.place()] == m:
+		s.unseat(g, m, false)
 		delete(g.members, m.place())
 		s.records[m.key()] = nil
 		s.cancel(d.lane, func(*delivery) bool { return true })
@@ -322,7 +328,7 @@ func (s *Server) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 		s.counters.AckUnexpected++
 		return
 	}
-	if !a.Verify(d.push.ackKey) {
+	if !d.verifyAck(a) {
 		s.counters.AckInvalid++
 		return
 	}
@@ -346,7 +352,7 @@ func (s *Server) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 // ports; the address that such a one names is its own, which we never see (RFC 8263 section 3.4 has no word on it).
 func (s *Server) awaited(a gdoi.Ack, from netip.AddrPort) *delivery {
 	p := s.pushes[pushID{a.SPI, a.Seq}]
-	if p == nil || p.ackKey == nil {
+	if p == nil || p.ack == 0 {
 		return nil
 	}
 	i, _ := slices.BinarySearchFunc(p.open, from.Addr(), func(d *delivery, a netip.Addr) int { return d.lane.remote.Addr().Compare(a) })
@@ -440,7 +446,7 @@ func (s *Server) sendKEK(now time.Time, g *group, subs bool) {
 		s.distribute(g, sa.Update{KEK: g.kek})
 	}
 	if g.old != nil {
-		s.send(now, g, g.old, seq, gdoi.Push{Policy: &gdoi.Policy{KEK: g.kek}})
+		s.sendRoot(now, g, seq)
 		g.old.Zero()
 		g.old = nil
 	}

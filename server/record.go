@@ -21,11 +21,13 @@ import (
 //	server/commit                        number 8
 //	server/group/NAME/sas                version 1 | sas | old KEK (0 or 1 sas) | signature 1 | public key | private key |
 //	                                     period 4 (ms) | retries 2 | sender ID bits 1 | sender IDs given 4 | pushes
-//	server/group/NAME/member/GW/ADDRESS  version 1 | gateway | local | remote | since 8 (ms) | updated 8 | flags 1
+//	server/group/NAME/member/GW/ADDRESS  version 1 | gateway | local | remote | since 8 (ms) | updated 8 | flags 1 | leaf 2
+//	server/group/NAME/lkh/head           lkh.Tree.Head
+//	server/group/NAME/lkh/part/NUMBER    lkh.Tree.Part
 //	server/leaving/NUMBER                version 1 | pushes     of a group that is gone (T14)
 //
 //	sas:     length 4 | sa.Update, times from the Unix epoch
-//	pushes:  count 2 | { flags 1 | SPI 16 | number 4 | period 4 | retries 2 |
+//	pushes:  count 2 | { flags 1 | SPI 16 | number 4 | period 4 | retries 2 | acknowledgement type 2 |
 //	                     sealed: datagram, ack key   or   not: sas (the KEK), message | count 4 | { local | remote } }
 //	key, datagram, message: length 4 | octets        gateway: length 4 | text
 //	address: length 1 (4 or 16) | address | port 2
@@ -152,6 +154,7 @@ func (b *outbox) append(dst []byte) []byte {
 		dst = append(append(dst, flags), p.id.spi[:]...)
 		dst = binary.BigEndian.AppendUint32(dst, p.id.seq)
 		dst = binary.BigEndian.AppendUint16(appendMillis(dst, p.period), uint16(p.retries))
+		dst = binary.BigEndian.AppendUint16(dst, p.ack)
 		if p.sealed != nil {
 			dst = appendBytes(appendBytes(dst, p.sealed), p.ackKey)
 		} else {
@@ -176,14 +179,21 @@ func (m *member) record() []byte {
 	if m.silent {
 		flags |= memberSilent
 	}
-	return append(b, flags)
+	return binary.BigEndian.AppendUint16(append(b, flags), m.leaf)
 }
 
 // saved is a group as its records have it.
 type saved struct {
 	keys    []string // its records
 	state   savedState
+	tree    treeRecords
 	members []*member
+}
+
+// zero destroys the keys of a group that is not configured any more.
+func (s *saved) zero() {
+	s.state.zero()
+	s.tree.zero()
 }
 
 type savedState struct {
@@ -279,6 +289,8 @@ func (s *Server) restore(now time.Time, key string, value []byte) error {
 			}
 			g.members = append(g.members, m)
 			return nil
+		case strings.HasPrefix("/"+rest, treeInfix):
+			return g.tree.take("/"+rest, value)
 		}
 	}
 	return errors.New("unknown kind")
@@ -298,6 +310,7 @@ func (s *Server) adoptSaved(now time.Time, g *group, r *saved) {
 		g.members[m.place()] = m
 	}
 	g.senders = st.senders
+	s.adoptTree(g, &r.tree)
 	s.resume(now, g.box, st.pushes, g)
 	s.dirty[g] = true
 }
@@ -466,7 +479,7 @@ func (r *reader) pushes() (pushes []savedPush) {
 		p := &push{keys: flags&pushKeys != 0}
 		copy(p.id.spi[:], r.take(16))
 		p.id.seq = r.uint32()
-		p.period, p.retries = r.millis(), int(r.uint16())
+		p.period, p.retries, p.ack = r.millis(), int(r.uint16()), r.uint16()
 		if flags&pushSealed != 0 {
 			p.sealed = r.bytes()
 			if p.ackKey = r.bytes(); len(p.ackKey) == 0 {
@@ -508,5 +521,6 @@ func (r *reader) member() *member {
 		r.fail("member flags %#02x unknown", flags)
 	}
 	m.acknowledges, m.silent = flags&memberAcknowledges != 0, flags&memberSilent != 0
+	m.leaf = r.uint16()
 	return m
 }

@@ -185,8 +185,16 @@ func (s *Server) register(now time.Time, m ike.Message) {
 	}
 	at := placeOf(m.Gateway, m.Local, m.Remote)
 	r := g.members[at]
-	if r == nil {
+	fresh := r == nil
+	if fresh {
 		r = &member{group: g, gateway: m.Gateway, since: now}
+	}
+	if !s.seat(now, g, r) {
+		g.stats.PullRefused++
+		s.emit(ike.Abort{SA: m.SA, MsgID: m.MsgID}) // it comes again
+		return
+	}
+	if fresh {
 		g.members[at] = r
 		s.notify(turn.Info, "GKSD_MEMBER_REGISTERED", fmt.Sprintf("group %s: member %s (%v) registered", g.name, m.Gateway, m.Remote.Addr()))
 	} else if l := g.box.lanes[r.lane()]; l != nil {
@@ -200,6 +208,8 @@ func (s *Server) register(now time.Time, m ike.Message) {
 	}
 	g.stats.PullSucceeded++
 	s.members[r] = true
+	policy.LKH = g.way(r)
+	defer policy.LKH.Zero()
 	s.emit(ike.Reply{SA: m.SA, MsgID: m.MsgID, First: gdoi.Pull4First(policy), Payloads: gdoi.AppendPull4(nil, policy, gdoi.Options{}), Last: true})
 }
 

@@ -190,6 +190,7 @@ func (s *Server) end() {
 	for _, g := range slices.SortedFunc(maps.Keys(s.dirty), byName) {
 		if !g.forgotten {
 			s.records[g.key()] = g.record()
+			s.saveTree(g)
 		}
 	}
 	for m := range s.members {
@@ -349,6 +350,8 @@ type member struct {
 	since                       time.Time      // of the first registration
 	updated                     time.Time      // of the last
 	acknowledges                bool           // it has acknowledged a push, so a missing acknowledgement means something (RFC 8263 section 6)
+	leaf                        uint16         // of the key hierarchy; 0: none
+	leafKey                     sa.Secret      // the leaf's, or that of the last one: it acknowledges with it. nil: never had one
 	silent                      bool           // it has let a push pass without acknowledging one ever: not waited for
 	pulls, sent, acked, unacked uint64
 }

@@ -28,6 +28,7 @@ import (
 	"gvpn/gdoi"
 	"gvpn/ike"
 	"gvpn/isakmp"
+	"gvpn/lkh"
 	"gvpn/sa"
 	"gvpn/turn"
 )
@@ -106,8 +107,9 @@ type bench struct {
 	update *sa.Update // the last one distributed or fetched
 	lines  []string
 	reply  *ike.Reply
-	ask    int             // sender IDs to ask for in message 3
-	sids   map[string]bool // by TEK and number: never two
+	ask    int                  // sender IDs to ask for in message 3
+	lkh    map[string]*lkh.Keys // what each member holds of a hierarchy
+	sids   map[string]bool      // by TEK and number: never two
 
 	seqs map[string]string // every push number seen outside, with its datagram: never two
 }
@@ -115,7 +117,7 @@ type bench struct {
 func newBench(t rapid.TB) *bench {
 	b := &bench{
 		t: t, now: start, disk: make(map[string][]byte), config: make(map[string]step.Group), keep: -1,
-		keks: make(map[string]*sa.KEK), names: make(map[string]string), seqs: make(map[string]string), sids: make(map[string]bool), sa: 100,
+		keks: make(map[string]*sa.KEK), names: make(map[string]string), seqs: make(map[string]string), sids: make(map[string]bool), lkh: make(map[string]*lkh.Keys), sa: 100,
 	}
 	b.fresh()
 	return b
@@ -197,7 +199,7 @@ func (b *bench) drain() {
 			}
 			b.answer(o)
 		case turn.Transmit:
-			b.say("%s push to %s: %s", b.at(), memberName(o.Remote), b.push(o.Datagram))
+			b.say("%s push to %s: %s", b.at(), memberName(o.Remote), b.push(memberName(o.Remote), o.Datagram))
 		case Distribute:
 			b.say("%s distribute %s", b.at(), b.describe(&o.Update))
 			b.update = &o.Update
@@ -259,7 +261,7 @@ func (b *bench) answer(w turn.Work) {
 }
 
 // push reads a datagram as a member with every KEK would, and checks that its number is not used twice and is on disk.
-func (b *bench) push(datagram []byte) string {
+func (b *bench) push(to string, datagram []byte) string {
 	spi, ok := gdoi.PushSPI(datagram)
 	k := b.keks[string(spi[:])]
 	if !ok || k == nil {
@@ -267,7 +269,7 @@ func (b *bench) push(datagram []byte) string {
 	}
 	c := k.Clone()
 	c.Seq = 0
-	p, err := gdoi.OpenPush(c, nil, datagram, b.now, anything)
+	p, err := gdoi.OpenPush(c, b.lkh[to], datagram, b.now, anything)
 	if err != nil {
 		b.t.Fatalf("push: %v", err)
 	}
@@ -287,7 +289,14 @@ func (b *bench) push(datagram []byte) string {
 	for _, spi := range p.DeleteTEKs {
 		words = append(words, "delete "+b.name("TEK", spi))
 	}
+	if p.Excluded {
+		words = append(words, "a KEK that it cannot open")
+	}
 	if p.Policy != nil {
+		if p.Policy.LKH != nil {
+			b.lkh[to] = p.Policy.LKH
+			words = append(words, fmt.Sprintf("%d octets", len(datagram)))
+		}
 		if p.Policy.KEK != nil {
 			words = append(words, b.name("KEK", p.Policy.KEK.SPI))
 			if len(p.Policy.TEKs) > 0 {
@@ -383,6 +392,9 @@ func (b *bench) pull(name string, id uint32, stop int) string {
 	if err := gdoi.ParsePull4(r.First, r.Payloads, policy, anything); err != nil {
 		b.t.Fatalf("message 4: %v", err)
 	}
+	if b.lkh[name] = policy.LKH; policy.LKH != nil {
+		return b.given(policy) + fmt.Sprintf(", %d keys of the hierarchy", policy.LKH.Len())
+	}
 	return b.given(policy)
 }
 
@@ -419,7 +431,7 @@ func (b *bench) ack(name, push string, mangle func([]byte)) {
 	}
 	for spi, k := range b.keks {
 		if b.name("KEK", k.SPI) == kek {
-			a := gdoi.AppendAck(nil, gdoi.Ack{SPI: [16]byte([]byte(spi)), Seq: uint32(n), Member: memberAddr(b.t, name).Addr()}, gdoi.AckKey(k, nil, gdoi.Options{}))
+			a := gdoi.AppendAck(nil, gdoi.Ack{SPI: [16]byte([]byte(spi)), Seq: uint32(n), Member: memberAddr(b.t, name).Addr()}, gdoi.AckKey(k, b.leaf(name), gdoi.Options{}))
 			if mangle != nil {
 				mangle(a)
 			}
@@ -429,6 +441,14 @@ func (b *bench) ack(name, push string, mangle func([]byte)) {
 		}
 	}
 	b.t.Fatalf("no KEK %q", kek)
+}
+
+// leaf is the key of a member that nobody else has, nil without a hierarchy.
+func (b *bench) leaf(name string) sa.Secret {
+	if k := b.lkh[name]; k != nil {
+		return k.Leaf()
+	}
+	return nil
 }
 
 // advance lets time pass, and the server do what is due on the way.
@@ -551,6 +571,8 @@ func parseGroup(t rapid.TB, line string) step.Group {
 			comm.Retries = number(v)
 		case "period":
 			comm.Retransmission = time.Duration(number(v)) * time.Second
+		case "lkh":
+			comm.Hierarchy = true
 		case "dtd":
 			g.DeactivationDelay = time.Duration(number(v)) * time.Second
 		case "sender-bits":
@@ -624,6 +646,9 @@ func (b *bench) state() string {
 			how := ""
 			if k.SigAlg != sa.RSA || k.SigHash == sa.SHA512 || k.Ack != gdoi.AckKEKSHA256 {
 				how = fmt.Sprintf(" %v/%v ack %d", k.SigAlg, k.SigHash, k.Ack)
+			}
+			if k.Hierarchy >= 0 {
+				how += fmt.Sprintf(" hierarchy of %d", k.Hierarchy)
 			}
 			fmt.Fprintf(&out, "  %s seq %d soft %v hard %v"+how+"\n", b.name("KEK", append(k.InitiatorCookie[:], k.ResponderCookie[:]...)), k.Seq, k.Soft.Sub(b.now), k.Hard.Sub(b.now))
 		}
@@ -835,6 +860,20 @@ func (b *bench) run(d *datadriven.TestData) string {
 			b.say("%v", err)
 		}
 		b.drain()
+	case "overheard": // member: every push so far, read with what it holds
+		spis := slices.Sorted(maps.Keys(b.keks))
+		for _, id := range slices.Sorted(maps.Keys(b.seqs)) {
+			for _, spi := range spis {
+				p, err := gdoi.OpenPush(b.keks[spi], b.lkh[arg(0)], []byte(b.seqs[id]), b.now, anything)
+				switch {
+				case err != nil:
+				case p.Excluded:
+					b.say("%s: a KEK that it cannot open", id)
+				case p.Policy != nil && p.Policy.KEK != nil:
+					b.say("%s: %s", id, b.name("KEK", p.Policy.KEK.SPI))
+				}
+			}
+		}
 	case "hold": // workers do not answer
 		b.hold = true
 	case "release":

@@ -43,6 +43,7 @@ type KEKState struct {
 	SigHash                          sa.Hash
 	Seq                              uint32 // of the last push under it
 	Ack                              uint16 // RFC 8263's type of acknowledgement, 0 for none
+	Hierarchy                        int    // members in the key hierarchy, those to be taken out with them; -1: there is none
 	Created, Soft, Hard              time.Time
 	Period                           time.Duration // retransmission-period and number-of-retransmission of its pushes
 	Retries                          int
@@ -106,7 +107,10 @@ func (g *group) state() GroupState {
 			InitiatorCookie: [8]byte(k.SPI[:8]), ResponderCookie: [8]byte(k.SPI[8:]),
 			KeyBits: k.KeyBits, SigAlg: k.SigAlg, SigHash: k.SigHash, Seq: k.Seq, Ack: k.Ack,
 			Created: k.Created, Soft: k.Soft, Hard: k.Hard, Period: g.period, Retries: g.retries,
-			Bytes: g.sentBytes, Packets: g.sentPackets,
+			Bytes: g.sentBytes, Packets: g.sentPackets, Hierarchy: -1,
+		}
+		if g.lkh.tree != nil {
+			st.KEK.Hierarchy = g.lkh.tree.Members()
 		}
 	}
 	for _, i := range g.inOrder() {

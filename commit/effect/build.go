@@ -224,7 +224,7 @@ func communication(n config.Node) *step.Communication {
 	c := &step.Communication{
 		KeyBits: keyBits(n), SigHash: hash(n, "sig-hash-algorithm"), Lifetime: seconds(n, "lifetime-seconds"),
 		Retransmission: seconds(n, "retransmission-period"), Retries: int(n.Uint("number-of-retransmission")),
-		Certificate: n.Get("certificate"),
+		Certificate: n.Get("certificate"), Hierarchy: n.Has("key-hierarchy"),
 	}
 	switch n.Get("signature-algorithm") {
 	case "ecdsa-256":

@@ -17,6 +17,7 @@ func TestCommunicationWords(t *testing.T) {
 		"sig-hash-algorithm sha-512":    func(c *step.Communication) { c.SigHash = sa.SHA512 },
 		"signature-algorithm ecdsa-256": func(c *step.Communication) { c.SigAlg = sa.ECDSA256 },
 		"signature-algorithm ecdsa-384": func(c *step.Communication) { c.SigAlg, c.SigHash = sa.ECDSA384, sa.SHA384 },
+		"key-hierarchy":                 func(c *step.Communication) { c.Hierarchy = true },
 		"acknowledgements none":         func(c *step.Communication) { c.NoAck = true },
 		"acknowledgements sha-256":      func(*step.Communication) {},
 		"acknowledgements sha-512":      func(c *step.Communication) { c.AckHash = sa.SHA512 },

@@ -202,6 +202,7 @@ set security group-vpn server group G2 group-id 2
 set security group-vpn server group G2 server-member-communication lifetime-seconds 7200
 set security group-vpn server group G2 sender-id-bits 12
 set security group-vpn server group G2 deactivation-time-delay 60
+set security group-vpn server group G2 server-member-communication key-hierarchy
 set security group-vpn server group G2 server-member-communication signature-algorithm ecdsa-256
 `
 

@@ -129,6 +129,7 @@ type Communication struct {
 	SigHash        sa.Hash
 	AckHash        sa.Hash       // of acknowledgements: SHA512, or SHA256 if it is anything else
 	NoAck          bool          // members are not asked for acknowledgements
+	Hierarchy      bool          // a logical key hierarchy, with the KEK as its root
 	Lifetime       time.Duration // 300..86400 s
 	Retransmission time.Duration // 2..60 s
 	Retries        int           // 0..60
