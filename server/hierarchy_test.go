@@ -35,7 +35,7 @@ func TestExcludeOneOfThousands(t *testing.T) {
 	b.s.end()
 	followAll(t, b, held)
 
-	gone := g.members[place{"g77", netip.MustParseAddr("10.0.0.77")}]
+	gone := g.members[placeOf("g77", us, netip.MustParseAddrPort("10.0.0.77:848"))]
 	out := held[gone.remote.String()]
 	delete(held, gone.remote.String())
 	p := &step.Plan{Commit: 2, Groups: []step.GroupChange{{Old: &g.conf, New: &g.conf}}}

@@ -23,6 +23,9 @@ func (s *Server) HandleMoved(_ time.Time, v ike.Moved) {
 			m.remote = v.To
 			s.relocate(lane, m.lane())
 			// Who was there before is not there any more.
+			if there := g.members[m.place()]; there != nil {
+				s.unseat(g, there, false)
+			}
 			g.members[m.place()] = m
 			s.members[m] = true
 		}
