@@ -36,11 +36,16 @@ type exchange struct {
 
 	lastIn  [32]byte
 	lastOut []byte // our answer to lastIn, or message 1; nil while we owe one
+	repeats int    // how often lastIn was answered again
 	every   time.Duration
 	tries   int
 	sent    int
 	timer   timer
 }
+
+// maxRepeats bounds how often one message is answered again. Who has overheard it can send it as often as he likes, and message
+// 4 of a GROUPKEY-PULL is many times as long as message 3. A peer of ours repeats a message less often.
+const maxRepeats = 8
 
 // memory is the message IDs that peers have used under an SA: an old datagram must not open an exchange again. It forgets
 // the oldest beyond maxSeen; freshness of what matters rests on the nonces then (RFC 6407 section 7.2).
@@ -210,7 +215,8 @@ func (e *Endpoint) handleExchange(now time.Time, d datagram) {
 	case d.hash == x.lastIn:
 		e.tally(dropRepeated)
 		// While we wait for the peer's next message, our own timer repeats; a peer's exchange has no timer.
-		if x.lastOut != nil && (x.turn == over || !x.ours) {
+		if x.lastOut != nil && (x.turn == over || !x.ours) && x.repeats < maxRepeats {
+			x.repeats++
 			e.send(p, x.lastOut)
 		}
 	case x.turn != theirs || p.state == closing && !x.ours && !p.lapsed:
@@ -276,7 +282,7 @@ func (e *Endpoint) continued(now time.Time, x *exchange, d datagram) {
 }
 
 func (e *Endpoint) deliver(now time.Time, x *exchange, d datagram, last [16]byte, first isakmp.PayloadType, chain []byte) {
-	x.turn, x.iv, x.lastIn, x.lastOut = local, last, d.hash, nil
+	x.turn, x.iv, x.lastIn, x.lastOut, x.repeats = local, last, d.hash, nil, 0
 	if x.number == x.all {
 		e.finish(now, x)
 	} else {

@@ -231,6 +231,16 @@ func TestRepeatedMessage(t *testing.T) {
 		}
 	}
 	w.b.want()
+	// A message 3 that somebody has overheard and sends again and again is not answered without end.
+	before := len(w.sent)
+	for range 1000 {
+		w.b.e.HandleDatagram(w.now, addrB, addrA, w.sent[8].b)
+		w.b.drain()
+	}
+	if n := len(w.sent) - before; n != maxRepeats-1 {
+		t.Errorf("message 3 is answered again %d times, want %d", n+1, maxRepeats)
+	}
+	w.b.want()
 	// Long after, the message ID is still known.
 	w.run(5 * time.Minute)
 	w.a.said()
