@@ -1,5 +1,7 @@
 package gdoi
 
+import "gvpn/commit/step"
+
 // Options say what a reader takes beyond the set that it takes anyway, and in which points a peer speaks otherwise than RFC
 // 6407 does. The zero value is the RFC as it stands. A value belongs to a group at a key server and to a gateway at a member,
 // and is the same for every message of theirs.
@@ -22,4 +24,46 @@ type Options struct {
 	PaddedLength bool // what is signed has the header's Length with padding; both are read without it too
 	WideIDLen    bool // identities in SAK and SAT have lengths of two octets; read without it too, but there may be doubt
 	AckShortL    bool // L in the acknowledgement's key counts the key's own bits, 256 or 512 (RFC 8263 section 3.2 can be read so)
+}
+
+// Speak gives the options for a peer with these quirks: all that this program can do, in that peer's way.
+func Speak(q step.Quirks) Options {
+	return Options{
+		GCM:              true,
+		HostOrderGroup:   q.HostOrderGroup,
+		SAKReserved6:     q.SAKReserved6,
+		ShortKEKLifetime: q.ShortKEKLifetime,
+		SwappedAddresses: q.SwappedAddresses,
+		RawSignature:     q.RawSignature,
+		HostOrderSID:     q.HostOrderSID,
+		PaddedLength:     q.PaddedLength,
+		WideIDLen:        q.WideIDLen,
+		AckShortL:        q.AckShortL,
+	}
+}
+
+// flags are the fields in the order of their bits on disk.
+func (o *Options) flags() []*bool {
+	return []*bool{
+		&o.GCM, &o.IEC61850, &o.HostOrderGroup, &o.SAKReserved6, &o.ShortKEKLifetime, &o.SwappedAddresses, &o.RawSignature,
+		&o.HostOrderSID, &o.PaddedLength, &o.WideIDLen, &o.AckShortL,
+	}
+}
+
+// Bits are the options as a number, for a record.
+func (o Options) Bits() (n uint16) {
+	for i, f := range o.flags() {
+		if *f {
+			n |= 1 << i
+		}
+	}
+	return n
+}
+
+// OptionsOf reads Bits; bits that mean nothing are dropped.
+func OptionsOf(n uint16) (o Options) {
+	for i, f := range o.flags() {
+		*f = n>>i&1 == 1
+	}
+	return o
 }

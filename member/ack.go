@@ -44,7 +44,7 @@ func (m *Member) ackOf(v *vpn, kek *sa.KEK, seq uint32) []byte {
 	if v.lkh != nil {
 		leaf = v.lkh.Leaf()
 	}
-	key := gdoi.AckKey(kek, leaf, gdoi.Options{})
+	key := gdoi.AckKey(kek, leaf, m.speak(v))
 	if key == nil || !v.local.Addr().IsValid() {
 		return nil
 	}

@@ -62,9 +62,9 @@ func counting(p *gdoi.Policy) bool {
 	return slices.ContainsFunc(p.TEKs, func(t sa.TEK) bool { return t.Counts() })
 }
 
-// speak is how we speak with the servers of a VPN. Sets that no server of Junos uses are taken from any: our policy is to
-// take what we can do.
-func (m *Member) speak(*vpn) gdoi.Options { return gdoi.Options{GCM: true} }
+// speak is how we speak with the servers of a VPN, in their way. Sets that no server of Junos uses are taken from any: our policy
+// is to take what we can do.
+func (m *Member) speak(v *vpn) gdoi.Options { return gdoi.Speak(m.gateways[v.config.Gateway].Quirks) }
 
 // refuse ends a pull whose policy or keys we do not take: the phase-1 SA is torn down with a Delete (RFC 6407 section
 // 3.3), and the next server is asked.

@@ -138,6 +138,11 @@ func (s *Server) Configure(now time.Time, p *step.Plan) {
 		g.before, g.added, g.restored = g.conf, false, false
 		g.deleted, g.told, g.toldAll = make(map[string][]uint32), make(map[uint32]bool), false
 	}
+	for _, c := range p.Gateways {
+		if c.New != nil && c.New.Side == step.Server {
+			s.spoken[c.New.Name] = gdoi.Speak(c.New.Quirks)
+		}
+	}
 	for _, c := range p.Groups {
 		switch {
 		case c.New == nil && c.Old != nil:
@@ -217,6 +222,11 @@ func (s *Server) Forget(now time.Time, p *step.Plan) {
 		}
 		s.saved[name].zero()
 		delete(s.saved, name)
+	}
+	for _, c := range p.Gateways {
+		if c.New == nil && c.Old != nil && c.Old.Side == step.Server {
+			delete(s.spoken, c.Old.Name)
+		}
 	}
 	if p.Commit > s.applied {
 		s.applied = p.Commit

@@ -249,7 +249,7 @@ func (d *delivery) verifyAck(a gdoi.Ack) bool {
 	if d.lane.member == nil {
 		return false
 	}
-	key := gdoi.AckKey(&sa.KEK{SPI: p.id.spi, Ack: p.ack}, d.lane.member.leafKey, gdoi.Options{})
+	key := gdoi.AckKey(&sa.KEK{SPI: p.id.spi, Ack: p.ack}, d.lane.member.leafKey, p.options)
 	defer key.Zero()
 	return a.Verify(key)
 }

@@ -34,7 +34,8 @@ type pushID struct {
 // push is one GROUPKEY-PUSH. It owns all it needs, so that the group's keys can be destroyed while it is under way.
 type push struct {
 	id      pushID
-	order   uint64 // of making, over all groups
+	order   uint64       // of making, over all groups
+	options gdoi.Options // how it is written
 	box     *outbox
 	work    uint64    // its signature, until that is there
 	message []byte    // unsigned, in the clear; nil once sealed
@@ -80,16 +81,13 @@ type outbox struct {
 
 func (m *member) lane() lanePlace { return lanePlace{m.local, m.remote} }
 
-// send makes a push with number seq for all registered members. kek seals it; it is copied.
+// send makes a push with number seq for all registered members, one message for each way to speak among them. kek seals it; it is
+// copied.
 func (s *Server) send(now time.Time, g *group, kek *sa.KEK, seq uint32, content gdoi.Push) {
 	if len(g.members) == 0 {
 		return
 	}
 	content.Seq = seq
-	p := &push{
-		id: pushID{kek.SPI, seq}, box: g.box, kek: kek.Clone(), message: gdoi.PushMessage(kek, &content, now, gdoi.Options{}),
-		ack: kek.Ack, ackKey: gdoi.AckKey(kek, nil, gdoi.Options{}), keys: content.Policy != nil, period: g.period, retries: g.retries,
-	}
 	members := make([]*member, 0, len(g.members))
 	for _, m := range g.members {
 		members = append(members, m)
@@ -100,15 +98,29 @@ func (s *Server) send(now time.Time, g *group, kek *sa.KEK, seq uint32, content 
 		}
 		return cmp.Or(a.local.Compare(b.local), cmp.Compare(a.gateway, b.gateway))
 	})
-	p.open = make([]*delivery, 0, len(members))
+	ways := make(map[gdoi.Options]*push)
+	var order []*push
 	for _, m := range members {
-		if byMember(p.ack) && m.leaf == 0 && g.kek != nil && kek.SPI == g.kek.SPI {
+		if byMember(kek.Ack) && m.leaf == 0 && g.kek != nil && kek.SPI == g.kek.SPI {
 			m.leafKey.Zero()
 			m.leafKey = nil // of a tree before: under this KEK it has no key of its own to acknowledge with
 		}
+		o := s.spoken[m.gateway]
+		p := ways[o]
+		if p == nil {
+			p = &push{
+				id: pushID{kek.SPI, seq}, options: o, box: g.box, kek: kek.Clone(), message: gdoi.PushMessage(kek, &content, now, o),
+				ack: kek.Ack, ackKey: gdoi.AckKey(kek, nil, o), keys: content.Policy != nil, period: g.period, retries: g.retries,
+				open: make([]*delivery, 0, len(members)),
+			}
+			ways[o] = p
+			order = append(order, p)
+		}
 		s.enqueue(p, m.lane(), m)
 	}
-	s.start(p)
+	for _, p := range order {
+		s.start(p)
+	}
 	s.dirty[g] = true
 }
 
@@ -131,9 +143,9 @@ func (s *Server) start(p *push) {
 	s.made++
 	p.order = s.made
 	p.box.pushes = append(p.box.pushes, p)
-	s.pushes[p.id] = p
+	s.pushes[p.id] = append(s.pushes[p.id], p)
 	if p.sealed == nil {
-		p.work = s.ask(job{push: p}, gdoi.SignOp(p.kek, p.message, gdoi.Options{}))
+		p.work = s.ask(job{push: p}, gdoi.SignOp(p.kek, p.message, p.options))
 	}
 }
 
@@ -279,7 +291,11 @@ func (s *Server) close(d *delivery) {
 	}
 	p.zero()
 	delete(s.work, p.work)
-	delete(s.pushes, p.id)
+	if same := slices.DeleteFunc(s.pushes[p.id], func(o *push) bool { return o == p }); len(same) > 0 {
+		s.pushes[p.id] = same
+	} else {
+		delete(s.pushes, p.id)
+	}
 	b := p.box
 	if i := slices.Index(b.pushes, p); i >= 0 {
 		b.pushes = slices.Delete(b.pushes, i, i+1)
@@ -351,8 +367,16 @@ func (s *Server) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 // awaited finds the delivery that an acknowledgement may be for. Behind a NAT members have one address and are told apart by their
 // ports; the address that such a one names is its own, which we never see (RFC 8263 section 3.4 has no word on it).
 func (s *Server) awaited(a gdoi.Ack, from netip.AddrPort) *delivery {
-	p := s.pushes[pushID{a.SPI, a.Seq}]
-	if p == nil || p.ack == 0 {
+	for _, p := range s.pushes[pushID{a.SPI, a.Seq}] {
+		if d := p.awaited(a, from); d != nil {
+			return d
+		}
+	}
+	return nil
+}
+
+func (p *push) awaited(a gdoi.Ack, from netip.AddrPort) *delivery {
+	if p.ack == 0 {
 		return nil
 	}
 	i, _ := slices.BinarySearchFunc(p.open, from.Addr(), func(d *delivery, a netip.Addr) int { return d.lane.remote.Addr().Compare(a) })

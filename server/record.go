@@ -27,7 +27,7 @@ import (
 //	server/leaving/NUMBER                version 1 | pushes     of a group that is gone (T14)
 //
 //	sas:     length 4 | sa.Update, times from the Unix epoch
-//	pushes:  count 2 | { flags 1 | SPI 16 | number 4 | period 4 | retries 2 | acknowledgement type 2 |
+//	pushes:  count 2 | { flags 1 | SPI 16 | number 4 | period 4 | retries 2 | acknowledgement type 2 | options 2 |
 //	                     sealed: datagram, ack key   or   not: sas (the KEK), message | count 4 | { local | remote } }
 //	key, datagram, message: length 4 | octets        gateway: length 4 | text
 //	address: length 1 (4 or 16) | address | port 2
@@ -154,7 +154,7 @@ func (b *outbox) append(dst []byte) []byte {
 		dst = append(append(dst, flags), p.id.spi[:]...)
 		dst = binary.BigEndian.AppendUint32(dst, p.id.seq)
 		dst = binary.BigEndian.AppendUint16(appendMillis(dst, p.period), uint16(p.retries))
-		dst = binary.BigEndian.AppendUint16(dst, p.ack)
+		dst = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(dst, p.ack), p.options.Bits())
 		if p.sealed != nil {
 			dst = appendBytes(appendBytes(dst, p.sealed), p.ackKey)
 		} else {
@@ -327,7 +327,7 @@ func (s *Server) resume(now time.Time, b *outbox, pushes []savedPush, g *group) 
 	for _, saved := range pushes {
 		p := saved.push
 		p.box, p.again = b, true
-		if s.pushes[p.id] != nil {
+		if slices.ContainsFunc(s.pushes[p.id], func(o *push) bool { return o.options == p.options }) {
 			continue // in a leaving record too: a crash came between the two
 		}
 		for _, at := range saved.targets {
@@ -480,6 +480,7 @@ func (r *reader) pushes() (pushes []savedPush) {
 		copy(p.id.spi[:], r.take(16))
 		p.id.seq = r.uint32()
 		p.period, p.retries, p.ack = r.millis(), int(r.uint16()), r.uint16()
+		p.options = gdoi.OptionsOf(r.uint16())
 		if flags&pushSealed != 0 {
 			p.sealed = r.bytes()
 			if p.ackKey = r.bytes(); len(p.ackKey) == 0 {
@@ -495,7 +496,7 @@ func (r *reader) pushes() (pushes []savedPush) {
 				r.fail("push without a KEK or a message")
 			}
 			if r.err == nil {
-				p.ackKey = gdoi.AckKey(p.kek, nil, gdoi.Options{})
+				p.ackKey = gdoi.AckKey(p.kek, nil, p.options)
 			}
 		}
 		saved := savedPush{push: p}

@@ -59,7 +59,7 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 		s.refused[m.Gateway] = x
 		s.emit(ike.Abort{SA: m.SA, MsgID: m.MsgID})
 	}
-	_, name, err := gdoi.ParsePull1(m.First, m.Payloads, gdoi.Options{})
+	_, name, err := gdoi.ParsePull1(m.First, m.Payloads, s.spoken[m.Gateway])
 	if err != nil {
 		s.counters.PullMalformed++
 		s.complain(now, "GKSD_PULL_MALFORMED", fmt.Sprintf("pull of gateway %s: %v", m.Gateway, err))
@@ -97,7 +97,7 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 	delete(s.refused, m.Gateway)
 	s.emit(ike.Reply{
 		SA: m.SA, MsgID: m.MsgID, First: isakmp.PayloadNONCE,
-		Payloads: gdoi.AppendPull2(nil, s.draw(nonceLength), g.policy(now), now, gdoi.Options{}),
+		Payloads: gdoi.AppendPull2(nil, s.draw(nonceLength), g.policy(now), now, s.spoken[m.Gateway]),
 	})
 }
 
@@ -210,7 +210,7 @@ func (s *Server) register(now time.Time, m ike.Message) {
 	s.members[r] = true
 	policy.LKH = g.way(r)
 	defer policy.LKH.Zero()
-	s.emit(ike.Reply{SA: m.SA, MsgID: m.MsgID, First: gdoi.Pull4First(policy), Payloads: gdoi.AppendPull4(nil, policy, gdoi.Options{}), Last: true})
+	s.emit(ike.Reply{SA: m.SA, MsgID: m.MsgID, First: gdoi.Pull4First(policy), Payloads: gdoi.AppendPull4(nil, policy, s.spoken[m.Gateway]), Last: true})
 }
 
 // policy is what a member is given: the KEK and every live TEK, older before newer. It shares the group's keys; whoever gets

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"gvpn/gdoi"
 	"gvpn/ike"
 	"gvpn/sa"
 	"gvpn/turn"
@@ -109,9 +110,10 @@ type Server struct {
 	rand    io.Reader
 
 	groups  map[string]*group
-	saved   map[string]*saved // read by Restore, for groups that are not configured yet
-	applied uint64            // the last commit carried out
-	replay  bool              // the plan in hand has been carried out before
+	spoken  map[string]gdoi.Options // to the members of a gateway, if it is not RFC 6407's way
+	saved   map[string]*saved       // read by Restore, for groups that are not configured yet
+	applied uint64                  // the last commit carried out
+	replay  bool                    // the plan in hand has been carried out before
 
 	pulls     map[exchange]*pull
 	pullQueue []*pull // in order of deadline; those not in pulls any more are skipped
@@ -121,11 +123,11 @@ type Server struct {
 	work     map[uint64]job
 	lastWork uint64
 
-	pushes  map[pushID]*push
-	made    uint64    // pushes so far
-	due     dueHeap   // deliveries that wait for an acknowledgement
-	leaving []*outbox // of groups that are gone (T14)
-	lastBox uint64    // numbers their records
+	pushes  map[pushID][]*push // one for each way to speak
+	made    uint64             // pushes so far
+	due     dueHeap            // deliveries that wait for an acknowledgement
+	leaving []*outbox          // of groups that are gone (T14)
+	lastBox uint64             // numbers their records
 
 	counters Counters
 
@@ -155,12 +157,13 @@ func New(rand io.Reader, o Options) *Server {
 		options: o,
 		rand:    rand,
 		groups:  make(map[string]*group),
+		spoken:  make(map[string]gdoi.Options),
 		saved:   make(map[string]*saved),
 		pulls:   make(map[exchange]*pull),
 		refused: make(map[string]exchange),
 		quiet:   make(map[string]time.Time),
 		work:    make(map[uint64]job),
-		pushes:  make(map[pushID]*push),
+		pushes:  make(map[pushID][]*push),
 		dirty:   make(map[*group]bool),
 		members: make(map[*member]bool),
 		records: make(map[string][]byte),

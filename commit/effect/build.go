@@ -128,6 +128,7 @@ func (v *view) resolve(g *step.Gateway, n, ike config.Node) bool {
 	}
 	g.LocalID, g.RemoteID = identity(n.Child("local-identity")), identity(n.Child("remote-identity"))
 	g.Instance = n.Get("routing-instance")
+	g.Quirks = quirks(n)
 	return true
 }
 
@@ -439,4 +440,23 @@ func (v *view) prefix(n config.Node, leaf string) netip.Prefix {
 func (v *view) unreadable(at config.Node, what, s string) {
 	p := at.Path()
 	v.errs = append(v.errs, &config.Error{At: p, Path: p.Edit(), Element: s, Tag: "invalid-value", Message: "cannot be read as " + what})
+}
+
+// quirks reads what a peer speaks otherwise.
+func quirks(n config.Node) (q step.Quirks) {
+	c := n.Child("compatibility")
+	for leaf, set := range map[string]*bool{
+		"host-order-group":          &q.HostOrderGroup,
+		"sak-reserved-6":            &q.SAKReserved6,
+		"short-kek-lifetime":        &q.ShortKEKLifetime,
+		"swapped-addresses":         &q.SwappedAddresses,
+		"raw-signature":             &q.RawSignature,
+		"host-order-sender-id":      &q.HostOrderSID,
+		"padded-length":             &q.PaddedLength,
+		"wide-identity-length":      &q.WideIDLen,
+		"short-acknowledgement-key": &q.AckShortL,
+	} {
+		*set = c.Has(leaf)
+	}
+	return q
 }

@@ -199,6 +199,15 @@ set security group-vpn server group G1 ipsec-sa A match-policy 1 source-port 1
 set security group-vpn server group G1 ipsec-sa A match-policy 1 destination-port 2
 set security group-vpn server group G1 ipsec-sa A match-policy 1 protocol 17
 set security group-vpn server group G2 group-id 2
+set security group-vpn server ike gateway M1 compatibility host-order-group
+set security group-vpn server ike gateway M1 compatibility sak-reserved-6
+set security group-vpn server ike gateway M1 compatibility short-kek-lifetime
+set security group-vpn server ike gateway M1 compatibility swapped-addresses
+set security group-vpn server ike gateway M1 compatibility raw-signature
+set security group-vpn server ike gateway M1 compatibility host-order-sender-id
+set security group-vpn server ike gateway M1 compatibility padded-length
+set security group-vpn server ike gateway M1 compatibility wide-identity-length
+set security group-vpn server ike gateway M1 compatibility short-acknowledgement-key
 set security group-vpn server group G2 server-member-communication lifetime-seconds 7200
 set security group-vpn server group G2 sender-id-bits 12
 set security group-vpn server group G2 deactivation-time-delay 60
@@ -236,6 +245,15 @@ set security group-vpn member ike gateway S server-address 127.0.0.1
 set security group-vpn member ike gateway S server-address 127.0.0.2
 set security group-vpn member ike gateway S local-address 127.3.0.1
 set security group-vpn member ike gateway S routing-instance x
+set security group-vpn member ike gateway S compatibility host-order-group
+set security group-vpn member ike gateway S compatibility sak-reserved-6
+set security group-vpn member ike gateway S compatibility short-kek-lifetime
+set security group-vpn member ike gateway S compatibility swapped-addresses
+set security group-vpn member ike gateway S compatibility raw-signature
+set security group-vpn member ike gateway S compatibility host-order-sender-id
+set security group-vpn member ike gateway S compatibility padded-length
+set security group-vpn member ike gateway S compatibility wide-identity-length
+set security group-vpn member ike gateway S compatibility short-acknowledgement-key
 set routing-instances x
 set interfaces ge-0/0/1 unit 0
 set applications application a description text

@@ -104,6 +104,19 @@ type DPD struct {
 	Threshold int           // 1..5
 }
 
+// Quirks are in which points a gateway's peer speaks otherwise than RFC 6407 does; package gdoi's Options say what each means.
+type Quirks struct {
+	HostOrderGroup   bool
+	SAKReserved6     bool
+	ShortKEKLifetime bool
+	SwappedAddresses bool
+	RawSignature     bool
+	HostOrderSID     bool
+	PaddedLength     bool
+	WideIDLen        bool
+	AckShortL        bool
+}
+
 // Gateway is an IKE gateway with its policy and proposals resolved.
 type Gateway struct {
 	Name      string
@@ -119,6 +132,7 @@ type Gateway struct {
 	DPD       *DPD
 	LocalID   Identity
 	RemoteID  Identity
+	Quirks    Quirks
 	Instance  string // routing-instance
 }
 

@@ -67,6 +67,7 @@ type pushNumber struct {
 	node string
 	spi  [16]byte
 	seq  uint32
+	way  gdoi.Options
 }
 
 type spiKey struct {
@@ -190,14 +191,23 @@ func (v *verifier) push(n *Node, b []byte) {
 		n.w.violate("%s: a push under a KEK that is on no disk", n.Name)
 		return
 	}
-	p, err := gdoi.OpenPush(v.keks[spi], nil, b, n.now(), gdoi.Options{GCM: true, IEC61850: true})
+	// As the peer that it is for would read it: members with other quirks get other octets under the same number.
+	way := gdoi.Speak(step.Quirks{})
+	p, err := gdoi.OpenPush(v.keks[spi], nil, b, n.now(), way)
+	for _, g := range n.engine.Configured().Gateways {
+		if err == nil {
+			break
+		}
+		way = gdoi.Speak(g.Quirks)
+		p, err = gdoi.OpenPush(v.keks[spi], nil, b, n.now(), way)
+	}
 	if err != nil {
 		n.w.violate("%s: a push that nobody can open: %v", n.Name, err)
 		return
 	}
 	defer p.Policy.Zero()
 	sum := sha256.Sum256(b)
-	number := pushNumber{n.Name, spi, p.Seq}
+	number := pushNumber{n.Name, spi, p.Seq, way}
 	if before, used := v.pushes[number]; used && before != sum {
 		n.w.violate("%s: push number %d is used twice under one KEK", n.Name, p.Seq)
 	} else if !used {
