@@ -17,6 +17,8 @@ const Port = 848
 type Options struct {
 	// Port is ours and the peers' (848): where main mode is sent to. A responder answers to whatever port it saw.
 	Port uint16
+	// DOI is what the phase 1s that we begin bear: 2 (RFC 6407 section 2.1), or 1 with an IKE daemon that is no GDOI one.
+	DOI uint32
 	// WorkBase is added to the IDs of Work, so that engines side by side do not collide; its low 56 bits are zero.
 	WorkBase uint64
 
@@ -55,6 +57,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Port == 0 {
 		o.Port = Port
+	}
+	if o.DOI == 0 {
+		o.DOI = isakmp.DOIGDOI
 	}
 	if len(o.Retransmit) == 0 {
 		o.Retransmit = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 2 * time.Second}

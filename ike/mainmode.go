@@ -253,8 +253,12 @@ func (e *Endpoint) initiate(now time.Time, g *gateway, remote netip.Addr) {
 	}
 	e.ours[p.ck.i] = true
 	e.byCookie[p.ck] = p
-	p.doi = isakmp.DOIGDOI
-	p.sai = offered(g.c.Proposals).Append(nil)
+	p.doi = e.o.DOI
+	offers := offered(g.c.Proposals)
+	if p.doi == isakmp.DOIIPsec {
+		offers.DOI, offers.Situation = p.doi, isakmp.SituationIdentityOnly
+	}
+	p.sai = offers.Append(nil)
 	if g.aggressive() {
 		e.startAggressive(p)
 		return

@@ -267,6 +267,19 @@ func TestDOIs(t *testing.T) {
 	}
 }
 
+// What we begin bears DOI 2 and situation 0 (RFC 6407 section 2.1), or what IKE daemons that know no GDOI want.
+func TestOptionDOI(t *testing.T) {
+	for doi, want := range map[uint32]string{0: "0000000200000000", 2: "0000000200000000", 1: "0000000100000001"} {
+		w := newWorld(t)
+		a := w.add(addrA, 1, Options{WorkBase: 1 << 56, DOI: doi}, gatewayTo(addrB))
+		w.a = a
+		w.up()
+		if got := fmt.Sprintf("%x", w.sent[0].b[isakmp.HeaderLen+isakmp.GenericLen:][:8]); got != want {
+			t.Errorf("DOI %d: the SA begins with %s, want %s", doi, got, want)
+		}
+	}
+}
+
 func TestOffers(t *testing.T) {
 	ok := offer{suite: suite{hash: sa.SHA256, bits: 256, group: 14}, life: time.Hour}
 	read := func(attrs []byte) (offer, bool) {
@@ -325,6 +338,31 @@ func TestAttackAmplification(t *testing.T) {
 		w.deliver(wire{addrA, addrB, finish(msg)})
 		if len(w.sent) != before+1 || len(w.sent[before].b) > len(msg) {
 			t.Errorf("vid %v: %d answers to %d octets: %d", vid, len(w.sent)-before, len(msg), len(w.sent[before].b))
+		}
+	}
+}
+
+// An SA of many transforms fits, up to a limit: what a stranger has us keep is bounded.
+func TestManyTransforms(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct {
+		transforms int
+		ok         bool
+	}{{18, true}, {25, true}, {26, false}} {
+		many := make([]step.Proposal, c.transforms) // each 40 octets as we write it
+		for i := range many {
+			many[i] = gatewayTo(addrA).Proposals[0]
+		}
+		body := offered(many).Append(nil)
+		if ok := len(body) <= maxSAi; ok != c.ok {
+			t.Fatalf("%d transforms are %d octets", c.transforms, len(body))
+		}
+		msg := isakmp.AppendHeader(nil, isakmp.Header{InitiatorCookie: [8]byte{byte(c.transforms)}, Next: isakmp.PayloadSA, Exchange: isakmp.ExchangeMain})
+		before, sent := w.b.e.State().Counters[string(dropSize)], len(w.sent)
+		w.deliver(wire{addrA, addrB, finish(isakmp.AppendPayload(msg, 0, body))})
+		dropped := w.b.e.State().Counters[string(dropSize)] - before
+		if answers := len(w.sent) - sent; c.ok && (answers != 1 || dropped != 0) || !c.ok && (answers != 0 || dropped != 1) {
+			t.Errorf("%d transforms, %d octets: %d answers, %d dropped", c.transforms, len(body), answers, dropped)
 		}
 	}
 }
