@@ -29,19 +29,38 @@ func program(t *testing.T, name string) string {
 // startServer runs gvpnd in a namespace (the zero one: where the test is) and returns its control socket.
 func startServer(t *testing.T, ns namespace, config string) string {
 	t.Helper()
+	return startDaemon(t, ns, config).socket
+}
+
+// daemon is a running gvpnd.
+type daemon struct {
+	*process
+	t      *testing.T
+	socket string
+}
+
+// startDaemon is startServer with more options.
+func startDaemon(t *testing.T, ns namespace, config string, options ...string) daemon {
+	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "server.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command := ns.in(t, program(t, "gvpnd"), "-f", file, "-d", filepath.Join(dir, "state"))
-	start(t, command[0], command[1:]...)
+	command := append(ns.in(t, program(t, "gvpnd"), "-f", file, "-d", filepath.Join(dir, "state")), options...)
+	p := start(t, command[0], command[1:]...)
 	socket := filepath.Join(dir, "state", "gvpnd.sock")
 	eventually(t, 20*time.Second, "a control socket of gvpnd", func() bool {
 		_, err := os.Stat(socket)
 		return err == nil
 	})
-	return socket
+	return daemon{p, t, socket}
+}
+
+// shell has the daemon's shell carry out a line and returns what it prints.
+func (d daemon) shell(line string) string {
+	d.t.Helper()
+	return must(d.t, program(d.t, "gvpn"), "-s", d.socket, "-c", line)
 }
 
 // serverConfig is a key server with one group member at address.
