@@ -7,7 +7,7 @@ KILLS ?= 500
 BENCHTIME ?= 1s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint generate bench fuzz soak interop cover
+.PHONY: help build run test lint generate bench fuzz soak interop record cover
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,8 +51,11 @@ soak: ## kill -9 a committing gvpnd KILLS times (default 500), then random fault
 	$(GO) test -count=1 -timeout 0 -run Kill -v ./internal/soak -args -kills $(KILLS)
 	GVPN_SOAK=$(SOAKTIME) $(GO) test -count=1 -timeout 0 -run Soak -v ./internal/sim
 
-interop: build ## real peers: strongSwan and tshark against bin/gvpnd, in network namespaces (root; Debian packages in .ci/run)
+interop: build ## real peers: strongSwan, libreswan, ike-scan and tshark against bin/gvpnd, in network namespaces (root; Debian packages in .ci/run)
 	$(GO) test -tags interop -count=1 -v -timeout 10m ./internal/interop
+
+record: build ## the same, and write down what was tried (docs/interop.md) and said (internal/interop/testdata)
+	$(GO) test -tags interop -count=1 -timeout 10m ./internal/interop -record
 
 cover: ## test coverage per package, and cover.out for go tool cover
 	$(GO) test -coverpkg=./... -coverprofile=cover.out ./...

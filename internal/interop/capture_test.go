@@ -45,6 +45,35 @@ func writeCapture(t *testing.T, path string, datagrams []datagram) {
 	}
 }
 
+// readPcap reads the UDP datagrams of a classic pcap file of Ethernet frames (LINKTYPE_ETHERNET, 1), as dumpcap -P writes it.
+func readPcap(t *testing.T, path string) (datagrams []datagram) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	le, be := binary.LittleEndian, binary.BigEndian
+	if len(b) < 24 || le.Uint32(b) != 0xa1b2c3d4 || le.Uint32(b[20:]) != 1 {
+		t.Fatalf("%s: not a pcap file of Ethernet frames: % x", path, b[:min(24, len(b))])
+	}
+	for b = b[24:]; len(b) >= 16; {
+		at := time.Unix(int64(le.Uint32(b)), int64(le.Uint32(b[4:]))*1000)
+		n := int(le.Uint32(b[8:]))
+		frame := b[16:min(16+n, len(b))]
+		b = b[min(16+n, len(b)):]
+		if len(frame) < 14+20+8 || be.Uint16(frame[12:]) != 0x0800 || frame[14+9] != 17 {
+			continue
+		}
+		p := frame[14 : be.Uint16(frame[16:])+14]
+		u := p[int(p[0]&15)*4:]
+		address := func(at int) netip.Addr { return netip.AddrFrom4([4]byte(p[at:])) }
+		datagrams = append(datagrams, datagram{
+			at, netip.AddrPortFrom(address(12), be.Uint16(u)), netip.AddrPortFrom(address(16), be.Uint16(u[2:])), u[8:be.Uint16(u[4:])],
+		})
+	}
+	return datagrams
+}
+
 // ipv4 puts an IPv4 header (RFC 791 section 3.1) and a UDP header (RFC 768) without checksum before the payload.
 func ipv4(t *testing.T, d datagram) []byte {
 	t.Helper()

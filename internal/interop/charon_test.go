@@ -63,21 +63,18 @@ func TestStrongSwanResponderSession(t *testing.T) {
 	tried(t, strongswanPeer, "we begin: main mode with DOI 2, port 500 to 500; probes both ways; our delete", "SA up; probes answered; SA gone on both sides")
 }
 
-// charon authenticates again: a new SA beside the old one, which it then deletes.
+// charon authenticates again: a new SA beside the old one, which lives until the end of its lifetime.
 func TestStrongSwanReauthentication(t *testing.T) {
 	left, right := connected(t)
-	c := startCharonWith(t, left, connection("    keyingtries", "    reauth_time = 2s\n    rand_time = 0s\n    over_time = 10s\n    keyingtries", "    dpd_delay = 1s\n", ""), nil)
+	c := startCharonWith(t, left, connection("    keyingtries", "    reauth_time = 2s\n    rand_time = 0s\n    over_time = 2s\n    keyingtries", "    dpd_delay = 1s\n", ""), nil)
 	l := goLive(t, right, head(848, usual))
 	if out, err := l.during(10*time.Second, func() (string, error) { return c.command("--initiate", "--ike", "p1") }); err != nil {
 		t.Fatalf("swanctl --initiate: %v\n%s", err, out)
 	}
-	l.says(15*time.Second, "up", 3)
-	l.says(15*time.Second, "down: deleted by the peer", 2)
-	if n := len(l.endpoint.State().SAs); n != 1 {
-		t.Errorf("%d SAs after two re-authentications, want 1", n)
-	}
+	l.says(15*time.Second, "up", 2)
+	l.says(15*time.Second, "down: ", 1)
 	l.keep("strongswan-reauthentication")
-	tried(t, strongswanPeer, "it begins again before its lifetime ends (`reauth_time`), twice", "a new SA each time; it deletes the old one")
+	tried(t, strongswanPeer, "it begins again before an SA's lifetime ends (`reauth_time`)", "a new SA; the old one goes at its end, whoever deletes it first")
 }
 
 // We begin anew before an SA of ours that is watched ends.

@@ -1,5 +1,6 @@
 // Package interop meets real peers: strongSwan's charon completes IKEv1 phase 1 and dead peer detection with our bin/gvpnd, as
-// initiator and as responder, with keys and with certificates, with and without a NAT between them, and tshark dissects what our engines say to each other. It holds tests only, behind the build tag interop, run as root by
+// initiator and as responder, with keys and with certificates, with and without a NAT between them, and tshark dissects
+// what our engines say to each other. It holds tests only, and all but one behind the build tag interop, run as root by
 // `make interop` after `make build`.
 //
 // strongSwan (gdoi-wire.md section 6) runs in a network namespace of its own, on port 500 as it insists, against a gvpnd
@@ -14,6 +15,10 @@
 //
 // The doors of a running gvpnd are tried with OpenSSH, xmllint and a gNMI client.
 //
+// libreswan's pluto and ike-scan are two more peers. live_test.go has our IKE on real sockets with a seed for randomness, and writes a
+// transcript of what it says with them; TestTranscripts plays those of testdata without a peer, and is part of `make test`. `make record`
+// writes them anew, and the table of docs/interop.md, where every test notes what it tried (tried).
+//
 // A missing package of the operating system skips a test with its name, and fails it where CI is set: .ci/run installs
-// all of them.
+// all of them. libreswan's may be missing.
 package interop

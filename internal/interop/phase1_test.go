@@ -59,6 +59,7 @@ func TestStrongSwanNATTraversal(t *testing.T) {
 	if out, err := c.command("--terminate", "--ike", "p1"); err != nil {
 		t.Fatalf("swanctl --terminate: %v\n%s", err, out)
 	}
+	tried(t, strongswanPeer, "it begins with gvpnd, `encap = yes`: 500 to 848, then 4500 to 4500; its probes; its delete", "SA up; probes answered")
 }
 
 // Aggressive mode with a peer that is known by its identity only; and refused where it is not configured.
@@ -69,6 +70,7 @@ func TestStrongSwanAggressiveMode(t *testing.T) {
 	c := startCharonWith(t, left, connection("    keyingtries", "    aggressive = yes\n    keyingtries", "id = 192.0.2.1\n", "id = charon.example.net\n"), nil)
 	c.initiate()
 	c.wantEstablished("charon.example.net")
+	tried(t, strongswanPeer, "it begins with gvpnd in aggressive mode, known by its host name (`dynamic`)", "SA up")
 }
 
 func TestStrongSwanAggressiveModeRefused(t *testing.T) {
@@ -78,6 +80,7 @@ func TestStrongSwanAggressiveModeRefused(t *testing.T) {
 	if out, err := c.command("--initiate", "--ike", "p1", "--timeout", "8"); err == nil {
 		t.Fatalf("swanctl --initiate succeeded:\n%s", out)
 	}
+	tried(t, strongswanPeer, "it begins with gvpnd in aggressive mode, which the policy does not have", "no SA, silence")
 }
 
 // issued is a certificate with its key, and its issuer's, in PEM.
@@ -170,6 +173,7 @@ func TestStrongSwanSignatures(t *testing.T) {
 				"auth = psk\n            id = 192.0.2.2", "auth = pubkey\n            id = \"O=Example, CN=gvpnd\""), certs["charon"].files())
 			c.initiate()
 			c.wantEstablished("CN=gvpnd")
+			tried(t, strongswanPeer, "it begins with gvpnd, "+k.method+" with certificates, subjects as identities", "SA up")
 		})
 	}
 }
@@ -322,6 +326,11 @@ func TestStrongSwanResponder(t *testing.T) {
 			startServer(t, right, member)
 			eventually(t, 20*time.Second, "an SA at charon", func() bool { return strings.Contains(c.sas(), "ESTABLISHED") })
 			c.wantEstablished("192.0.2.4[34500]", "192.0.2.1[4500]", "gvpnd.example.net")
+			method := "pre-shared key"
+			if k.method != "" {
+				method = k.method
+			}
+			tried(t, strongswanPeer, "a gvpnd member begins from behind a NAT that changes address and ports, "+method, "SA up, on ports 4500")
 		})
 	}
 }

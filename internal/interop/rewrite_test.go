@@ -28,6 +28,7 @@ import (
 type rewriter struct {
 	psk     map[string]string // "address address", sorted: the pre-shared key
 	shared  map[string][]byte // g^x of one side: g^xy, both left-padded
+	logged  map[string][]byte // initiator cookie: the cipher key, where there is a key log
 	phase1s map[string]*phase1
 	keks    map[string]*kek // initiator cookie of PUSHes under it
 	keys    []string        // tshark's decryption table
@@ -53,13 +54,12 @@ type payload struct {
 }
 
 type phase1 struct {
-	clear   int // messages in the clear so far
-	ke      [][]byte
-	nonce   [][]byte
-	block   cipher.Block
-	skeyidE []byte
-	last    []byte // last cipher block of phase 1 so far: the IV of its next message
-	chains  map[string]*chain
+	clear  int // messages in the clear so far
+	ke     [][]byte
+	nonce  [][]byte
+	block  cipher.Block
+	last   []byte // last cipher block of phase 1 so far: the IV of its next message
+	chains map[string]*chain
 }
 
 // chain is one exchange under a phase-1 SA, by message ID: the IV of the next message as recorded, and as written.
@@ -164,6 +164,9 @@ func (r *rewriter) derive(p *phase1, last datagram) error {
 	if len(p.ke) != 2 || len(p.nonce) != 2 {
 		return fmt.Errorf("main mode with %d KEs and %d nonces", len(p.ke), len(p.nonce))
 	}
+	if key := r.logged[string(last.payload[:8])]; key != nil {
+		return r.use(p, last.payload[:8], key)
+	}
 	shared := r.shared[string(p.ke[0])]
 	if shared == nil {
 		shared = r.shared[string(p.ke[1])]
@@ -179,15 +182,19 @@ func (r *rewriter) derive(p *phase1, last datagram) error {
 	skeyid := prf([]byte(psk), p.nonce[0], p.nonce[1])
 	skeyidD := prf(skeyid, shared, cookies, []byte{0})
 	skeyidA := prf(skeyid, skeyidD, shared, cookies, []byte{1})
-	p.skeyidE = prf(skeyid, skeyidA, shared, cookies, []byte{2})
-	block, err := aes.NewCipher(p.skeyidE)
+	return r.use(p, cookies[:8], prf(skeyid, skeyidA, shared, cookies, []byte{2}))
+}
+
+// use takes the cipher key of a phase-1 SA.
+func (r *rewriter) use(p *phase1, cookie, key []byte) error {
+	block, err := aes.NewCipher(key)
 	if err != nil {
 		return err
 	}
 	p.block = block
 	iv := sha256.Sum256(slices.Concat(p.ke[0], p.ke[1]))
 	p.last = iv[:16]
-	r.keys = append(r.keys, hex.EncodeToString(cookies[:8])+","+hex.EncodeToString(p.skeyidE))
+	r.keys = append(r.keys, hex.EncodeToString(cookie)+","+hex.EncodeToString(key))
 	return nil
 }
 

@@ -269,6 +269,7 @@ func TestStrongSwanMainModeAndDPD(t *testing.T) {
 		t.Fatalf("swanctl --terminate: %v\n%s", err, out)
 	}
 	eventually(t, 5*time.Second, "an end of the SA", func() bool { return !strings.Contains(c.sas(), "ESTABLISHED") })
+	tried(t, strongswanPeer, "it begins with gvpnd, port 500 to 848; its probes; its delete", "SA up; probes answered; SA gone")
 }
 
 // With another pre-shared key no SA comes up.
@@ -282,4 +283,5 @@ func TestStrongSwanWrongKey(t *testing.T) {
 	if sas := c.sas(); strings.Contains(sas, "ESTABLISHED") {
 		t.Fatalf("swanctl --list-sas:\n%s", sas)
 	}
+	tried(t, strongswanPeer, "it begins with gvpnd and another pre-shared key", "no SA")
 }

@@ -41,7 +41,7 @@ type transcript struct {
 	gateway  step.Gateway
 	text     bytes.Buffer
 	said     []string
-	sent     []turn.Transmit      // not taken yet by whoever moves datagrams
+	sent     []turn.Transmit // not taken yet by whoever moves datagrams
 }
 
 // dawn is the time that a transcript's times are counted from.

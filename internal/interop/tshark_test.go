@@ -27,6 +27,12 @@ var dissected = []string{
 	"_ws.malformed", "_ws.expert.message", "isakmp.exchangetype", "isakmp.messageid", "isakmp.typepayload",
 	"isakmp.enc.decrypted", "isakmp.sak.spi", "isakmp.sat.spi", "isakmp.sat.transform_id", "isakmp.kd.num_pkt",
 	"isakmp.kd.payload.spi", "isakmp.kd.payload.type", "isakmp.seq.seq", "isakmp.delete.spi", "isakmp.notify.msgtype",
+	"isakmp.sa.doi", "isakmp.sa.situation", "isakmp.id.type", "isakmp.id.data.ipv4_addr", "isakmp.id.data.key_id", "isakmp.flag_e",
+	"isakmp.sak.protoid", "isakmp.sak.src_id_type", "isakmp.sak.src_id_port", "isakmp.sak.src_id_length", "isakmp.sak.src_id_data",
+	"isakmp.sak.dst_id_type", "isakmp.sak.dst_id_port", "isakmp.sak.dst_id_length", "isakmp.sak.dst_id_data",
+	"isakmp.sat.protocol_id", "isakmp.sat.protocol", "isakmp.sat.src_id_type", "isakmp.sat.src_id_port", "isakmp.sat.src_id_data",
+	"isakmp.sat.dst_id_type", "isakmp.sat.dst_id_port", "isakmp.sat.dst_id_data", "isakmp.sat.payload",
+	"isakmp.kd.payload.spi_size", "isakmp.delete.protoid", "isakmp.delete.doi", "isakmp.hash", "isakmp.sig", "isakmp.nonce",
 }
 
 func readCapture(t *testing.T, tshark, path string, keys []string) []dissection {
