@@ -20,5 +20,5 @@
 // writes them anew, and the table of docs/interop.md, where every test notes what it tried (tried).
 //
 // A missing package of the operating system skips a test with its name, and fails it where CI is set: .ci/run installs
-// all of them. libreswan's may be missing.
+// all of them. libreswan's and ike-scan may be missing.
 package interop

@@ -41,7 +41,7 @@ var probes = []struct{ what, args, answer, counted string }{
 
 // TestIKEScan probes a group's server.
 func TestIKEScan(t *testing.T) {
-	scan := need(t, "ike-scan", "ike-scan")
+	scan := wish(t, "ike-scan", "ike-scan")
 	left, right := connected(t)
 	d := startDaemon(t, right, serverConfig)
 	counted := func() map[string]int {

@@ -61,7 +61,7 @@ func writeTable() error {
 	all := slices.Clone(rows.tried)
 	for line := range strings.Lines(strings.TrimPrefix(old, head)) {
 		name := line[strings.LastIndex(line, "| `")+1:]
-		if strings.HasPrefix(line, "|") && !slices.ContainsFunc(all, func(row string) bool { return strings.HasSuffix(row, name) }) {
+		if strings.HasPrefix(line, "|") && !slices.ContainsFunc(rows.tried, func(row string) bool { return strings.HasSuffix(row, name) }) {
 			all = append(all, line)
 		}
 	}

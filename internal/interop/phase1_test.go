@@ -334,3 +334,23 @@ func TestStrongSwanResponder(t *testing.T) {
 		})
 	}
 }
+
+// subConfig is a sub-server, its root-server behind the relay at 192.0.2.4.
+var subConfig = strings.NewReplacer(
+	"gateway CHARON {", "gateway CHARON {\n dead-peer-detection always-send;\n local-identity hostname gvpnd.example.net;\n remote-identity hostname charon.example.net;",
+	"address 192.0.2.1;", "address 192.0.2.4;",
+	"ike-gateway CHARON;", "server-cluster {\n server-role sub-server;\n ike-gateway CHARON;\n }",
+).Replace(serverConfig)
+
+// Our sub-server as initiator, as the peer of a cluster. What it goes on with, an exchange of ours, charon does not know.
+func TestStrongSwanClusterPeer(t *testing.T) {
+	left, right := connected(t)
+	translate(t, right)
+	c := startCharonWith(t, left, connection("remote_addrs = 192.0.2.2", "remote_addrs = %any", "    remote_port = 848\n", "",
+		"id = 192.0.2.1", "id = charon.example.net", "id = 192.0.2.2", "id = gvpnd.example.net"), nil)
+	startServer(t, right, subConfig)
+	eventually(t, 20*time.Second, "an SA at charon", func() bool { return strings.Contains(c.sas(), "ESTABLISHED") })
+	c.wantEstablished("192.0.2.4[34500]", "gvpnd.example.net")
+	eventually(t, 15*time.Second, "an answer to charon's probe", func() bool { return dpdAnswered.MatchString(c.log()) })
+	tried(t, strongswanPeer, "a gvpnd sub-server begins, as the peer of a cluster, from behind the same NAT; its probes", "SA up; probes answered; the cluster's exchange is nothing to it")
+}
