@@ -272,6 +272,22 @@ func (s stamp) attributes() string {
 	return fmt.Sprintf(` junos:%s-seconds="%d" junos:%s-localtime="%s"%s`, verb, s.at.Unix(), verb, date(s.at), by)
 }
 
+// annotate puts into JSON of a configuration, after the brace that opens it, what attributes are in XML.
+func (s stamp) annotate(text []byte) []byte {
+	const top = "\"configuration\" : {\n"
+	i := bytes.Index(text, []byte(top))
+	if s.at.IsZero() || i < 0 {
+		return text
+	}
+	verb, by := "changed", ""
+	if !s.changed {
+		verb, by = "commit", fmt.Sprintf(",\n            \"junos:commit-user\" : %q", s.user)
+	}
+	note := fmt.Sprintf("        \"@\" : {\n            \"junos:%s-seconds\" : \"%d\",\n            \"junos:%s-localtime\" : %q%s\n        },\n",
+		verb, s.at.Unix(), verb, date(s.at), by)
+	return slices.Insert(text, i+len(top), []byte(note)...)
+}
+
 // show writes what a statement names, in the form that was asked for. What is at base and below is shown without base, but for XML
 // and JSON, which have the whole way from the top.
 func show(r *run, t config.Tree, base config.Path, st statement, last stamp) error {
@@ -306,7 +322,7 @@ func show(r *run, t config.Tree, base config.Path, st statement, last stamp) err
 		}
 		return nil
 	case formJSON:
-		return r.write(config.AppendJSONIndent(nil, nodes...))
+		return r.write(last.annotate(config.AppendJSONIndent(nil, nodes...)))
 	}
 	var out []byte
 	if len(path) == 0 && r.pipe.form == formText {
