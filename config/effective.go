@@ -178,7 +178,6 @@ func (x *expansion) kid(c *Schema, old before, raw, out *node, k kid, inRaw bool
 			k = over[0].kid
 			x.noted(out, c.id, "", over[0].group)
 		}
-		k.flags &^= inactive
 		return k, true
 	}
 	var was before
@@ -358,7 +357,8 @@ func (x *expansion) find(group layer) []layer {
 			switch {
 			case !ok || st.s.isOff(k):
 			case st.s.kind == List:
-				next = append(next, x.entries(st.s, layer{l.group, k.node}, st.key)...)
+				over, _ := x.entries(st.s, layer{l.group, k.node}, st.key)
+				next = append(next, over...)
 			default:
 				next = append(next, layer{l.group, k.node})
 			}
@@ -369,11 +369,11 @@ func (x *expansion) find(group layer) []layer {
 }
 
 // entries returns what a layer over a list has for the entry with the key: under its own name first, then under patterns, in the
-// order of the group.
-func (x *expansion) entries(c *Schema, l layer, key string) []layer {
-	var out []layer
-	if n, ok := explicit(c, l.n, key); ok {
-		out = append(out, layer{l.group, n})
+// order of the group; and whether it names it.
+func (x *expansion) entries(c *Schema, l layer, key string) (out []layer, named bool) {
+	sl, ok := l.n.list.byName.get(key)
+	if named = ok && (sl.node == nil || sl.node.flags&inactive == 0) && !wildIn(c, key); named {
+		out = append(out, layer{l.group, sl.node})
 	}
 	if ws := x.wild(c, l.n.list); len(ws) > 0 {
 		keys := splitKeys(c, key)
@@ -383,16 +383,7 @@ func (x *expansion) entries(c *Schema, l layer, key string) []layer {
 			}
 		}
 	}
-	return out
-}
-
-// explicit returns the active entry of a group's list that is named with the key and no pattern.
-func explicit(c *Schema, holder *node, key string) (*node, bool) {
-	sl, ok := holder.list.byName.get(key)
-	if !ok || sl.node != nil && sl.node.flags&inactive != 0 || wildIn(c, key) {
-		return nil, false
-	}
-	return sl.node, true
+	return out, named
 }
 
 // wildIn reports whether an entry's key is, or has, a pattern.
@@ -698,11 +689,10 @@ func (x *expansion) entry(c *Schema, key string, old before, raw *list, layers [
 func (x *expansion) layersOf(c *Schema, layers []layer, key string) (over []layer, from int) {
 	from = -1
 	for i, l := range layers {
-		over = append(over, x.entries(c, l, key)...)
-		if from < 0 {
-			if _, ok := explicit(c, l.n, key); ok {
-				from = i
-			}
+		of, named := x.entries(c, l, key)
+		over = append(over, of...)
+		if named && from < 0 {
+			from = i
 		}
 	}
 	return over, from
