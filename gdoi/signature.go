@@ -8,10 +8,9 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509"
-	"encoding/asn1"
 	"fmt"
-	"math/big"
 
+	"gvpn/isakmp"
 	"gvpn/sa"
 	"gvpn/turn"
 )
@@ -82,12 +81,10 @@ func (p publicKey) bits() int {
 // them (RFC 4754 section 7, which RFC 6407 section 5.3.6.4 demands).
 func (p publicKey) size() int {
 	if p.ec != nil {
-		return 2 * scalarLen(p.ec.Curve)
+		return isakmp.ECDSASize(p.ec.Curve)
 	}
 	return p.rsa.Size()
 }
-
-func scalarLen(c elliptic.Curve) int { return (c.Params().N.BitLen() + 7) / 8 }
 
 // verify checks a signature. An RSA one is held against the whole PKCS #1 block, with DigestInfo or, if raw, with the hash
 // alone as well.
@@ -97,8 +94,7 @@ func (p publicKey) verify(h sa.Hash, message, signature []byte, raw bool) bool {
 		return false
 	}
 	if p.ec != nil {
-		r, s := new(big.Int).SetBytes(signature[:len(signature)/2]), new(big.Int).SetBytes(signature[len(signature)/2:])
-		return ecdsa.Verify(p.ec, d, r, s)
+		return isakmp.VerifyECDSA(p.ec, d, signature)
 	}
 	return rsa.VerifyPKCS1v15(p.rsa, hash, d, signature) == nil || raw && rsa.VerifyPKCS1v15(p.rsa, 0, d, signature) == nil
 }
@@ -171,22 +167,13 @@ func signECDSA(op turn.ECDSASign) ([]byte, error) {
 	if private.Curve != curveOf(alg) {
 		return nil, fmt.Errorf("gdoi: sign: private key on %s, want P-256 or P-384", private.Params().Name)
 	}
-	hash, d, err := digest(alg.Hash(), op.Message)
+	_, d, err := digest(alg.Hash(), op.Message)
 	if err != nil {
 		return nil, err
 	}
-	// Without a source of random numbers the signature is RFC 6979's: it depends on the key and the message alone.
-	der, err := private.Sign(nil, d, hash)
+	sig, err := isakmp.SignECDSA(private, d)
 	if err != nil {
 		return nil, fmt.Errorf("gdoi: sign: %w", err)
 	}
-	var rs struct{ R, S *big.Int }
-	if _, err := asn1.Unmarshal(der, &rs); err != nil {
-		return nil, fmt.Errorf("gdoi: sign: %w", err)
-	}
-	n := scalarLen(private.Curve)
-	sig := make([]byte, 2*n)
-	rs.R.FillBytes(sig[:n])
-	rs.S.FillBytes(sig[n:])
 	return sig, nil
 }

@@ -8,12 +8,10 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/asn1"
 	"encoding/binary"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/netip"
 	"time"
 
@@ -305,30 +303,9 @@ func Sign(op turn.SignHash) ([]byte, error) {
 	case *rsa.PrivateKey:
 		return rsa.SignPKCS1v15(nil, k, 0, op.Digest)
 	case *ecdsa.PrivateKey:
-		h := crypto.SHA256
-		if k.Curve == elliptic.P384() {
-			h = crypto.SHA384
-		}
-		der, err := k.Sign(nil, op.Digest, h)
-		if err != nil {
-			return nil, fmt.Errorf("ike: sign: %w", err)
-		}
-		return joinECDSA(k.Curve, der)
+		return isakmp.SignECDSA(k, op.Digest)
 	}
 	return nil, fmt.Errorf("ike: no way to sign with a %T", key)
-}
-
-// joinECDSA turns the DER form of a signature into r | s.
-func joinECDSA(curve elliptic.Curve, der []byte) ([]byte, error) {
-	var rs struct{ R, S *big.Int }
-	if rest, err := asn1.Unmarshal(der, &rs); err != nil || len(rest) != 0 {
-		return nil, errors.New("ike: sign: not the signature that was expected")
-	}
-	n := (curve.Params().BitSize + 7) / 8
-	out := make([]byte, 2*n)
-	rs.R.FillBytes(out[:n])
-	rs.S.FillBytes(out[n:])
-	return out, nil
 }
 
 // verifySignature checks a signature over a hash. RSA compares the whole block.
@@ -337,11 +314,7 @@ func verifySignature(key any, hash, sig []byte) bool {
 	case *rsa.PublicKey:
 		return rsa.VerifyPKCS1v15(k, 0, hash, sig) == nil
 	case *ecdsa.PublicKey:
-		n := (k.Curve.Params().BitSize + 7) / 8
-		if len(sig) != 2*n {
-			return false
-		}
-		return ecdsa.Verify(k, hash, new(big.Int).SetBytes(sig[:n]), new(big.Int).SetBytes(sig[n:]))
+		return isakmp.VerifyECDSA(k, hash, sig)
 	}
 	return false
 }
