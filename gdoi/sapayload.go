@@ -379,7 +379,7 @@ func parseSigAlgorithm(a *attrs, k *sa.KEK) error {
 		return err
 	}
 	v, ok = a.take(sigKeyLength)
-	if c := curveOf(alg); ok && (c == nil && (v < minRSABits || v > maxRSABits) || c != nil && v != uint64(c.Params().BitSize)) {
+	if c := curveOf(alg); ok && (c == nil && (v < isakmp.MinRSABits || v > isakmp.MaxRSABits) || c != nil && v != uint64(c.Params().BitSize)) {
 		return a.bad(ok, "SIG_KEY_LENGTH", v)
 	}
 	return nil

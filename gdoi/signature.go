@@ -15,14 +15,6 @@ import (
 	"gvpn/turn"
 )
 
-// The floor under a signature key (RFC 6407 section 6.1; small exponents make forged PKCS #1 blocks cheap), and a ceiling,
-// since checking costs more with every bit and the key comes from a peer.
-const (
-	minRSABits     = 2048
-	maxRSABits     = 8192
-	minRSAExponent = 65537
-)
-
 // curveOf is the curve of an algorithm (RFC 6407 sections 5.3.6.4 and 5.3.6.5), nil for RSA.
 func curveOf(alg sa.SigAlg) elliptic.Curve {
 	switch alg {
@@ -55,9 +47,8 @@ func parsePublic(der []byte, alg sa.SigAlg) (publicKey, error) {
 		if alg != sa.RSA {
 			return publicKey{}, refuse(ErrKeys, "signature key is RSA, want %v", alg)
 		}
-		if n := pub.N.BitLen(); n < minRSABits || n > maxRSABits || pub.E < minRSAExponent {
-			return publicKey{}, refuse(ErrKeys, "signature key: RSA of %d bits with exponent %d, want %d to %d bits and at least %d",
-				n, pub.E, minRSABits, maxRSABits, minRSAExponent)
+		if err := isakmp.CheckRSA(pub); err != nil {
+			return publicKey{}, refuse(ErrKeys, "signature key: %v", err)
 		}
 		return publicKey{rsa: pub}, nil
 	case *ecdsa.PublicKey:

@@ -21,15 +21,11 @@ import (
 	"gvpn/turn"
 )
 
-// Limits of certificates, on what a peer that has proven no more than its address can make us read and compute. An RSA key of fewer
-// bits is weak; of more, a verification takes too long. A smaller public exponent is what forged signatures are made for.
+// Limits of certificates, on what a peer that has proven no more than its address can make us read.
 const (
 	maxCertificates   = 8     // CERT payloads in a message
 	maxCertificate    = 8192  // octets of one
 	maxAuthentication = 32768 // octets of messages 5 and 6
-	minRSABits        = 2048
-	maxRSABits        = 4096
-	minRSAExponent    = 65537
 )
 
 // encodingX509 is the certificate encoding "X.509 Certificate - Signature" (RFC 2408 section 3.9).
@@ -124,13 +120,7 @@ func (c *credential) take(block *pem.Block) error {
 func checkKey(key any) error {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
-		if n := k.N.BitLen(); n < minRSABits || n > maxRSABits {
-			return fmt.Errorf("an RSA key of %d bits (%d to %d)", n, minRSABits, maxRSABits)
-		}
-		if k.E < minRSAExponent {
-			return fmt.Errorf("an RSA key with exponent %d (at least %d)", k.E, minRSAExponent)
-		}
-		return nil
+		return isakmp.CheckRSA(k)
 	case *ecdsa.PublicKey:
 		if k.Curve == elliptic.P256() || k.Curve == elliptic.P384() {
 			return nil
