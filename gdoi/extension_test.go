@@ -976,7 +976,7 @@ func BenchmarkAck(b *testing.B) {
 }
 
 // A datagram of 64 KiB costs what it holds, whatever it announces.
-func TestHostileSizes(t *testing.T) {
+func TestAttackHugePayloadChains(t *testing.T) {
 	_, _, members := hierarchy(t, 128)
 	full := func(head, unit []byte) []byte {
 		b := slices.Clone(head)

@@ -264,7 +264,7 @@ func encrypt(kek *sa.KEK, plain []byte) []byte {
 	return b
 }
 
-func TestPushReplay(t *testing.T) {
+func TestAttackPUSHReplay(t *testing.T) {
 	// "…validated to ensure that it is greater than the previously received sequence number." (RFC 6407 section 4.4)
 	kek := testKEK()
 	wire := sign(t, kek, PushMessage(kek, &Push{Seq: 5, DeleteAll: true}, now, Options{}))
@@ -287,7 +287,7 @@ func TestPushReplay(t *testing.T) {
 	wantKind(t, "SEQ 0 after the last", err, ErrReplay)
 }
 
-func TestPushTampered(t *testing.T) {
+func TestAttackPUSHForgeryTampered(t *testing.T) {
 	kek := testKEK()
 	wire := sign(t, kek, PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now, Options{}))
 	for i := range wire {
@@ -313,7 +313,7 @@ func TestPushTampered(t *testing.T) {
 }
 
 // A member holds the KEK, but not the signing key.
-func TestPushForgedByAMember(t *testing.T) {
+func TestAttackPUSHForgery(t *testing.T) {
 	kek := testKEK()
 	msg := PushMessage(kek, &Push{Seq: 1, DeleteAll: true}, now, Options{})
 	other := makeSigner(2048)
@@ -414,7 +414,7 @@ func TestPushForm(t *testing.T) {
 	wantKind(t, "17 D payloads", err, ErrForm)
 }
 
-func TestPushHeader(t *testing.T) {
+func TestAttackPUSHForgeryHeader(t *testing.T) {
 	wire := kat(t, "push1_digestinfo_unpadded")
 	for _, c := range []struct {
 		name  string
@@ -528,7 +528,7 @@ func TestDeletes(t *testing.T) {
 }
 
 // No verb prints keys, whatever holds the Policy.
-func TestPolicyDoesNotPrintKeys(t *testing.T) {
+func TestAttackKeyHygiene(t *testing.T) {
 	p := katPolicy(t)
 	p.KEK.Key, p.TEKs[0].Key = sa.Secret("hunter2!"), sa.Secret("hunter2!")
 	push := &Push{Policy: p}

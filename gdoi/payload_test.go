@@ -159,22 +159,13 @@ func TestSARefuses(t *testing.T) {
 		{"GAP attribute 4", "8002 001e", "8004 001e", isakmp.PayloadGAP, ErrUnsupported},
 		{"GAP sender ID request from a server", "8002 001e", "8003 0001", isakmp.PayloadGAP, ErrUnsupported},
 		{"SAT attribute 99", "8006 0100", "8006 0100 8063 0001", isakmp.PayloadSAT, ErrUnsupported},
-		{"KEK of DES", "8002 0003", "8002 0001", isakmp.PayloadSAK, ErrUnsupported},
-		{"KEK of 3DES", "8002 0003", "8002 0002", isakmp.PayloadSAK, ErrUnsupported},
 		{"no KEK algorithm", "8002 0003", "", isakmp.PayloadSAK, ErrForm},
 		{"no KEK key length", "8003 0100", "", isakmp.PayloadSAK, ErrForm},
-		{"KEK of 64 bits", "8003 0100", "8003 0040", isakmp.PayloadSAK, ErrUnsupported},
 		{"KEK key length twice", "8003 0100", "8003 0100 8003 0080", isakmp.PayloadSAK, ErrForm},
 		{"KEK lifetime 0", "00015180", "00000000", isakmp.PayloadSAK, ErrForm},
 		{"KEK lifetime of 2^32 s", "0004 0004 00015180", "0004 0005 0100000000", isakmp.PayloadSAK, ErrForm},
 		{"KEK lifetime of no octets", "0004 0004 00015180", "0004 0000", isakmp.PayloadSAK, ErrForm},
 		{"KEK lifetime of 9 octets", "0004 0004 00015180", "0004 0009 000000000000015180", isakmp.PayloadSAK, ErrForm},
-		{"signature over MD5", "8005 0003", "8005 0001", isakmp.PayloadSAK, ErrUnsupported},
-		{"signature over SHA-1", "8005 0003", "8005 0002", isakmp.PayloadSAK, ErrUnsupported},
-		{"no signature hash", "8005 0003", "", isakmp.PayloadSAK, ErrForm},
-		{"signature with DSS", "8006 0001 8007", "8006 0002 8007", isakmp.PayloadSAK, ErrUnsupported},
-		{"no signature algorithm", "8006 0001 8007 0800", "8007 0800", isakmp.PayloadSAK, ErrForm},
-		{"RSA of 1024 bits", "8007 0800", "8007 0400", isakmp.PayloadSAK, ErrUnsupported},
 		{"KEK SPI zero", "aabbccddeeff00119988776655443322", "00000000000000000000000000000000", isakmp.PayloadSAK, ErrForm},
 		{"PUSH over TCP", "11 01 0350 04 c6", "06 01 0350 04 c6", isakmp.PayloadSAK, ErrUnsupported},
 		{"RESERVED2 of SAK not zero", "3322 00000000", "3322 00000001", isakmp.PayloadSAK, ErrForm},
@@ -183,18 +174,13 @@ func TestSARefuses(t *testing.T) {
 		{"AH", "01 00 04 0000 08 0a01", "02 00 04 0000 08 0a01", isakmp.PayloadSAT, ErrUnsupported},
 		{"IEC 61850", "01 00 04 0000 08 0a01", "03 00 04 0000 08 0a01", isakmp.PayloadSAT, ErrUnsupported},
 		{"a private protocol", "01 00 04 0000 08 0a01", "80 00 04 0000 08 0a01", isakmp.PayloadSAT, ErrUnsupported},
-		{"ESP with 3DES", "0c 0badf00d", "03 0badf00d", isakmp.PayloadSAT, ErrUnsupported},
 		{"ESP with GCM", "0c 0badf00d", "14 0badf00d", isakmp.PayloadSAT, ErrUnsupported},
-		{"ESP with NULL", "0c 0badf00d", "0b 0badf00d", isakmp.PayloadSAT, ErrUnsupported},
 		{"SPI zero", "0c 0badf00d", "0c 00000000", isakmp.PayloadSAT, ErrForm},
 		{"a reserved SPI", "0c 0badf00d", "0c 000000ff", isakmp.PayloadSAT, ErrForm},
 		{"transport mode", "8004 0001", "8004 0002", isakmp.PayloadSAT, ErrUnsupported},
 		{"UDP encapsulation", "8004 0001", "8004 0003", isakmp.PayloadSAT, ErrUnsupported},
 		{"no encapsulation mode", "8004 0001", "", isakmp.PayloadSAT, ErrForm},
-		{"HMAC-MD5", "8005 0005", "8005 0001", isakmp.PayloadSAT, ErrUnsupported},
-		{"no authentication", "8005 0005", "", isakmp.PayloadSAT, ErrForm},
 		{"no key length", "8006 0100", "", isakmp.PayloadSAT, ErrForm},
-		{"a key of 160 bits", "8006 0100", "8006 00a0", isakmp.PayloadSAT, ErrUnsupported},
 		{"addresses not preserved", "8006 0100", "8006 0100 800e 0001", isakmp.PayloadSAT, ErrUnsupported},
 		{"sender only", "8006 0100", "8006 0100 800f 0001", isakmp.PayloadSAT, ErrUnsupported},
 		{"64-bit sequence numbers", "8006 0100", "8006 0100 800b 0001", isakmp.PayloadSAT, ErrUnsupported},
@@ -704,7 +690,7 @@ func TestSign(t *testing.T) {
 }
 
 // An error quotes nothing: whatever the message, its text is our words and numbers.
-func TestErrorsQuoteNothing(t *testing.T) {
+func TestAttackMemoryDisclosure(t *testing.T) {
 	b := edit(t, isakmp.PayloadSAK, "8009 0001", "0063 0010 68756e746572322168756e7465723221")
 	_, err := parseSA(b[4:], now, true, Options{})
 	if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "68756e74") {
