@@ -77,7 +77,7 @@ func TestAggressiveMessage3Lost(t *testing.T) {
 
 // A wrong key and an identity that nobody has look the same from outside: message 2 comes, nothing after it, and as much is
 // computed.
-func TestAggressiveUnknownIdentity(t *testing.T) {
+func TestAttackPSKGuessingAggressive(t *testing.T) {
 	var sent, work [2]int
 	for i, change := range []func(*step.Gateway){
 		func(g *step.Gateway) { g.PSK = sa.Secret("another-key") },
@@ -106,7 +106,7 @@ func TestAggressiveUnknownIdentity(t *testing.T) {
 }
 
 // A forger who knows no key sends a message 3 of its own: nothing moves.
-func TestAggressiveForgedMessage3(t *testing.T) {
+func TestAttackAuthBypassAggressive(t *testing.T) {
 	w := dynamicWorld(t, named("gm.example.net"))
 	w.net = func(d wire) []wire {
 		if h, _ := isakmp.ParseHeader(d.b); h.Flags != 0 {
@@ -147,7 +147,7 @@ func TestModesDoNotMix(t *testing.T) {
 }
 
 // What strangers begin is bounded: of an address by its limit, and in all.
-func TestAggressiveFlood(t *testing.T) {
+func TestAttackHalfOpenFloodAggressive(t *testing.T) {
 	w := dynamicWorld(t, named("gm.example.net"))
 	w.net = func(wire) []wire { return nil }
 	w.connect()

@@ -90,13 +90,30 @@ func TestAttackHugePayloadChains(t *testing.T) {
 	if moved := w.silent("peer", msg); moved["malformed-too-many-payloads"] != 1 {
 		t.Errorf("%v", moved)
 	}
-	// A certificate, a chain of them, and Cisco's fragments (payload 132): nothing of it is read.
-	for _, typ := range []isakmp.PayloadType{isakmp.PayloadCERT, 132} {
-		_, m1 := message1Of(t)
-		m1[0], m1[16] = ^m1[0], byte(typ)
-		if moved := w.silent("payload", m1); moved["malformed-unexpected-payload"] != 1 {
-			t.Errorf("payload %d: %v", typ, moved)
+}
+
+// Fragments: those of Cisco's making (payload 132) are not put together, neither before authentication nor after it.
+func TestAttackFragments(t *testing.T) {
+	const fragment = isakmp.PayloadType(132)
+	w := newWorld(t)
+	a, b := w.up()
+	_, m1 := message1Of(t)
+	m1[0], m1[16] = ^m1[0], byte(fragment)
+	if moved := w.silent("stranger", m1); moved["malformed-unexpected-payload"] != 1 {
+		t.Errorf("%v", moved)
+	}
+	// ID, number, last; in each exchange, sealed and in the clear.
+	for _, x := range []isakmp.ExchangeType{isakmp.ExchangeMain, isakmp.ExchangeAggressive, isakmp.ExchangeInformational, isakmp.ExchangePull} {
+		for n := range 100 {
+			chain := isakmp.AppendPayload(nil, isakmp.NoPayload, append([]byte{0, 1, byte(n), 0}, make([]byte, 500)...))
+			id := w.a.e.messageID(a)
+			sealed, _ := a.protect(x, id, a.suite.exchangeIV(a.iv, id), fragment, chain)
+			w.silent("sealed", sealed)
+			w.silent("in the clear", finish(append(a.header(fragment, x, 0, id), chain...)))
 		}
+	}
+	if b.state != up || len(b.order) != 0 {
+		t.Errorf("state %d, %d exchanges", b.state, len(b.order))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -225,7 +226,7 @@ func TestSignaturesDynamic(t *testing.T) {
 }
 
 // What a certificate may not be. All are met with silence, and said to the operator.
-func TestBadCertificates(t *testing.T) {
+func TestAttackRogueGCKSCertificate(t *testing.T) {
 	m := step.ECDSASignatures256
 	ca := newAuthority(t, m, nil)
 	other := newAuthority(t, m, nil)
@@ -269,48 +270,158 @@ func TestBadCertificates(t *testing.T) {
 	}
 }
 
-// Signatures that a forger might send: another key's, a cut one, none, one with DigestInfo.
-func TestBadSignatures(t *testing.T) {
-	for _, m := range []step.AuthMethod{step.RSASignatures, step.ECDSASignatures256} {
-		for name, forge := range map[string]func(op turn.SignHash, good []byte) []byte{
-			"other hash": func(op turn.SignHash, _ []byte) []byte {
-				op.Digest = bytes.Repeat([]byte{1}, 32)
-				b, _ := Sign(op)
-				return b
-			},
-			"cut":       func(_ turn.SignHash, good []byte) []byte { return good[:len(good)-1] },
-			"longer":    func(_ turn.SignHash, good []byte) []byte { return append(bytes.Clone(good), 0) },
-			"zeros":     func(_ turn.SignHash, good []byte) []byte { return make([]byte, len(good)) },
-			"one octet": func(turn.SignHash, []byte) []byte { return []byte{1} },
-			"DigestInfo": func(op turn.SignHash, good []byte) []byte {
-				key, _ := x509.ParsePKCS8PrivateKey(op.Private)
-				if k, ok := key.(*rsa.PrivateKey); ok {
-					b, _ := rsa.SignPKCS1v15(nil, k, crypto.SHA256, op.Digest)
-					return b
+// forgeries are signatures that a forger might send, made with the private key where a small exponent would let him find them without:
+// PKCS #1 type 1 of the hash alone is compared as a whole block (CVE-2018-16151, CVE-2026-50721: a short hash, octets behind it).
+func forgeries(op turn.SignHash, good []byte) map[string][]byte {
+	must := func(b []byte, err error) []byte {
+		if err != nil {
+			panic(err)
+		}
+		return b
+	}
+	key, _ := x509.ParsePKCS8PrivateKey(op.Private)
+	forged := map[string][]byte{
+		"other hash":      must(Sign(turn.SignHash{Private: op.Private, Digest: bytes.Repeat([]byte{1}, len(op.Digest))})),
+		"other key":       must(Sign(turn.SignHash{Private: must(x509.MarshalPKCS8PrivateKey(rsaKeys()[0])), Digest: op.Digest})),
+		"cut":             good[:len(good)-1],
+		"longer":          append(bytes.Clone(good), 0),
+		"longer in front": append([]byte{0}, good...),
+		"zeros":           make([]byte, len(good)),
+		"one octet":       {1},
+		"halves":          append(bytes.Clone(good[len(good)/2:]), good[:len(good)/2]...),
+	}
+	k, ok := key.(*rsa.PrivateKey)
+	if !ok {
+		return forged
+	}
+	forged["DigestInfo"] = must(rsa.SignPKCS1v15(nil, k, crypto.SHA256, op.Digest))
+	block := func(fill int, t []byte) []byte {
+		b := append(append(append([]byte{0, 1}, bytes.Repeat([]byte{255}, fill)...), 0), t...)
+		m := new(big.Int).SetBytes(append(b, bytes.Repeat([]byte{0xa5}, k.Size()-len(b))...))
+		return m.Exp(m, k.D, k.N).FillBytes(make([]byte, k.Size()))
+	}
+	room := k.Size() - 3
+	forged["octets behind the hash"] = block(8, op.Digest)
+	forged["an octet behind the hash"] = block(room-len(op.Digest)-1, append(bytes.Clone(op.Digest), 0))
+	forged["half the hash"] = block(room-16, op.Digest[:16])
+	forged["no hash"] = block(room, nil)
+	forged["no padding"] = block(0, op.Digest)
+	forged["a zero before the hash"] = block(room-len(op.Digest)-1, append([]byte{0}, op.Digest...))
+	return forged
+}
+
+// RSA signature parsing, and that of ECDSA: signatures that a forger might send, and none at all.
+func TestAttackRSASignature(t *testing.T) {
+	try := func(m step.AuthMethod, name string, forge func(op turn.SignHash, good []byte) []byte) {
+		w, _ := certWorld(t, m)
+		w.a.hold = true
+		w.connect()
+		for len(w.a.held) > 0 {
+			k := w.a.held[0]
+			w.a.held = w.a.held[1:]
+			if op, ok := k.Op.(turn.SignHash); ok {
+				good, err := Sign(op)
+				if err != nil {
+					t.Fatal(err)
 				}
-				return good[1:]
-			},
-		} {
-			w, _ := certWorld(t, m)
-			w.a.hold = true
-			w.connect()
-			for len(w.a.held) > 0 {
-				k := w.a.held[0]
-				w.a.held = w.a.held[1:]
-				if op, ok := k.Op.(turn.SignHash); ok {
-					good, err := Sign(op)
-					if err != nil {
-						t.Fatal(err)
-					}
-					w.a.e.HandleResult(w.now, turn.Result{ID: k.ID, Value: forge(op, good)})
-				} else {
-					w.a.work(k)
-				}
-				w.settle()
+				w.a.e.HandleResult(w.now, turn.Result{ID: k.ID, Value: forge(op, good)})
+			} else {
+				w.a.work(k)
 			}
-			if w.b.e.count[string(dropHash)] == 0 || w.b.e.count[string(tallyUp)] != 0 {
-				t.Errorf("%v, %s: %v", m, name, w.b.e.count)
+			w.settle()
+		}
+		if name == "good" {
+			w.b.want("up 1")
+		} else if w.b.e.count[string(dropHash)] == 0 || w.b.e.count[string(tallyUp)] != 0 {
+			t.Errorf("%v, %s: %v", m, name, w.b.e.count)
+		}
+	}
+	for _, m := range []step.AuthMethod{step.RSASignatures, step.ECDSASignatures256, step.ECDSASignatures384} {
+		try(m, "good", func(_ turn.SignHash, good []byte) []byte { return good })
+		var names []string
+		try(m, "none", func(op turn.SignHash, good []byte) []byte {
+			for name := range forgeries(op, good) {
+				names = append(names, name)
 			}
+			return []byte{}
+		})
+		for _, name := range names {
+			try(m, name, func(op turn.SignHash, good []byte) []byte { return forgeries(op, good)[name] })
+		}
+		if len(names) < 8 {
+			t.Errorf("%v: %d forgeries", m, len(names))
+		}
+	}
+}
+
+// Certificate parsing: what a stranger sends as one, before it is authenticated. Whatever the octets, there is no answer and no end to
+// anything (CVE-2026-14957: an exponent of 0; CVE-2017-9023; CVE-2013-6075), and how much is read is bounded.
+func TestAttackCertificateParsing(t *testing.T) {
+	m := step.RSASignatures
+	good := rsaCertificate(t)
+	key := rsaKeys()[1].PublicKey
+	// The exponent's INTEGER 02 03 01 00 01, which stands behind the modulus, is another.
+	exponent := func(of ...byte) []byte {
+		at := bytes.Index(good, key.N.Bytes()) + len(key.N.Bytes())
+		if !bytes.Equal(good[at:at+5], []byte{2, 3, 1, 0, 1}) {
+			t.Fatal("the certificate has its exponent elsewhere")
+		}
+		b := bytes.Clone(good)
+		copy(b[at+2:], of)
+		return b
+	}
+	x509Cert := func(der []byte) []byte { return append([]byte{encodingX509}, der...) }
+	bodies := map[string][][]byte{
+		"none":                        {},
+		"of another encoding":         {append([]byte{1}, good...)},
+		"no octets":                   {{}},
+		"an encoding and no octets":   {{encodingX509}},
+		"exponent 0":                  {x509Cert(exponent(0, 0, 0))},
+		"exponent 1":                  {x509Cert(exponent(0, 0, 1))},
+		"exponent 3":                  {x509Cert(exponent(0, 0, 3))},
+		"a negative exponent":         {x509Cert(exponent(0xff, 0, 1))},
+		"an even exponent":            {x509Cert(exponent(1, 0, 2))},
+		"nested without end":          {x509Cert(bytes.Repeat([]byte{0x30, 0x80}, 4000))},
+		"of indefinite length":        {x509Cert([]byte{0x30, 0x80, 0x30, 0x80, 0, 0, 0, 0})},
+		"4 GB long":                   {x509Cert([]byte{0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 1})},
+		"octets behind it":            {x509Cert(append(bytes.Clone(good), 0))},
+		"too long":                    {x509Cert(make([]byte, maxCertificate))},
+		"good, and then one too long": {x509Cert(good), x509Cert(make([]byte, maxCertificate))},
+		"one too many":                slices.Repeat([][]byte{x509Cert(good)}, maxCertificates+1),
+		"200":                         slices.Repeat([][]byte{{encodingX509}}, 200),
+	}
+	for n := range good {
+		if leaf, _, err := peerCertificates([][]byte{x509Cert(good[:n])}); err == nil {
+			t.Errorf("the first %d octets are the certificate of %v", n, leaf.Subject)
+		}
+	}
+	for name, list := range bodies {
+		began := time.Now()
+		if leaf, _, err := peerCertificates(list); err == nil {
+			t.Errorf("%s: the certificate of %v", name, leaf.Subject)
+		}
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("%s: %v", name, d)
+		}
+		// And through the door: message 5 of one who has the keys of the negotiation and no right to an SA.
+		w, _ := certWorld(t, m)
+		w.net = func(d wire) []wire {
+			if h, _ := isakmp.ParseHeader(d.b); h.Flags == isakmp.FlagEncryption {
+				return nil
+			}
+			return []wire{d}
+		}
+		w.connect()
+		a := w.a.last()
+		parts := []part{{isakmp.PayloadID, a.localID.Append(nil)}}
+		for _, body := range list {
+			parts = append(parts, part{isakmp.PayloadCERT, body})
+		}
+		parts = append(parts, part{isakmp.PayloadSIG, make([]byte, 256)})
+		b := w.b.last()
+		msg, _ := a.keys.seal(appendParts(a.header(isakmp.PayloadID, isakmp.ExchangeMain, isakmp.FlagEncryption, 0), parts...), b.iv)
+		if moved := w.silent(name, msg); len(moved) == 0 {
+			t.Errorf("%s: counted nowhere", name)
 		}
 	}
 }
@@ -405,4 +516,29 @@ func rsaCertificate(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	return cred.chain[0]
+}
+
+// Rogue GCKS: a member with a good certificate of the same authority stands where the key server should, and calls itself by its own name
+// or by the server's. A member takes keys from whom its configuration names alone (RFC 6407 section 3.1).
+func TestAttackRogueGCKS(t *testing.T) {
+	for _, m := range []step.AuthMethod{step.RSASignatures, step.ECDSASignatures256} {
+		for _, c := range []struct{ cert, id string }{{"b", "b.example.net"}, {"m", "m.example.net"}, {"m", "b.example.net"}, {"b", "m.example.net"}} {
+			ca := newAuthority(t, m, nil)
+			w := newWorld(t)
+			w.a.e.SetGateway(w.now, gatewayTo(addrB, signedBy(m, ca.issue(t, "a", newKey(t, m, 1)), ca.anchor()), func(g *step.Gateway) {
+				g.Side, g.RemoteID = step.Member, named("b.example.net")
+			}))
+			w.b.e.SetGateway(w.now, gatewayTo(addrA, signedBy(m, ca.issue(t, c.cert, newKey(t, m, 2)), ca.anchor()), func(g *step.Gateway) {
+				g.LocalID = named(c.id)
+			}))
+			w.connect()
+			w.run(10 * time.Second)
+			ups := w.a.e.count[string(tallyUp)]
+			if right := c.cert == "b" && c.id == "b.example.net"; (ups == 1) != right {
+				t.Errorf("%v: the certificate of %s, saying %s: up %d times, %v", m, c.cert, c.id, ups, w.a.e.count)
+			} else if !right && w.a.e.count[string(dropHash)]+w.a.e.count[string(dropIdentity)] == 0 {
+				t.Errorf("%v: the certificate of %s, saying %s: %v", m, c.cert, c.id, w.a.e.count)
+			}
+		}
+	}
 }

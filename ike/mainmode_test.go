@@ -204,7 +204,7 @@ func TestNoProposal(t *testing.T) {
 }
 
 // A refused peer may send as much as it likes: the log hears of it once in ten seconds.
-func TestNoticesAreFew(t *testing.T) {
+func TestAttackLogFloodOfGateway(t *testing.T) {
 	w := newWorld(t)
 	w.b.e.SetGateway(w.now, gatewayTo(addrA, func(g *step.Gateway) { g.Proposals[0].KeyBits = 128 }))
 	w.connect()

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"gvpn/commit/step"
 	"gvpn/gdoi"
 	"gvpn/ike"
 	"gvpn/isakmp"
@@ -92,5 +93,50 @@ func TestAttackPULLFlood(t *testing.T) {
 	}
 	if len(b.s.pulls) != maxPulls || len(b.s.pullQueue) != maxPulls {
 		t.Errorf("%d pulls, %d in the queue", len(b.s.pulls), len(b.s.pullQueue))
+	}
+}
+
+// Rogue identity: who may have a group's keys is decided by the gateway that phase 1 has authenticated, whatever group or address a
+// message names; and one that is no member of the group is answered as one who asks for no group at all, which is not.
+func TestAttackRogueGCKSMember(t *testing.T) {
+	b := newBench(t)
+	groups := map[string]step.Group{"G": parseGroup(t, "G id=1 members=m1 sas=S"), "H": parseGroup(t, "H id=2 members=m2 sas=S")}
+	if err := b.commit(1, groups, []step.Effect{
+		{Row: "1.14", Group: "G", Kind: step.GenerateKEK}, {Row: "1.14", Group: "G", Kind: step.GenerateTEK},
+		{Row: "1.14", Group: "H", Kind: step.GenerateKEK}, {Row: "1.14", Group: "H", Kind: step.GenerateTEK},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	ask := func(gateway string, from string, group uint32, sa ike.SAID, number int) *ike.Reply {
+		m := ike.Message{
+			SA: sa, Gateway: gateway, Local: us, Remote: memberAddr(t, from), Exchange: isakmp.ExchangePull, MsgID: 7, Number: number,
+		}
+		if number == 1 {
+			m.First, m.Payloads = isakmp.PayloadNONCE, gdoi.AppendPull1(nil, bytes.Repeat([]byte{5}, 16), gdoi.GroupName{ID: group}, gdoi.Options{})
+		}
+		return b.message(m)
+	}
+	for _, c := range []struct {
+		gateway, from string
+		group         uint32
+		ok            bool
+	}{
+		{"m1", "m1", 1, true},
+		{"m2", "m1", 1, false}, // at the address of a member
+		{"m2", "m2", 1, false}, // a member of another group
+		{"m3", "m1", 1, false}, // a gateway of no group
+		{"m1", "m1", 3, false}, // no group
+		{"m1", "m2", 1, true},  // an address is no identity
+	} {
+		if got := ask(c.gateway, c.from, c.group, ike.SAID(50), 1) != nil; got != c.ok {
+			t.Errorf("%s from the address of %s asks for group %d: answered %v", c.gateway, c.from, c.group, got)
+		}
+	}
+	// The third message of one gateway's exchange, from another.
+	if ask("m1", "m1", 1, 60, 1) == nil {
+		t.Fatal("not answered")
+	}
+	if ask("m2", "m2", 1, 60, 3) != nil || len(b.s.groups["G"].members) != 0 {
+		t.Error("another gateway went on with the exchange")
 	}
 }
