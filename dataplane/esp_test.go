@@ -427,7 +427,7 @@ func TestNoAllocation(t *testing.T) {
 }
 
 // A TEK's memory is the Plane's own, and is zeroed when it goes.
-func TestKeysAreZeroed(t *testing.T) {
+func TestAttackKeyHygiene(t *testing.T) {
 	tek := testTEK(0x100)
 	p := newPlane(tek)
 	held := p.vpns[0].teks[0].sa

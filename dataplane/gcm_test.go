@@ -187,7 +187,7 @@ func TestGCMWithoutSender(t *testing.T) {
 }
 
 // No nonce comes twice under one sender ID, whatever is removed and installed again, nor is one sent after the last.
-func TestGCMNonces(t *testing.T) {
+func TestAttackGCMNonceReuse(t *testing.T) {
 	seen := map[uint64]bool{}
 	p := gcmPlane(t, anySender, gcmTEK(0x100))
 	send := func() Verdict {

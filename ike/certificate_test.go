@@ -464,7 +464,7 @@ func keyOf(c *step.Certificate) string {
 }
 
 // The private key is destroyed with its gateway, and a worker's copy by the worker.
-func TestPrivateKeyIsDestroyed(t *testing.T) {
+func TestAttackKeyHygienePrivateKey(t *testing.T) {
 	w, _ := certWorld(t, step.ECDSASignatures256)
 	g := w.a.e.gateways["peer"]
 	key, text := g.cred.key, g.c.Cert.PEM

@@ -16,7 +16,7 @@ func secretsOf(p *phase1) []sa.Secret {
 }
 
 // Keys are zeros after every way in which an SA can end, and what is of the negotiation only after every negotiation.
-func TestSecretsAreZeroed(t *testing.T) {
+func TestAttackKeyHygiene(t *testing.T) {
 	wantZeros := func(name string, secrets []sa.Secret, keys bool) {
 		t.Helper()
 		some := false

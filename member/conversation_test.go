@@ -235,7 +235,18 @@ func (c *conversation) push(d *datadriven.TestData) []byte {
 		q.CmdArgs = slices.DeleteFunc(slices.Clone(d.CmdArgs), func(a datadriven.CmdArg) bool { return a.Key == "seq" })
 		p.Policy = c.given(&q)
 	}
-	return c.seal(value(d, "under", ""), p)
+	if !d.HasArg("forged") {
+		return c.seal(value(d, "under", ""), p)
+	}
+	// A member who knows the KEK seals what it likes with a signature that it has heard.
+	under := c.kek(value(d, "under", ""))
+	heard := *p
+	heard.Seq++
+	sig, err := gdoi.Sign(gdoi.SignOp(under, gdoi.PushMessage(under, &heard, c.now, gdoi.Options{}), gdoi.Options{}))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return gdoi.SealPush(under, gdoi.PushMessage(under, p, c.now, gdoi.Options{}), sig)
 }
 
 // seal finishes p under the KEK called name.
@@ -527,10 +538,13 @@ func (c *conversation) step(d *datadriven.TestData) string {
 	return b.String()
 }
 
-// TestConversations runs testdata/*.txt. Rewrite what is expected with -rewrite, and read the difference.
-func TestConversations(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		if !strings.HasSuffix(path, ".txt") {
+// TestConversations runs testdata/*.txt, but for attacks, which have tests of their own. Rewrite what is expected with -rewrite, and
+// read the difference.
+func TestConversations(t *testing.T) { converse(t, "testdata") }
+
+func converse(t *testing.T, where string) {
+	datadriven.Walk(t, where, func(t *testing.T, path string) {
+		if !strings.HasSuffix(path, ".txt") || path != where && strings.HasPrefix(path, "testdata/attack-") {
 			return
 		}
 		var c *conversation
@@ -548,6 +562,12 @@ func TestConversations(t *testing.T) {
 		})
 	})
 }
+
+// Replayed PUSH, and what is reordered, comes before its time, is far ahead, or is under an old KEK.
+func TestAttackPUSHReplay(t *testing.T) { converse(t, "testdata/attack-push-replay.txt") }
+
+// PUSH forgery, by a member of the group or by a stranger: no state moves.
+func TestAttackPUSHForgery(t *testing.T) { converse(t, "testdata/attack-push-forgery.txt") }
 
 // noRandomness fails, as a broken source would.
 type noRandomness struct{}

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"gvpn/commit/step"
 	"gvpn/gdoi"
 	"gvpn/ike"
+	"gvpn/isakmp"
 	"gvpn/sa"
 	"gvpn/turn"
 )
@@ -243,7 +245,7 @@ func TestLongLifetimes(t *testing.T) {
 }
 
 // Keys are in the data plane and with the VPN, and nowhere else.
-func TestPulledKeysAreCleared(t *testing.T) {
+func TestAttackKeyHygiene(t *testing.T) {
 	c := registered(t)
 	c.m.Do(c.now, ClearIPsec{})
 	var b strings.Builder
@@ -263,5 +265,75 @@ func TestPulledKeysAreCleared(t *testing.T) {
 		if o != 0 {
 			t.Fatal("message 4 is still in the clear")
 		}
+	}
+}
+
+// Attribute abuse from an authenticated peer: a key server gone bad sends each octet of its messages otherwise. The member takes what fits
+// together, or fails by name and drops the phase-1 SA; it never holds a TEK without its keys, nor more than its limits.
+func TestAttackAttributeAbuse(t *testing.T) {
+	policy := func(c *conversation) *gdoi.Policy {
+		return &gdoi.Policy{KEK: c.kek("K1"), TEKs: []sa.TEK{c.tek("T1/3600/AB"), c.tek("T2/3600/C")}, ActivationDelay: 10 * time.Second}
+	}
+	one := newConversation(t, Options{})
+	p := policy(one)
+	sizes := []int{
+		len(gdoi.AppendPull2(nil, make([]byte, 32), p, start, gdoi.Options{})),
+		len(gdoi.AppendPull4(nil, p, gdoi.Options{})),
+	}
+	failed, took := 0, 0
+	for message, size := range sizes {
+		for at := range size {
+			c := newConversation(t, Options{})
+			c.keks["K1"] = one.keks["K1"]
+			var said strings.Builder
+			plan := c.plan("gateway G 10.0.0.1\nvpn V G 7\neffect register V")
+			c.m.Configure(c.now, plan)
+			c.m.Apply(c.now, plan.Effects[0])
+			c.remote = netip.MustParseAddrPort("10.0.0.1:848")
+			c.m.HandleUp(c.now, ike.Up{SA: 1, Gateway: "G", Local: c.local, Remote: c.remote, Initiator: true})
+			c.drain(&said)
+			p := policy(c)
+			bad := func(n int, b []byte) []byte {
+				if n == message {
+					b[at] ^= []byte{1, 0x80, 0xff}[at%3]
+				}
+				return b
+			}
+			m := c.message()
+			m.Number, m.First, m.Payloads = 2, isakmp.PayloadNONCE, bad(0, gdoi.AppendPull2(nil, bytes.Repeat([]byte{1}, 32), p, c.now, gdoi.Options{}))
+			c.m.HandleMessage(c.now, m)
+			m.Number, m.First, m.Payloads = 4, gdoi.Pull4First(p), bad(1, gdoi.AppendPull4(nil, p, gdoi.Options{}))
+			c.m.HandleMessage(c.now, m)
+			registered, refused := false, false
+			for {
+				o, ok := c.m.Next()
+				if !ok {
+					break
+				}
+				switch o := o.(type) {
+				case turn.InstallTEK:
+					if key, auth, ok := o.TEK.KeyLengths(); !ok || len(o.TEK.Key) != key || len(o.TEK.AuthKey) != auth || len(o.TEK.Policies) == 0 {
+						t.Errorf("message %d, octet %d: a TEK without its keys is installed", 2*message+2, at)
+					}
+				case turn.Notify:
+					registered = registered || o.Code == "GKMD_REGISTERED"
+					refused = refused || o.Code == "GKMD_REGISTRATION_FAILED"
+				}
+			}
+			if registered == refused {
+				t.Errorf("message %d, octet %d: registered %v, failed %v", 2*message+2, at, registered, refused)
+			}
+			if registered {
+				took++
+			} else {
+				failed++
+				if n := len(c.m.State().VPNs[0].TEKs); n != 0 {
+					t.Errorf("message %d, octet %d: failed with %d TEKs", 2*message+2, at, n)
+				}
+			}
+		}
+	}
+	if failed < 150 || took < 100 { // keys and lifetimes may be anything
+		t.Errorf("%d failed, %d were taken", failed, took)
 	}
 }

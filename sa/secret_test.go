@@ -25,7 +25,7 @@ func leaks(t *testing.T, how, out string) {
 	}
 }
 
-func TestSecretDoesNotPrint(t *testing.T) {
+func TestAttackKeyHygiene(t *testing.T) {
 	kek := KEK{Key: word, SigPrivate: word}
 	tek := TEK{Key: word, AuthKey: word}
 	type nest struct {

@@ -255,3 +255,46 @@ func TestAttackACKAbuseUnasked(t *testing.T) {
 		t.Errorf("%+v, %+v", b.s.counters, g.stats)
 	}
 }
+
+// Attribute abuse from an authenticated peer, a member gone bad: each octet of its messages is another. Nothing but a good message 3 makes
+// a member of it.
+func TestAttackAttributeAbuse(t *testing.T) {
+	b := gcmBench(t, "G members=m1 sas=S gcm lkh")
+	g := b.s.groups["G"]
+	first := gdoi.AppendPull1(nil, bytes.Repeat([]byte{5}, 16), gdoi.GroupName{ID: 1}, gdoi.Options{})
+	third := gdoi.AppendPull3(nil, 8)
+	id := ike.SAID(1000)
+	try := func(first, third []byte, next isakmp.PayloadType) {
+		id++
+		m := ike.Message{
+			SA: id, Gateway: "m1", Local: us, Remote: memberAddr(t, "m1"), Exchange: isakmp.ExchangePull, MsgID: 7, Number: 1,
+			First: isakmp.PayloadNONCE, Payloads: first,
+		}
+		if b.message(m) == nil {
+			return
+		}
+		m.Number, m.First, m.Payloads = 3, next, third
+		before, given := len(g.members), g.senders.next
+		if b.message(m) == nil && (len(g.members) != before || g.senders.next != given) {
+			t.Errorf("%x, %x: not answered, and state moved", first, third)
+		}
+	}
+	each := func(b []byte, try func(bad []byte)) {
+		for at := range b {
+			for _, v := range []byte{0, 1, 0x80, 0xff, b[at] ^ 1} {
+				bad := bytes.Clone(b)
+				bad[at] = v
+				try(bad)
+			}
+			try(b[:at])
+		}
+	}
+	each(first, func(bad []byte) { try(bad, bytes.Clone(third), gdoi.Pull3First(8)) })
+	each(third, func(bad []byte) { try(bytes.Clone(first), bad, gdoi.Pull3First(8)) })
+	for typ := range 256 {
+		try(bytes.Clone(first), bytes.Clone(third), isakmp.PayloadType(typ))
+	}
+	if len(g.members) > 1 || g.lkh.tree.Members() > 1 || b.s.counters.PullMalformed == 0 {
+		t.Errorf("%d members, %d leaves, %+v", len(g.members), g.lkh.tree.Members(), b.s.counters)
+	}
+}

@@ -203,7 +203,7 @@ func TestKEKWaitsForSignatureKey(t *testing.T) {
 }
 
 // No key of the tree is in what an operator sees or in a log.
-func TestHierarchyHidesKeys(t *testing.T) {
+func TestAttackKeyHygieneHierarchy(t *testing.T) {
 	b := gcmBench(t, "G members=m1 sas=S lkh")
 	b.pull("m1", 1, 0)
 	text := fmt.Sprintf("%v %+v", b.s.State(), b.s.groups["G"].lkh.tree)

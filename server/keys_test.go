@@ -91,7 +91,7 @@ func TestSignatureKeyFails(t *testing.T) {
 }
 
 // Keys that are deleted are gone from memory: only a push under way keeps a copy of the KEK, until it is sealed (T11).
-func TestDeletedKeysAreZero(t *testing.T) {
+func TestAttackKeyHygiene(t *testing.T) {
 	b := newBench(t)
 	conf := parseGroup(t, "G members=m1 sas=S")
 	commit(t, b, 1, []string{"1.14 G generate-kek", "1.14 G generate-tek"}, conf)

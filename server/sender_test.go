@@ -22,7 +22,7 @@ func gcmBench(t rapid.TB, line string) *bench {
 }
 
 // A group with more registrations than sender IDs is refused for a while: it must not go round and round with its members.
-func TestSenderIDsUsedUpTwice(t *testing.T) {
+func TestAttackGCMNonceReuseUsedUp(t *testing.T) {
 	b := gcmBench(t, "G members=m1,m2 sas=S gcm sender-bits=8")
 	b.ask = 8
 	spend := func() {
@@ -52,7 +52,7 @@ func TestSenderIDsUsedUpTwice(t *testing.T) {
 }
 
 // No number is given twice under one key, whatever restarts come between, also in the middle of a turn's records.
-func TestSenderIDsAcrossCrashes(t *testing.T) {
+func TestAttackGCMNonceReuse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := gcmBench(t, "G members=m1,m2,m3 sas=S,T:10.0.0.0/8 gcm sender-bits="+rapid.SampledFrom([]string{"8", "12", "16"}).Draw(t, "bits"))
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {

@@ -233,7 +233,7 @@ func TestUnsupportedIsRefusedByName(t *testing.T) {
 }
 
 // stray datagrams are counted, get no answer, and the node goes on.
-func TestGarbageDatagrams(t *testing.T) {
+func TestAttackGarbageDatagrams(t *testing.T) {
 	n := open(t, t.TempDir(), serverText)
 	defer closeNode(t, n)
 	keys(t, n)

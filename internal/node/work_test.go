@@ -78,7 +78,7 @@ func TestPoolEndsWithWorkWaiting(t *testing.T) {
 }
 
 // The worker's copies of secrets do not outlive the work, done or not.
-func TestPoolWipesSecrets(t *testing.T) {
+func TestAttackKeyHygiene(t *testing.T) {
 	secret := func() sa.Secret { return bytes.Repeat([]byte{7}, 32) }
 	var kept []sa.Secret
 	ops := func() []turn.Op {
