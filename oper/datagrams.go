@@ -29,6 +29,7 @@ func datagrams(s *State, _ Args) (Reply, error) {
 		{"ike", s.IKE.Counters},
 		{"server", map[string]uint64{
 			"pull-unknown-group": s.Server.Counters.PullUnknownGroup, "pull-malformed": s.Server.Counters.PullMalformed,
+			"quick-mode":    s.Server.Counters.QuickMode,
 			"ack-malformed": s.Server.Counters.AckMalformed, "ack-unexpected": s.Server.Counters.AckUnexpected, "ack-invalid": s.Server.Counters.AckInvalid,
 		}},
 		{"member", map[string]uint64{

@@ -298,3 +298,58 @@ func TestAttackAttributeAbuse(t *testing.T) {
 		t.Errorf("%d members, %d leaves, %+v", len(g.members), g.lkh.tree.Members(), b.s.counters)
 	}
 }
+
+// Flood of the log, by a member: whatever it asks for, and how often, what is said of it is bounded in a minute.
+func TestAttackLogFlood(t *testing.T) {
+	b := gcmBench(t, "G members=m1 sas=S")
+	said := func(n int, message func(i int) ike.Message) int {
+		for i := range n {
+			m := message(i)
+			m.Gateway, m.Local, m.Remote, m.Exchange, m.MsgID, m.Number = "m1", us, memberAddr(t, "m1"), isakmp.ExchangePull, uint32(i)+1, 1
+			b.message(m)
+		}
+		return strings.Count(b.said(), "GKSD_")
+	}
+	pull := func(group uint32) ike.Message {
+		return ike.Message{SA: 1, First: isakmp.PayloadNONCE, Payloads: gdoi.AppendPull1(nil, bytes.Repeat([]byte{5}, 16), gdoi.GroupName{ID: group}, gdoi.Options{})}
+	}
+	for _, c := range []struct {
+		name    string
+		message func(i int) ike.Message
+		most    int
+	}{
+		{"of one group", func(int) ike.Message { return pull(99) }, 1},
+		{"malformed", func(int) ike.Message { m := pull(1); m.Payloads = m.Payloads[:20]; return m }, 1},
+		{"quick mode", func(int) ike.Message { return ike.Message{SA: 1, First: isakmp.PayloadSA} }, 1},
+		{"of ever more groups", func(i int) ike.Message { return pull(uint32(i) + 1000) }, 1024},
+	} {
+		if n := said(5000, c.message); n == 0 || n > c.most {
+			t.Errorf("%s: %d lines", c.name, n)
+		}
+	}
+	if n := len(b.s.quiet); n > 1024 {
+		t.Errorf("%d lines are kept", n)
+	}
+}
+
+// A Quick Mode comes under the exchange number of a pull from peers that know no GDOI: it is told apart, counted once, and not answered.
+func TestQuickMode(t *testing.T) {
+	b := gcmBench(t, "G members=m1 sas=S")
+	chain := isakmp.AppendPayload(nil, isakmp.PayloadNONCE, make([]byte, 40))
+	chain = isakmp.AppendPayload(chain, isakmp.NoPayload, make([]byte, 16))
+	for range 3 { // the peer repeats it
+		if b.message(ike.Message{
+			SA: 1, Gateway: "m1", Local: us, Remote: memberAddr(t, "m1"), Exchange: isakmp.ExchangePull, MsgID: 7, Number: 1,
+			First: isakmp.PayloadSA, Payloads: bytes.Clone(chain),
+		}) != nil {
+			t.Error("answered")
+		}
+	}
+	if want := (Counters{QuickMode: 1}); b.s.counters != want || len(b.s.pulls) != 0 {
+		t.Errorf("%+v, %d pulls", b.s.counters, len(b.s.pulls))
+	}
+	want := "+0s GKSD_QUICK_MODE gateway m1 asks for an SA by quick mode, which a key server does not speak: its members register by GROUPKEY-PULL\n"
+	if got := b.said(); got != want {
+		t.Errorf("said %q, want %q", got, want)
+	}
+}

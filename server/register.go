@@ -59,6 +59,16 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 		s.refused[m.Gateway] = x
 		s.emit(ike.Abort{SA: m.SA, MsgID: m.MsgID})
 	}
+	if m.First == isakmp.PayloadSA {
+		// "In Quick Mode, a HASH payload MUST immediately follow the ISAKMP header and a SA payload MUST immediately follow the HASH"
+		// (RFC 2409 section 5.5), and an IKE daemon that knows no GDOI goes on to it. No message 1 of a pull begins so.
+		if !again {
+			s.counters.QuickMode++
+			s.complain(now, "GKSD_QUICK_MODE", fmt.Sprintf("gateway %s asks for an SA by quick mode, which a key server does not speak: its members register by GROUPKEY-PULL", m.Gateway))
+		}
+		refuse()
+		return
+	}
 	_, name, err := gdoi.ParsePull1(m.First, m.Payloads, s.spoken[m.Gateway])
 	if err != nil {
 		s.counters.PullMalformed++

@@ -85,6 +85,7 @@ type Mismatch struct{ Policy, Proposal, KEK, Communication uint64 }
 // Counters are the server's own.
 type Counters struct {
 	PullUnknownGroup, PullMalformed         uint64
+	QuickMode                               uint64 // which has the exchange number of a pull (RFC 2409 section 5.5)
 	AckMalformed, AckUnexpected, AckInvalid uint64
 }
 
