@@ -1,9 +1,13 @@
 package engine
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -66,11 +70,26 @@ func (l *lan) work(op turn.Op) (any, error) {
 		return ike.DHShared(op.Group, op.Exponent, op.Peer)
 	case turn.DHBoth:
 		return ike.DHBoth(op.Group, op.Exponent, op.Peer)
-	case turn.RSASign:
+	case turn.RSASign, turn.ECDSASign:
 		return gdoi.Sign(op)
-	default:
+	case turn.SignHash:
+		return ike.Sign(op)
+	case turn.RSAKey: // making one takes seconds
 		return turn.KeyPair{Public: l.key.Public, Private: l.key.Private.Clone()}, nil
+	case turn.ECDSAKey:
+		curve := map[sa.SigAlg]elliptic.Curve{sa.ECDSA256: elliptic.P256(), sa.ECDSA384: elliptic.P384()}[op.Alg]
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		private, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			return nil, err
+		}
+		public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+		return turn.KeyPair{Public: public, Private: private}, err
 	}
+	return nil, fmt.Errorf("no way to compute %T", op)
 }
 
 // settle carries out what the engines say until they say nothing.
@@ -158,8 +177,15 @@ func group(role step.Role, members, peers []string) *step.Group {
 }
 
 // inCluster is a root, a sub-server and a member, all well.
-func inCluster(t *testing.T) (l *lan, root, sub, gm *Engine) {
+func inCluster(t *testing.T, change ...func(*step.Communication)) (l *lan, root, sub, gm *Engine) {
 	t.Helper()
+	group := func(role step.Role, members, peers []string) *step.Group {
+		g := group(role, members, peers)
+		for _, f := range change {
+			f(g.Communication)
+		}
+		return g
+	}
 	l = newLAN(t)
 	root, sub, gm = l.add(rootAddr, 1), l.add(subAddr, 2), l.add(memberAddr, 3)
 	apply := func(e *Engine, p *step.Plan) {
@@ -203,7 +229,17 @@ func inCluster(t *testing.T) (l *lan, root, sub, gm *Engine) {
 // A rekey at the root goes through every engine: server → cluster → ike, over the network, ike → cluster → server, and as a push
 // to the member, whose acknowledgement goes back.
 func TestRekeyThroughAllEngines(t *testing.T) {
-	l, root, sub, gm := inCluster(t)
+	for _, alg := range []sa.SigAlg{sa.RSA, sa.ECDSA256, sa.ECDSA384} {
+		t.Run(alg.String(), func(t *testing.T) { rekeyThroughAllEngines(t, alg) })
+	}
+}
+
+func rekeyThroughAllEngines(t *testing.T, alg sa.SigAlg) {
+	l, root, sub, gm := inCluster(t, func(c *step.Communication) {
+		if c.SigAlg = alg; alg != sa.RSA {
+			c.SigHash = alg.Hash()
+		}
+	})
 	if err := root.Do(l.now, server.Rekey{Group: "G", KEK: true, TEK: true}); err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,10 @@ import (
 // A stranger's message 1 costs the responder two exponentiations and an answer somewhat longer than itself, to an address that may
 // be forged. So there are never more such negotiations than maxAggressive, and the answer goes out once, and again only when the
 // same octets come again. An identity that is not configured is answered as any other, with a key that nobody has.
+//
+// With signatures it would be worse than that, so it does not run with them (checkAggressive): message 2 would carry our certificates,
+// many times as long as the message 1 that asked for them, and a signature made for who has shown nothing yet. Main mode finds a peer
+// without an address by its certificate too.
 
 // maxAggressive is how many negotiations in aggressive mode that peers began may be unfinished.
 const maxAggressive = 64
@@ -52,45 +56,6 @@ func (e *Endpoint) aggressive1(now time.Time, p *phase1) {
 		part{isakmp.PayloadSA, p.sai}, part{isakmp.PayloadKE, p.public}, part{isakmp.PayloadNONCE, p.ni},
 		part{isakmp.PayloadID, p.localID.Append(nil)}, vendorDPD, vendorNATT)
 	e.ask(now, p, waitSA, finish(msg))
-}
-
-// handleAggressive takes a datagram of exchange 4.
-func (e *Endpoint) handleAggressive(now time.Time, d datagram) {
-	switch {
-	case len(d.b) > maxEarly:
-		e.tally(dropSize)
-		return
-	case d.h.MessageID != 0:
-		e.tally(dropMessageID)
-		return
-	case d.h.InitiatorCookie == [8]byte{}:
-		e.tally(dropCookies)
-		return
-	case d.h.ResponderCookie == [8]byte{}:
-		e.answerAggressive(now, d)
-		return
-	}
-	p := e.addressee(d, true)
-	if p == nil {
-		return
-	}
-	d.hash = digest(d.b)
-	switch {
-	case d.hash == p.lastIn:
-		// Message 2 again: the responder did not get message 3.
-		e.tally(dropRepeated)
-		if p.lastOut != nil {
-			e.send(p, p.lastOut)
-		}
-	case !p.aggressive || p.state != waitSA && p.state != waitAuth:
-		e.tally(dropState)
-	case p.state == waitSA && d.h.Flags != 0, p.state == waitAuth && d.h.Flags != isakmp.FlagEncryption:
-		e.tally(dropFlags)
-	case p.state == waitSA:
-		e.aggressive2(now, p, d)
-	default:
-		e.aggressive3(now, p, d)
-	}
 }
 
 // answerAggressive takes message 1 as responder.

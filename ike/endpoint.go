@@ -150,14 +150,12 @@ func (e *Endpoint) HandleDatagram(now time.Time, local, remote netip.AddrPort, b
 	}
 	d := datagram{local: local, remote: remote, h: h, b: b}
 	switch {
-	case h.Exchange == isakmp.ExchangeMain:
-		e.handleMain(now, d)
+	case h.Exchange == isakmp.ExchangeMain || h.Exchange == isakmp.ExchangeAggressive:
+		e.handlePhase1(now, d)
 	case h.Exchange == isakmp.ExchangeInformational:
 		e.handleInformational(now, d)
 	case h.Exchange == isakmp.ExchangePull || h.Exchange.Private():
 		e.handleExchange(now, d)
-	case h.Exchange == isakmp.ExchangeAggressive:
-		e.handleAggressive(now, d)
 	default:
 		e.tally(dropExchange)
 	}

@@ -289,10 +289,11 @@ func (e *Endpoint) addressee(d datagram, early bool) *phase1 {
 	return p
 }
 
-// handleMain takes a datagram of exchange 2.
-func (e *Endpoint) handleMain(now time.Time, d datagram) {
+// handlePhase1 takes a datagram of exchange 2 (main mode) or 4 (aggressive mode).
+func (e *Endpoint) handlePhase1(now time.Time, d datagram) {
+	aggressive := d.h.Exchange == isakmp.ExchangeAggressive
 	switch {
-	case len(d.b) > maxEarly && (d.h.Flags&isakmp.FlagEncryption == 0 || len(d.b) > maxAuthentication):
+	case len(d.b) > maxEarly && (aggressive || d.h.Flags&isakmp.FlagEncryption == 0 || len(d.b) > maxAuthentication):
 		e.tally(dropSize)
 		return
 	case d.h.MessageID != 0:
@@ -301,11 +302,14 @@ func (e *Endpoint) handleMain(now time.Time, d datagram) {
 	case d.h.InitiatorCookie == [8]byte{}:
 		e.tally(dropCookies)
 		return
+	case d.h.ResponderCookie == [8]byte{} && aggressive:
+		e.answerAggressive(now, d)
+		return
 	case d.h.ResponderCookie == [8]byte{}:
 		e.message1(now, d)
 		return
 	}
-	if s := e.half.slotOf(d.h); s != nil {
+	if s := e.half.slotOf(d.h); s != nil && !aggressive {
 		e.message3(now, s, d)
 		return
 	}
@@ -325,14 +329,18 @@ func (e *Endpoint) handleMain(now time.Time, d datagram) {
 	switch {
 	case d.hash == p.lastIn:
 		e.repeated(p)
-	case p.aggressive || p.state != waitSA && p.state != waitKE && p.state != waitAuth:
+	case p.aggressive != aggressive || p.state != waitSA && p.state != waitKE && p.state != waitAuth:
 		e.tally(dropState)
 	case d.h.Flags != want:
 		e.tally(dropFlags)
+	case p.state == waitSA && aggressive:
+		e.aggressive2(now, p, d)
 	case p.state == waitSA:
 		e.message2(now, p, d)
 	case p.state == waitKE:
 		e.message4(p, d)
+	case aggressive:
+		e.aggressive3(now, p, d)
 	default:
 		e.message56(now, p, d)
 	}
@@ -343,11 +351,12 @@ func (p *phase1) received(d datagram) {
 	p.stat.InOctets += uint64(len(d.b))
 }
 
-// repeated answers octets that came before with the octets of the first answer. Only a responder does: an initiator's own
-// messages go by its timer. The answer goes where the first one went, never to another source.
+// repeated answers octets that came before with the octets of the first answer. Only a responder does, since an initiator's own
+// messages go by its timer, and an initiator in aggressive mode, whose message 3 has no answer: when message 2 comes again, it did not
+// arrive. The answer goes where the first one went, never to another source.
 func (e *Endpoint) repeated(p *phase1) {
 	e.tally(dropRepeated)
-	if !p.initiator && p.lastOut != nil {
+	if (!p.initiator || p.aggressive) && p.lastOut != nil {
 		e.send(p, p.lastOut)
 	}
 }
