@@ -525,3 +525,79 @@ func TestAttackLogFlood(t *testing.T) {
 		t.Errorf("%d lines, %v", lines, w.b.e.count)
 	}
 }
+
+// What is refused is counted by kind, once: one datagram for each kind that no other test asserts.
+func TestCountersByKind(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.up()
+	_, m1 := message1Of(t)
+	alter := func(b []byte, at int, v byte) []byte {
+		b = bytes.Clone(b)
+		b[at] = v
+		return b
+	}
+	under := func(x isakmp.ExchangeType, f isakmp.Flags, id uint32) []byte {
+		return finish(append(a.header(isakmp.PayloadHASH, x, f, id), make([]byte, 64)...))
+	}
+	const encrypted = isakmp.FlagEncryption
+	for _, c := range []struct {
+		name string
+		msg  []byte
+		want drop
+	}{
+		{"message 1 with a flag", alter(m1, 19, 1), dropFlags},
+		{"message 1 with a message ID", alter(m1, 23, 1), dropMessageID},
+		{"message 1 in aggressive mode with a message ID", alter(alter(m1, 23, 1), 18, 4), dropMessageID},
+		{"message 1 without a cookie", append(make([]byte, 8), m1[8:]...), dropCookies},
+		{"base mode", alter(m1, 18, 1), dropExchange},
+		{"authentication only", alter(m1, 18, 3), dropExchange},
+		{"a push", alter(m1, 18, 33), dropExchange},
+		{"main mode under an SA", under(isakmp.ExchangeMain, encrypted, 0), dropState},
+		{"aggressive mode under an SA", under(isakmp.ExchangeAggressive, encrypted, 0), dropState},
+		{"a pull in the clear", under(isakmp.ExchangePull, 0, 7), dropClear},
+		{"a pull with the commit flag", under(isakmp.ExchangePull, encrypted|2, 7), dropFlags},
+		{"a pull without a message ID", under(isakmp.ExchangePull, encrypted, 0), dropMessageID},
+		{"a pull of nobody", under(isakmp.ExchangePull, encrypted, 7), dropHash},
+		{"an Informational in the clear", under(isakmp.ExchangeInformational, 0, 7), dropClear},
+		{"an Informational with the commit flag", under(isakmp.ExchangeInformational, encrypted|2, 7), dropFlags},
+		{"an Informational without a message ID", under(isakmp.ExchangeInformational, encrypted, 0), dropMessageID},
+	} {
+		moved := w.silent(c.name, c.msg)
+		if c.want == dropHash { // under a wrong key the chain breaks, or the hash is wrong
+			if len(moved) != 1 {
+				t.Errorf("%s: %v", c.name, moved)
+			}
+			continue
+		}
+		if len(moved) != 1 || moved[string(c.want)] != 1 {
+			t.Errorf("%s: %v, want %s", c.name, moved, c.want)
+		}
+	}
+
+	// What happens, too.
+	count := func(n *node, d drop, want uint64) {
+		t.Helper()
+		if got := n.e.count[string(d)]; got != want {
+			t.Errorf("%s: %d, want %d", d, got, want)
+		}
+	}
+	count(w.a, tallyInitiated, 1)
+	count(w.b, tallyAnswered, 1)
+	w.a.e.Do(w.now, Delete{Gateway: "peer"})
+	w.settle()
+	count(w.b, tallyDeleted, 1)
+	if b.state != gone {
+		t.Error("the SA is there")
+	}
+	w.net = func(d wire) []wire { // b hears messages 1 and 3, a nothing but message 2
+		if h, _ := isakmp.ParseHeader(d.b); d.from == addrB && h.Next == isakmp.PayloadKE {
+			return nil
+		}
+		return []wire{d}
+	}
+	w.connect()
+	w.run(31 * time.Second)
+	count(w.a, tallyFailed, 1)
+	count(w.a, tallyResent, 3)
+	count(w.b, tallyExpired, 1)
+}
