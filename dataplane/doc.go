@@ -31,7 +31,8 @@
 //
 // Under AES-GCM (RFC 4106) no two packets of a group may have the same nonce, so a TEK is sent with only under a sender ID of the
 // member's own, which comes with it (RFC 6407 section 3.5): the ID is the upper bits of the IV, and the rest counts every packet
-// that the VPN ever sent under that ID, over all TEKs. A new life of a Plane begins at 1 again: it must have another ID.
+// that the VPN ever sent under that ID, over all TEKs. Of several IDs one is used after the other, and Low says when the last is nearly
+// used up. A new life of a Plane begins at 1 again: it must have another ID.
 //
 // Many members send under one SPI, each with its own count, so a receiver can keep no window of sequence numbers: there is no
 // anti-replay by number, and a packet repeated on the WAN arrives twice. (RFC 4303 section 3.3.2 says the same of SAs with

@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +15,10 @@ import (
 	"gvpn/turn"
 )
 
-var anySender = turn.SenderID{Value: 0xabcd, Bits: 16}
+var (
+	anySender = turn.SenderID{Value: 0xabcd, Bits: 16}
+	noSender  turn.SenderID
+)
 
 func gcmTEK(spi uint32) sa.TEK {
 	t := testTEK(spi)
@@ -26,8 +30,12 @@ func gcmPlane(t *testing.T, sender turn.SenderID, teks ...sa.TEK) *Plane {
 	t.Helper()
 	p := New(&counter{})
 	p.SetVPN(step.VPN{Name: "v"})
+	var senders []turn.SenderID
+	if sender != noSender {
+		senders = append(senders, sender)
+	}
 	for _, tek := range teks {
-		if err := p.InstallTEK(turn.InstallTEK{VPN: "v", TEK: tek, Sender: sender}); err != nil {
+		if err := p.InstallTEK(turn.InstallTEK{VPN: "v", TEK: tek, Senders: senders}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -142,7 +150,7 @@ func TestGCMByTheLetter(t *testing.T) {
 			if !bytes.Equal(wire, want) {
 				t.Fatalf("%d bits, %d octets:\n got %x\nwant %x", bits, payload, wire, want)
 			}
-			if back, v := gcmPlane(t, turn.SenderID{}, tek).Inbound(start, want, nil); v != Decrypted || !bytes.Equal(back, inner) {
+			if back, v := gcmPlane(t, noSender, tek).Inbound(start, want, nil); v != Decrypted || !bytes.Equal(back, inner) {
 				t.Errorf("%d bits: %v", bits, v)
 			}
 		}
@@ -164,7 +172,7 @@ func TestGCMTamper(t *testing.T) {
 // "A member never sends with GCM without its own SID": it receives, and drops what it would send by name.
 func TestGCMWithoutSender(t *testing.T) {
 	tek := gcmTEK(0x100)
-	p := gcmPlane(t, turn.SenderID{}, tek)
+	p := gcmPlane(t, noSender, tek)
 	if _, v := p.Outbound(start, hello.build(), nil); v != DropExhausted {
 		t.Errorf("sent without a sender ID: %v", v)
 	}
@@ -180,7 +188,7 @@ func TestGCMWithoutSender(t *testing.T) {
 		t.Errorf("with another TEK: %v", v)
 	}
 	for _, s := range []turn.SenderID{{Value: 256, Bits: 8}, {Value: 1, Bits: 33}, {Value: 1}} {
-		if err := p.InstallTEK(turn.InstallTEK{VPN: "v", TEK: tek, Sender: s}); err == nil || !strings.Contains(err.Error(), "sender ID") {
+		if err := p.InstallTEK(turn.InstallTEK{VPN: "v", TEK: tek, Senders: []turn.SenderID{s}}); err == nil || !strings.Contains(err.Error(), "sender ID") {
 			t.Errorf("sender %+v: %v", s, err)
 		}
 	}
@@ -205,7 +213,7 @@ func TestAttackGCMNonceReuse(t *testing.T) {
 		send()
 		p.RemoveTEK(turn.RemoveTEK{VPN: "v", SPI: 0x100})
 		for _, s := range []turn.SenderID{{Value: 7, Bits: 16}, anySender} {
-			if err := p.InstallTEK(turn.InstallTEK{VPN: "v", TEK: gcmTEK(0x100), Sender: s}); err != nil {
+			if err := p.InstallTEK(turn.InstallTEK{VPN: "v", TEK: gcmTEK(0x100), Senders: []turn.SenderID{s}}); err != nil {
 				t.Fatal(err)
 			}
 			send()
@@ -214,7 +222,7 @@ func TestAttackGCMNonceReuse(t *testing.T) {
 	if len(seen) != 9 {
 		t.Errorf("%d packets, want 9", len(seen))
 	}
-	*p.vpns[0].nonces[anySender] = 1<<48 - 2
+	p.vpns[0].nonces[anySender].last = 1<<48 - 2
 	if v := send(); v != Encrypted {
 		t.Errorf("the last nonce: %v", v)
 	}
@@ -223,9 +231,52 @@ func TestAttackGCMNonceReuse(t *testing.T) {
 	}
 }
 
+// Of several sender IDs one is used after the other, over all TEKs; before the last is used up the VPN is named, once.
+func TestGCMSendersInTurn(t *testing.T) {
+	ids := []turn.SenderID{{Value: 5, Bits: 32}, {Value: 9, Bits: 32}}
+	p := gcmPlane(t, noSender)
+	install := func(spi uint32, ids ...turn.SenderID) {
+		t.Helper()
+		if err := p.InstallTEK(turn.InstallTEK{VPN: "v", TEK: gcmTEK(spi), Senders: ids}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send := func() string {
+		wire, v := p.Outbound(start, hello.build(), nil)
+		if v != Encrypted {
+			return v.String()
+		}
+		iv := binary.BigEndian.Uint64(wire[headerLen+espLen:])
+		return fmt.Sprintf("%d/%x %q", iv>>32, uint32(iv), p.Low())
+	}
+	want := func(texts ...string) {
+		t.Helper()
+		for _, text := range texts {
+			if got := send(); got != text {
+				t.Errorf("%s, want %s", got, text)
+			}
+		}
+	}
+	install(0x100, ids...)
+	want(`5/1 []`)
+	p.vpns[0].nonces[ids[0]].last = 1<<32 - 1 - 1<<28 - 1 // not the last ID: nobody needs to know
+	want(`5/efffffff []`, `5/f0000000 []`)
+	install(0x200, ids...)
+	p.vpns[0].nonces[ids[0]].last = 1<<32 - 2
+	want(`5/ffffffff []`, `9/1 []`)
+	p.vpns[0].nonces[ids[1]].last = 1<<32 - 1 - 1<<28 - 1
+	want(`9/efffffff ["v"]`, `9/f0000000 []`)
+	p.vpns[0].nonces[ids[1]].last = 1<<32 - 2
+	want(`9/ffffffff []`, `sequence-exhausted`)
+	install(0x200, ids[0]) // an old one comes back: it stays used up
+	want(`sequence-exhausted`)
+	install(0x200, turn.SenderID{Value: 10, Bits: 32})
+	want(`10/1 []`)
+}
+
 func TestGCMNoAllocation(t *testing.T) {
 	tek := gcmTEK(0x100)
-	a, b := gcmPlane(t, anySender, tek), gcmPlane(t, turn.SenderID{}, tek)
+	a, b := gcmPlane(t, anySender, tek), gcmPlane(t, noSender, tek)
 	inner := packet{src: "10.1.0.1", dst: "10.2.0.1", payload: 1372}.build()
 	wire, back := make([]byte, 0, 2048), make([]byte, 0, 2048)
 	if n := testing.AllocsPerRun(200, func() {

@@ -143,8 +143,7 @@ func (p *Plane) encapsulate(t *tek, ip *ipv4, packet, dst []byte) ([]byte, Verdi
 	esp := b[headerLen:]
 	iv := esp[espLen : espLen+ivLen]
 	if t.gcm != nil {
-		*t.nonce++ // before anything of it can be seen: no nonce is used twice
-		binary.BigEndian.PutUint64(iv, uint64(t.sender.Value)<<(64-t.sender.Bits)|*t.nonce)
+		binary.BigEndian.PutUint64(iv, p.next(t)) // before anything of it can be seen: no nonce is used twice
 	} else if !p.random(iv) {
 		p.count(DropNoRandom, total, true, t.vpn, t)
 		return dst, DropNoRandom

@@ -17,26 +17,69 @@ import (
 	"gvpn/turn"
 )
 
-// setSender gives a TEK that counts its part of the nonces.
-func (t *tek) setSender(s turn.SenderID) error {
-	if t.gcm == nil || s == (turn.SenderID{}) {
+// source is a sender ID and the nonces made with it: each has the ID's bits, and then the count of those before it.
+type source struct {
+	id   turn.SenderID
+	last uint64 // nonce that was used
+}
+
+// left is how many nonces are not used yet.
+func (s *source) left() uint64 { return 1<<(64-s.id.Bits) - 1 - s.last }
+
+// low is the part of a source, 1 in so many, at which its VPN needs another: at a million packets a second there are four minutes left
+// of the shortest, with 32 bits of ID.
+const low = 16
+
+// setSenders gives a TEK that counts its part of the nonces.
+func (t *tek) setSenders(ids []turn.SenderID) error {
+	if t.gcm == nil {
 		return nil
 	}
-	if s.Bits < 1 || s.Bits > 32 || uint64(s.Value)>>s.Bits != 0 {
-		return fmt.Errorf("dataplane: TEK %#08x: sender ID %d of %d bits", t.sa.SPI, s.Value, s.Bits)
-	}
-	t.sender = s
-	if t.nonce = t.vpn.nonces[s]; t.nonce == nil {
-		t.nonce = new(uint64)
-		t.vpn.nonces[s] = t.nonce
+	for _, id := range ids {
+		if id.Bits < 1 || id.Bits > 32 || uint64(id.Value)>>id.Bits != 0 {
+			return fmt.Errorf("dataplane: TEK %#08x: sender ID %d of %d bits", t.sa.SPI, id.Value, id.Bits)
+		}
+		s := t.vpn.nonces[id]
+		if s == nil {
+			s = &source{id: id}
+			t.vpn.nonces[id] = s
+		}
+		t.sources = append(t.sources, s)
 	}
 	return nil
 }
 
-// exhausted reports whether nothing more can be sent with t: no sequence number is left, or no nonce, or it never had one.
-func (t *tek) exhausted() bool {
-	return t.seq == 1<<32-1 || t.gcm != nil && (t.nonce == nil || *t.nonce == 1<<(64-t.sender.Bits)-1)
+// source is what the next nonce is from; nil: there is none.
+func (t *tek) source() *source {
+	for len(t.sources) > 0 && t.sources[0].left() == 0 {
+		t.sources = t.sources[1:]
+	}
+	if len(t.sources) == 0 {
+		return nil
+	}
+	return t.sources[0]
 }
+
+// next takes the next nonce of a TEK that has one, and notes when its VPN has few left.
+func (p *Plane) next(t *tek) uint64 {
+	s := t.source()
+	s.last++
+	if left := s.left(); len(t.sources) == 1 && left == 1<<(64-s.id.Bits)/low {
+		p.low = append(p.low, t.vpn.name)
+	}
+	return uint64(s.id.Value)<<(64-s.id.Bits) | s.last
+}
+
+// Low names the VPNs that have come to the last part of the nonces of their last sender ID since the last call: they need another one, by
+// registering again (RFC 6407 section 3.5).
+func (p *Plane) Low() []string {
+	l := p.low
+	p.low = nil
+	return l
+}
+
+// exhausted reports whether nothing more can be sent with t: no sequence number is left, or no nonce, or it never had one.
+func (t *tek) exhausted() bool { return t.seq == 1<<32-1 || t.gcm != nil && t.source() == nil }
 
 // maxTEKs bounds the TEKs of one VPN: a group's SAs, each with its predecessors.
 const maxTEKs = 512
@@ -47,6 +90,7 @@ type Plane struct {
 	vpns  []*vpn            // by name
 	spis  map[uint32][]*tek // of every VPN; SPIs of two key servers may meet
 	stats Stats
+	low   []string // VPNs with few nonces left, by name
 
 	id    uint16            // Identification of the next outer header
 	pool  [64 * ivLen]byte  // random octets drawn ahead, zeroed when used
@@ -65,7 +109,7 @@ type vpn struct {
 
 	// nonces has the last nonce of each sender ID that the VPN had, in one count over all TEKs: so none comes twice, whatever is
 	// removed and installed again. A member gets one with every registration, so it grows by a few octets an hour.
-	nonces map[turn.SenderID]*uint64
+	nonces map[turn.SenderID]*source
 }
 
 type dfBit uint8
@@ -88,9 +132,8 @@ type tek struct {
 	enc, dec cbc
 	mac      hash.Hash
 
-	gcm    cipher.AEAD // nil: CBC
-	sender turn.SenderID
-	nonce  *uint64 // the VPN's count for sender; nil: nothing is sent with this TEK
+	gcm     cipher.AEAD // nil: CBC
+	sources []*source   // of nonces, in the order in which they are used up; none: nothing is sent with this TEK
 
 	stats Stats
 }
@@ -122,7 +165,7 @@ func (p *Plane) find(name string) (*vpn, int) {
 func (p *Plane) SetVPN(c step.VPN) {
 	v, i := p.find(c.Name)
 	if v == nil {
-		v = &vpn{name: c.Name, nonces: map[turn.SenderID]*uint64{}}
+		v = &vpn{name: c.Name, nonces: map[turn.SenderID]*source{}}
 		p.vpns = slices.Insert(p.vpns, i, v)
 	}
 	v.df = map[string]dfBit{"set": dfSet, "copy": dfCopy}[c.DFBit]
@@ -153,7 +196,7 @@ func (p *Plane) InstallTEK(i turn.InstallTEK) error {
 	if err != nil {
 		return err
 	}
-	if err := t.setSender(i.Sender); err != nil {
+	if err := t.setSenders(i.Senders); err != nil {
 		t.sa.Zero()
 		return err
 	}

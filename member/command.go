@@ -6,7 +6,7 @@ import (
 	"gvpn/ike"
 )
 
-// Command is an operator's or the data plane's wish: ClearGroup, ClearIPsec, ClearStatistics or Recover.
+// Command is an operator's or the data plane's wish: ClearGroup, ClearIPsec, ClearStatistics, Recover or SendersLow.
 type Command interface{ isMemberCommand() }
 
 // ClearGroup drops the keys of one VPN, by name or by group number, or of all if neither is given, together with the phase-1
@@ -33,10 +33,16 @@ type ClearStatistics struct {
 // the pull went well, since anybody can send packets with an unknown SPI.
 type Recover struct{ VPN string }
 
+// SendersLow says that one VPN has few nonces left under its last sender ID. Another pull brings another: "By distributing new SID
+// values, the key server ensures that each time a conforming group member installs a Data-Security SA it will use a unique set of
+// counter-based mode nonces" (RFC 6407 section 3.5).
+type SendersLow struct{ VPN string }
+
 func (ClearGroup) isMemberCommand()      {}
 func (ClearIPsec) isMemberCommand()      {}
 func (ClearStatistics) isMemberCommand() {}
 func (Recover) isMemberCommand()         {}
+func (SendersLow) isMemberCommand()      {}
 
 // The waits of the recovery probe.
 const (
@@ -67,6 +73,12 @@ func (m *Member) Do(now time.Time, c Command) {
 	case ClearStatistics:
 		for _, v := range m.chosen(c.VPN, c.GroupID) {
 			v.stats = Stats{}
+		}
+	case SendersLow:
+		for _, v := range m.chosen(c.VPN, 0) {
+			if v.config.Name == c.VPN && v.registered {
+				m.soon(now, v)
+			}
 		}
 	case Recover:
 		for _, v := range m.chosen(c.VPN, 0) {

@@ -300,7 +300,9 @@ func (c *conversation) drain(b *strings.Builder) {
 		case turn.InstallTEK:
 			fmt.Fprintf(b, "install %s %s activate=%s hard=%s policies=%d\n", o.VPN, c.name(o.TEK.SPI), c.since(o.TEK.Activate), c.since(o.TEK.Hard), len(o.TEK.Policies))
 			if o.TEK.Counts() {
-				fmt.Fprintf(b, "    sender %d of %d bits\n", o.Sender.Value, o.Sender.Bits)
+				for _, s := range o.Senders {
+					fmt.Fprintf(b, "    sender %d of %d bits\n", s.Value, s.Bits)
+				}
 			}
 			want := sha256.Sum256([]byte("key " + c.name(o.TEK.SPI)))
 			if !bytes.Equal(o.TEK.Key, want[:len(o.TEK.Key)]) {
@@ -524,6 +526,8 @@ func (c *conversation) step(d *datadriven.TestData) string {
 		c.m.Do(c.now, ClearIPsec{VPN: value(d, "vpn", "")})
 	case "clear-statistics":
 		c.m.Do(c.now, ClearStatistics{VPN: value(d, "vpn", "")})
+	case "senders-low":
+		c.m.Do(c.now, SendersLow{VPN: value(d, "vpn", "V")})
 	case "recover":
 		c.m.Do(c.now, Recover{VPN: value(d, "vpn", "V")})
 	case "state":

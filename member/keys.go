@@ -71,23 +71,26 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 func (m *Member) give(v *vpn, t *sa.TEK) {
 	i := turn.InstallTEK{VPN: v.config.Name, TEK: t.Clone()}
 	if t.Counts() {
-		i.Sender = v.sender
+		i.Senders = v.senders
 	}
 	m.emit(i)
 }
 
 // takeSender takes over our new sender ID: "By distributing new SID values, the key server ensures that each time a conforming
 // group member installs a Data-Security SA it will use a unique set of counter-based mode nonces" (RFC 6407 section 3.5). TEKs
-// that we hold already are sent with under it too. Of several the first is used: there is one data plane.
+// that we hold already are sent with under it too. Of several the data plane uses one after the other.
 func (m *Member) takeSender(v *vpn, p *gdoi.Policy) {
 	ids := p.SenderIDs
 	if ids == nil {
-		if v.sender == (turn.SenderID{}) && counting(p) {
+		if len(v.senders) == 0 && counting(p) {
 			m.notify(turn.Warning, "GKMD_NO_SENDER_ID", "vpn %s: group %d: server %s gave no sender ID: nothing is sent under its AES-GCM keys", v.config.Name, v.config.Group, v.server.Addr())
 		}
 		return
 	}
-	v.sender = turn.SenderID{Value: ids.Values[0], Bits: ids.Bits}
+	v.senders = nil // the data plane has the old ones
+	for _, value := range ids.Values {
+		v.senders = append(v.senders, turn.SenderID{Value: value, Bits: ids.Bits})
+	}
 	for _, t := range v.teks {
 		if t.Counts() {
 			m.give(v, &t.TEK)
@@ -264,7 +267,7 @@ func (m *Member) dropKeys(now time.Time, v *vpn) {
 	m.dropTEKs(now, v)
 	m.setKEK(now, v, nil, nil)
 	v.retired = nil
-	v.sender = turn.SenderID{} // the server may give it to another, for the keys to come
+	v.senders = nil // the server may give it to another, for the keys to come
 	v.registered, v.sa, v.registerAt, v.asked = false, 0, time.Time{}, time.Time{}
 }
 

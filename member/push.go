@@ -136,7 +136,7 @@ func (m *Member) obey(now time.Time, v *vpn, p *gdoi.Push, gap bool) {
 	if v.attempt == nil {
 		m.schedule(now, v)
 	}
-	if p.Policy != nil && v.sender == (turn.SenderID{}) && counting(p.Policy) {
+	if p.Policy != nil && len(v.senders) == 0 && counting(p.Policy) {
 		m.soon(now, v) // a push never brings a sender ID (RFC 6407 section 5.6.4.4)
 	}
 	if gap || v.kek == nil && len(v.teks) == 0 {

@@ -58,10 +58,10 @@ type VPN struct {
 	RegisterAt  time.Time  // the next registration; zero: none set
 	RekeyNeeded bool       // registered, and on the way to new keys
 
-	Sender        turn.SenderID  // of the last pull; zero: none
-	Server, Local netip.AddrPort // of the last successful registration
-	KEK           *KEK           // nil: none
-	TEKs          []TEK          // oldest first
+	Senders       []turn.SenderID // of the last pull
+	Server, Local netip.AddrPort  // of the last successful registration
+	KEK           *KEK            // nil: none
+	TEKs          []TEK           // oldest first
 	Stats         Stats
 }
 
@@ -101,7 +101,7 @@ func (v *vpn) state() VPN {
 		Name: v.config.Name, Group: v.config.Group, Gateway: v.config.Gateway,
 		RecoveryProbe: v.config.RecoveryProbe, DFBit: v.config.DFBit,
 		Up: v.registered, DownReason: v.downReason, RegisterAt: v.registerAt,
-		Sender: v.sender, Server: v.server, Local: v.local, Stats: v.stats,
+		Senders: slices.Clone(v.senders), Server: v.server, Local: v.local, Stats: v.stats,
 	}
 	switch a := v.attempt; {
 	case a != nil && a.sa == 0:

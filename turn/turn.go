@@ -98,15 +98,15 @@ type SignHash struct {
 }
 
 // InstallTEK gives the data plane a TEK of a member VPN, or replaces the one with the same SPI. It is received with at
-// once and sent with from TEK.Activate on; one that Counts only if there is a Sender.
+// once and sent with from TEK.Activate on; one that Counts only under a sender ID, of which the first that has a nonce left is used.
 type InstallTEK struct {
-	VPN    string
-	TEK    sa.TEK
-	Sender SenderID
+	VPN     string
+	TEK     sa.TEK
+	Senders []SenderID // nobody writes to it any more
 }
 
 // SenderID is a number that no other sender of the group has, and that is given to none again while a key lives: the Bits upper
-// bits of every nonce (RFC 6407 section 3.5, RFC 6054). The zero value is none.
+// bits of every nonce (RFC 6407 section 3.5, RFC 6054).
 type SenderID struct {
 	Value uint32
 	Bits  int // 1 to 32

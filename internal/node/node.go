@@ -240,7 +240,14 @@ func (n *Node) Engine() engine.State {
 
 // Outbound gives the data plane a packet from the LAN. It returns what goes to the WAN, nil if nothing, and why.
 func (n *Node) Outbound(packet []byte) (onWire []byte, v dataplane.Verdict) {
-	n.call(func(now time.Time) { onWire, v = n.plane.Outbound(now, packet, nil) })
+	n.call(func(now time.Time) {
+		onWire, v = n.plane.Outbound(now, packet, nil)
+		for _, name := range n.plane.Low() {
+			if err := n.engine.Do(now, member.SendersLow{VPN: name}); err != nil {
+				n.log.Error("another sender ID", "vpn", name, "error", err.Error())
+			}
+		}
+	})
 	return onWire, v
 }
 

@@ -68,6 +68,10 @@ func (n *Node) protected() bool {
 func (w *World) pass(a, b *Node) string {
 	packet := udp(a.LAN.Addr().Next(), b.LAN.Addr().Next(), "from "+a.Name)
 	esp, verdict := a.plane.Outbound(a.now(), packet, nil)
+	for _, name := range a.plane.Low() { // as a node does
+		_ = a.engine.Do(a.now(), member.SendersLow{VPN: name})
+		a.drain()
+	}
 	if verdict != dataplane.Encrypted {
 		return "outbound: " + verdict.String()
 	}
