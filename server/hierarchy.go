@@ -24,7 +24,8 @@ import (
 //	no tree --- a KEK is made ---> tree: root = KEK --- the KEK is destroyed ---> no tree
 //
 // A member that registered before there was a tree holds the KEK alone. It cannot follow when the tree changes, notices, and
-// comes again; so does one whose part of the tree a crash has lost.
+// comes again. A tree that a restart does not find, or not whole, is as if all members held the KEK alone and one were to be shut out:
+// the group begins anew.
 
 const (
 	minLeaves  = 64
@@ -285,45 +286,58 @@ func (r *treeRecords) zero() {
 }
 
 // adoptTree gives a group its tree back, if its pieces fit together and its root is the KEK: a crash may have come between them.
-// Without it members hold the KEK alone. Leaves that no member has are shut out.
+// Leaves that no member has are shut out. Without the tree nobody can tell who those were: the group then begins anew (shutOut).
 func (s *Server) adoptTree(g *group, r *treeRecords) {
-	if r.head == nil && r.parts == nil {
-		for _, m := range g.members {
-			m.leaf = 0
-		}
+	defer r.zero()
+	err := s.assemble(g, r)
+	if err == nil {
 		return
 	}
-	defer r.zero()
+	s.notify(turn.Warning, "GKSD_HIERARCHY_LOST", fmt.Sprintf("group %s: the key hierarchy on disk is not usable, nor is it known who was to be shut out: %v", g.name, err))
+	s.dropTree(g)
+	g.lkh.shut = true
+}
+
+func (s *Server) assemble(g *group, r *treeRecords) error {
+	if r.head == nil && r.parts == nil {
+		had := g.kek != nil && byMember(g.kek.Ack)
+		for _, m := range g.members {
+			had = had || m.leaf != 0
+			m.leaf = 0
+		}
+		if had {
+			return errors.New("it is not there")
+		}
+		return nil
+	}
 	g.lkh.written = make(map[int]bool)
 	for n := range maps.Keys(r.parts) {
 		g.lkh.written[n] = true
 	}
 	tree, err := lkh.Assemble(r.head, r.parts)
-	if err == nil {
-		g.lkh.tree = tree
-		root := tree.Root().Data
-		defer root.Zero()
-		if k := g.kek; k != nil && root.Equal(append(k.IV[:], k.Key...)) {
-			seats := make(map[uint16]*member)
-			for _, m := range g.sorted() {
-				if !tree.Has(m.leaf) || seats[m.leaf] != nil {
-					m.leaf = 0
-				} else {
-					seats[m.leaf] = m
-					g.sit(m, m.leaf)
-				}
-			}
-			for _, leaf := range tree.Leaves() {
-				if seats[leaf] == nil {
-					g.lkh.leaving, g.lkh.shut = append(g.lkh.leaving, leaf), true
-				}
-			}
-			return
-		}
-		err = errors.New("its root is not the KEK")
-	} else {
+	if err != nil {
 		g.lkh.tree = new(lkh.Tree) // so that its records go
+		return err
 	}
-	s.notify(turn.Warning, "GKSD_HIERARCHY_LOST", fmt.Sprintf("group %s: the key hierarchy on disk is not usable: members come again with the next KEK: %v", g.name, err))
-	s.dropTree(g)
+	g.lkh.tree = tree
+	root := tree.Root().Data
+	defer root.Zero()
+	if k := g.kek; k == nil || !root.Equal(append(k.IV[:], k.Key...)) {
+		return errors.New("its root is not the KEK")
+	}
+	seats := make(map[uint16]*member)
+	for _, m := range g.sorted() {
+		if !tree.Has(m.leaf) || seats[m.leaf] != nil {
+			m.leaf = 0
+		} else {
+			seats[m.leaf] = m
+			g.sit(m, m.leaf)
+		}
+	}
+	for _, leaf := range tree.Leaves() {
+		if seats[leaf] == nil {
+			g.lkh.leaving, g.lkh.shut = append(g.lkh.leaving, leaf), true
+		}
+	}
+	return nil
 }

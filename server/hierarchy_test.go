@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -129,17 +130,24 @@ func followAll(t *testing.T, b *bench, held map[string]*lkh.Keys) {
 	}
 }
 
-// A tree whose pieces do not fit together any more, or not to the KEK, is given up: members hold the KEK alone, and nobody has the
-// leaf of another.
+// A tree whose pieces do not fit together any more, or not to the KEK, is given up with the KEK: somebody may have been waiting to be shut
+// out, and what told the others a new KEK under this one would tell it too. The group begins anew, and says so.
 func TestHierarchyLost(t *testing.T) {
-	for name, spoil := range map[string]func(disk map[string][]byte){
-		"no head":      func(d map[string][]byte) { delete(d, "server/group/G/lkh/head") },
-		"a piece gone": func(d map[string][]byte) { delete(d, "server/group/G/lkh/part/0") },
-		"a piece cut":  func(d map[string][]byte) { d["server/group/G/lkh/part/0"] = d["server/group/G/lkh/part/0"][:20] },
-		"nothing there": func(d map[string][]byte) {
+	for name, spoil := range map[string]func(disk, early map[string][]byte){
+		"no head":      func(d, _ map[string][]byte) { delete(d, "server/group/G/lkh/head") },
+		"a piece gone": func(d, _ map[string][]byte) { delete(d, "server/group/G/lkh/part/0") },
+		"a piece cut":  func(d, _ map[string][]byte) { d["server/group/G/lkh/part/0"] = d["server/group/G/lkh/part/0"][:20] },
+		"nothing there": func(d, _ map[string][]byte) {
 			for k := range d {
 				if strings.Contains(k, treeInfix) {
 					delete(d, k)
+				}
+			}
+		},
+		"of the KEK before": func(d, early map[string][]byte) {
+			for k := range d {
+				if strings.Contains(k, treeInfix) {
+					d[k] = early[k]
 				}
 			}
 		},
@@ -147,26 +155,40 @@ func TestHierarchyLost(t *testing.T) {
 		b := gcmBench(t, "G members=m1,m2 sas=S lkh")
 		b.pull("m1", 1, 0)
 		b.pull("m2", 1, 0)
-		before := b.s.groups["G"].kek.SPI
-		spoil(b.disk)
-		b.restart()
+		early := maps.Clone(b.disk)
+		if err := b.s.Do(b.now, Rekey{Group: "G", KEK: true}); err != nil {
+			t.Fatal(err)
+		}
+		b.drain()
+		b.ack("m1", "KEK1/1", nil)
+		b.ack("m2", "KEK1/1", nil)
+		// m2 is taken for gone, and is to be shut out with the next KEK.
 		g := b.s.groups["G"]
-		if g.kek.SPI != before || g.lkh.tree != nil {
-			t.Errorf("%s: KEK %x, tree %v", name, g.kek.SPI, g.lkh.tree)
-		}
-		for _, m := range g.sorted() {
-			if m.leaf != 0 {
-				t.Errorf("%s: %s has leaf %d", name, m.gateway, m.leaf)
-			}
-		}
-		for k := range b.disk {
-			if strings.Contains(k, treeInfix) {
-				t.Errorf("%s: %s is still there", name, k)
-			}
-		}
+		gone := g.members[placeOf("m2", us, memberAddr(t, "m2"))]
+		b.s.unseat(g, gone, false)
+		delete(g.members, gone.place())
+		delete(b.disk, gone.key())
+		before, tek := g.kek.SPI, g.teks[0].SPI
 		b.said()
-		if got := b.pull("m1", 1, 0); strings.Contains(got, "hierarchy") {
-			t.Errorf("%s: %s", name, got)
+		spoil(b.disk, early)
+		b.restart()
+		g = b.s.groups["G"]
+		said := b.said()
+		if g.kek.SPI == before || g.lkh.tree == nil || len(g.members) != 0 || g.teks[len(g.teks)-1].SPI == tek {
+			t.Errorf("%s: KEK %x, tree %v, %d members", name, g.kek.SPI, g.lkh.tree, len(g.members))
+		}
+		if strings.Count(said, "GKSD_HIERARCHY_LOST") != 1 || strings.Count(said, "push to m1: KEK2/1 delete-all") != 1 || strings.Contains(said, "m2") {
+			t.Errorf("%s: said\n%s", name, said)
+		}
+		got := b.pull("m1", 1, 0)
+		if want := "KEK3 seq 0 life 1h0m0s, TEK2 life 30m0s, 7 keys of the hierarchy"; got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+		// And again, with nothing spoiled: the new one is whole on disk.
+		after := g.kek.SPI
+		b.restart()
+		if g = b.s.groups["G"]; g.kek.SPI != after || g.lkh.tree.Members() != 1 || strings.Contains(b.said(), "HIERARCHY_LOST") {
+			t.Errorf("%s: the second restart loses it", name)
 		}
 	}
 }
