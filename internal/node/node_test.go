@@ -513,6 +513,40 @@ func TestServicesFollowTheConfiguration(t *testing.T) {
 		t.Errorf("gNMI Capabilities: %v, error %v", answer, err)
 	}
 
+	// Keys and certificate are read again when a commit has touched them, and not for any other.
+	servedNow := func() *tls.Certificate {
+		c, err := n.services.certificate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	keys, served := n.services.currentKeys(), servedNow()
+	other, otherPrivate, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, otherText := selfSigned(t, "other", other, otherPrivate)
+	for _, c := range []struct {
+		commands    string
+		keys, certs bool // are others
+	}{
+		{"set system host-name another", false, false},
+		{"set system login user second class read-only", true, false},
+		{`set security certificates local web certificate "` + strings.ReplaceAll(otherText, "\n", `\n`) + `"`, false, true},
+		{"set security group-vpn server group G group-id 7", false, false},
+		{"delete system login user second", true, false},
+	} {
+		run(t, n, "configure; "+c.commands+"; commit")
+		if got := n.services.currentKeys() != keys; got != c.keys {
+			t.Errorf("after %.40q: keys read again %v", c.commands, got)
+		}
+		if got := servedNow() != served; got != c.certs {
+			t.Errorf("after %.40q: certificate read again %v", c.commands, got)
+		}
+		keys, served = n.services.currentKeys(), servedNow()
+	}
+
 	// To all addresses, and back to one, on the same port: open at once.
 	for _, commands := range []string{"delete system services netconf ssh listen-address", "set system services netconf ssh listen-address 127.0.0.1"} {
 		run(t, n, "configure; "+commands+"; commit")

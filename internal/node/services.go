@@ -27,8 +27,9 @@ type services struct {
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex
-	keys    *auth.Keys             // of the running configuration
-	cert    *tls.Certificate       // of the running configuration, nil if it cannot be used
+	running config.Tree            // the effective one, that the rest is of
+	keys    *auth.Keys             // nil before the first configure
+	cert    *tls.Certificate       // nil if it cannot be used
 	certErr error                  // why cert is nil
 	socket  *auth.Server           // the control socket
 	doors   map[string]*door       // open, by name
@@ -72,14 +73,28 @@ func (s *services) control() (err error) {
 }
 
 // configure makes the open doors those of the running configuration, the effective one. A door that cannot be opened is logged and tried again
-// after rebindEvery: a commit must not fail for it.
+// after rebindEvery: a commit must not fail for it. Keys and the certificate are read again if the commit may have touched them.
 func (s *services) configure(running config.Tree) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return
 	}
-	s.keys = auth.NewKeys(running)
+	first, before := s.keys == nil, s.running
+	s.running = running
+	same := func(names ...string) bool {
+		if first {
+			return false
+		}
+		a, b := before.Root(), running.Root()
+		for _, name := range names {
+			a, b = a.Child(name), b.Child(name)
+		}
+		return config.Same(a, b)
+	}
+	if !same("system", "login") {
+		s.keys = auth.NewKeys(running)
+	}
 	offered := running.Root().Child("system").Child("services")
 
 	var address string
@@ -97,7 +112,9 @@ func (s *services) configure(running config.Tree) {
 	address = ""
 	if ssl := offered.Child("extension-service").Child("request-response").Child("grpc").Child("ssl"); ssl.Exists() {
 		address = net.JoinHostPort(ssl.Get("listen-address"), ssl.Get("port"))
-		if s.cert, s.certErr = gnmi.Certificate(running); s.certErr != nil {
+		if same("system", "services", "extension-service") && same("security", "certificates") {
+			// as it was
+		} else if s.cert, s.certErr = gnmi.Certificate(running); s.certErr != nil {
 			s.node.log.Error("no certificate for gNMI: every connection will be refused", "error", s.certErr.Error())
 		}
 	}
