@@ -48,7 +48,7 @@ func datagram(n int, exchange byte) []byte {
 }
 
 // Datagrams that no engine was given are counted by kind, and nothing is answered.
-func TestRefusedDatagrams(t *testing.T) {
+func TestAttackStateConfusionRefused(t *testing.T) {
 	local, remote := netip.MustParseAddrPort("192.0.2.1:848"), netip.MustParseAddrPort("192.0.2.2:848")
 	lying := datagram(60, 2)
 	lying[27]++

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ type lan struct {
 	order []netip.Addr
 	key   turn.KeyPair
 	teks  map[netip.Addr][]uint32
+	seen  []turn.Transmit // what was sent
 	// nat translates who a datagram is from and to; nil: nobody does.
 	nat func(from, to netip.AddrPort, b []byte) (netip.AddrPort, netip.AddrPort)
 }
@@ -102,6 +104,7 @@ func (l *lan) settle() {
 				quiet = false
 				switch o := o.(type) {
 				case turn.Transmit:
+					l.seen = append(l.seen, o)
 					from, to := o.Local, o.Remote
 					if l.nat != nil {
 						from, to = l.nat(from, to, o.Datagram)
@@ -259,6 +262,55 @@ func rekeyThroughAllEngines(t *testing.T, alg sa.SigAlg) {
 	l.pass(time.Minute)
 	if !slices.Equal(l.teks[netip.MustParseAddr(memberAddr)], []uint32{want.TEKs[1].SPI}) {
 		t.Errorf("the data plane has %08x, want the new TEK alone", l.teks[netip.MustParseAddr(memberAddr)])
+	}
+}
+
+// State confusion: each datagram of a root-server, a sub-server and a member comes to the wrong one of them, from the right address and
+// from its own, and back to who has sent it. There is no answer and nothing moves.
+func TestAttackStateConfusion(t *testing.T) {
+	l, root, sub, _ := inCluster(t)
+	if err := root.Do(l.now, server.Rekey{Group: "G", KEK: true, TEK: true}); err != nil {
+		t.Fatal(err)
+	}
+	l.pass(30 * time.Second)
+	sub.HandleTimeout(l.now)
+	state := func(e *Engine) State {
+		s := e.State()
+		s.IKE, s.Refused = ike.State{}, Refused{} // the counters
+		s.Server.Counters, s.Member.Strays = server.Counters{}, member.Strays{}
+		return s
+	}
+	l.settle()
+	sent := slices.Clone(l.seen)
+	kinds := map[byte]bool{}
+	for _, o := range sent {
+		kinds[o.Datagram[18]] = true
+		if [8]byte(o.Datagram[8:]) == [8]byte{} {
+			continue // message 1 of main mode is for whoever gets it
+		}
+		for _, to := range l.order {
+			if to == o.Remote.Addr() {
+				continue
+			}
+			e := l.nodes[to]
+			before := state(e)
+			for _, from := range []netip.AddrPort{o.Local, o.Remote, netip.AddrPortFrom(to, 848), netip.MustParseAddrPort("203.0.113.9:848")} {
+				e.HandleDatagram(l.now, netip.AddrPortFrom(to, 848), from, o.Datagram)
+				for out, ok := e.Next(); ok; out, ok = e.Next() {
+					if _, is := out.(turn.Notify); !is {
+						t.Errorf("exchange %d of %v to %v, from %v at %v: %T", o.Datagram[18], o.Local, o.Remote, from, to, out)
+					}
+				}
+			}
+			if after := state(e); !reflect.DeepEqual(after, before) {
+				t.Errorf("exchange %d of %v to %v at %v: state moved\n%+v\nwas\n%+v", o.Datagram[18], o.Local, o.Remote, to, after, before)
+			}
+		}
+	}
+	for _, x := range []byte{2, 5, 32, 33, 35, 240, 241} {
+		if !kinds[x] {
+			t.Errorf("no datagram of exchange %d was there", x)
+		}
 	}
 }
 
