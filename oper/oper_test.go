@@ -368,3 +368,27 @@ func TestEveryFieldHasAForm(t *testing.T) {
 		}
 	}
 }
+
+// Whatever an engine counts of datagrams is shown, each kind under a name of its own.
+func TestDatagramsShowsEveryKind(t *testing.T) {
+	s := &State{NotSent: 1, Refused: map[string]uint64{"short": 1}, IKE: ike.State{Counters: map[string]uint64{"replayed": 1}}}
+	want := 3
+	for _, v := range []any{&s.Server.Counters, &s.Member.Strays} {
+		fields := reflect.ValueOf(v).Elem()
+		for i := range fields.NumField() {
+			want++
+			fields.Field(i).SetUint(uint64(want))
+		}
+	}
+	reply, err := datagrams(s, Args{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, counts := map[string]bool{}, map[uint64]bool{}
+	for _, c := range reply.(Datagrams).Counters {
+		names[c.By+" "+c.Kind], counts[c.Count] = true, true
+	}
+	if len(names) != want || len(counts) != want-2 {
+		t.Errorf("%d kinds with %d counts, want %d: %v", len(names), len(counts), want, reply)
+	}
+}
