@@ -105,8 +105,10 @@ func TestAttackRogueGCKSMember(t *testing.T) {
 	b := newBench(t)
 	groups := map[string]step.Group{"G": parseGroup(t, "G id=1 members=m1 sas=S"), "H": parseGroup(t, "H id=2 members=m2 sas=S")}
 	if err := b.commit(1, groups, []step.Effect{
-		{Row: "1.14", Group: "G", Kind: step.GenerateKEK}, {Row: "1.14", Group: "G", Kind: step.GenerateTEK},
-		{Row: "1.14", Group: "H", Kind: step.GenerateKEK}, {Row: "1.14", Group: "H", Kind: step.GenerateTEK},
+		{Row: "1.14", Group: "G", Kind: step.GenerateKEK},
+		{Row: "1.14", Group: "G", Kind: step.GenerateTEK},
+		{Row: "1.14", Group: "H", Kind: step.GenerateKEK},
+		{Row: "1.14", Group: "H", Kind: step.GenerateTEK},
 	}); err != nil {
 		t.Fatal(err)
 	}
