@@ -19,6 +19,7 @@ type seen struct {
 type seenPush struct {
 	sum [sha256.Size]byte
 	ack []byte // nil: none was asked for
+	n   int    // how often it was answered again
 }
 
 func (s *seen) find(sum [sha256.Size]byte) *seenPush {
@@ -34,7 +35,7 @@ func (s *seen) add(sum [sha256.Size]byte, ack []byte) {
 	if len(s.entries) == maxSeen {
 		s.entries = slices.Delete(s.entries, 0, 1)
 	}
-	s.entries = append(s.entries, seenPush{sum, ack})
+	s.entries = append(s.entries, seenPush{sum: sum, ack: ack})
 }
 
 // ackOf makes the acknowledgement of push seq under kek, nil if the KEK does not ask for one. It names the address that we

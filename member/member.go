@@ -21,6 +21,7 @@ const (
 const (
 	maxTEKs     = 64 // of one VPN, whatever the server sends
 	maxSeen     = 64 // accepted pushes remembered for repetition, all VPNs together
+	maxAnswers  = 64 // repetitions of one that are acknowledged: more than a server makes (60), and no more, since anybody can repeat it from any address
 	maxRetired  = 64 // SPIs of one VPN that are not to come back
 	nonceLength = 32 // RFC 6407 section 5.8: 8..128
 

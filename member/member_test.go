@@ -106,6 +106,36 @@ func TestAckJitterKeepsOrder(t *testing.T) {
 	}
 }
 
+// Amplification, reflection: whoever has heard a push can repeat it, from whatever address. It is acknowledged as often as a server
+// would repeat it, each time with less than what came, and what waits to be sent is bounded.
+func TestAttackAmplificationByPush(t *testing.T) {
+	for _, jitter := range []time.Duration{0, 5 * time.Second} {
+		c := registered(t)
+		c.m.options.AckJitter = jitter
+		push := c.seal("K1", &gdoi.Push{Seq: 1, DeleteTEKs: []uint32{0x1000}})
+		answers := 0
+		for i := range 5000 {
+			from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)}), 848)
+			c.m.HandleDatagram(c.now, c.local, from, push)
+			if n := len(c.m.acks); n > maxAnswers+1 {
+				t.Fatalf("%d acknowledgements wait", n)
+			}
+		}
+		c.now = c.now.Add(jitter)
+		c.m.HandleTimeout(c.now)
+		for o, ok := c.m.Next(); ok; o, ok = c.m.Next() {
+			if a, is := o.(turn.Transmit); is {
+				if answers++; len(a.Datagram) >= len(push) {
+					t.Errorf("%d octets for %d", len(a.Datagram), len(push))
+				}
+			}
+		}
+		if answers != maxAnswers+1 || c.m.strays.PushRepeated != 4999 {
+			t.Errorf("jitter %v: %d answers, %+v", jitter, answers, c.m.strays)
+		}
+	}
+}
+
 // counter is a randomness that is not random.
 type counter struct{ n byte }
 

@@ -19,7 +19,9 @@ func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 		// A server repeats a push whose acknowledgement it has not seen: the same octets, so the same answer, and
 		// nothing is done twice.
 		m.strays.PushRepeated++
-		m.acknowledge(now, local, remote, s.ack)
+		if s.n++; s.n <= maxAnswers {
+			m.acknowledge(now, local, remote, s.ack)
+		}
 		return
 	}
 	spi, ok := gdoi.PushSPI(b)
