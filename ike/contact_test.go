@@ -24,8 +24,7 @@ func TestInitialContact(t *testing.T) {
 		t.Errorf("%d SAs", len(w.b.e.sas))
 	}
 	w.run(time.Second)
-	w.a.last().suspect = true
-	w.connect()
+	w.another()
 	w.a.want("up 2")
 	w.b.want("up 3")
 	if len(w.b.e.sas) != 2 {

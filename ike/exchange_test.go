@@ -97,9 +97,10 @@ func TestExchangeUnanswered(t *testing.T) {
 	if n := len(w.sent); n != 10 {
 		t.Errorf("%d datagrams, want 6 and 4", n)
 	}
-	// The peer may have forgotten the SA: Connect negotiates again.
+	// The peer may have forgotten the SA: Connect negotiates again, and the new one takes its place at both ends.
 	w.connect()
-	w.a.want("up 2")
+	w.a.want("up 2", "down 1: superseded")
+	w.b.want("up 2", "down 1: deleted by the peer")
 }
 
 // C5: a period of one's own, without limit.

@@ -820,19 +820,26 @@ func (e *Endpoint) establish(now time.Time, p *phase1) {
 	e.notify(turn.Info, "IKE_SA_UP", "gateway %s, %v: IKE SA %d up", p.gw.c.Name, p.remote, p.id)
 	e.emit(p.upMessage())
 
-	// A peer with the right key could still open SAs for ever.
 	var same []*phase1
-	for _, o := range p.gw.sas {
-		if o.state == up && o.contactKey() == p.contactKey() { // a dynamic peer may come from everywhere
+	for _, o := range slices.Clone(p.gw.sas) {
+		switch {
+		case o.state != up || o.contactKey() != p.contactKey(): // a dynamic peer may come from everywhere
+		case p.initiator && o != p && o.suspect: // Connect passed it by
+			e.shut(now, o, superseded)
+		default:
 			same = append(same, o)
 		}
 	}
+	// A peer with the right key could still open SAs for ever.
 	for i := 0; i < len(same)-e.o.MaxSAsPerPeer; i++ {
-		e.down(same[i], "superseded")
+		e.down(same[i], superseded)
 	}
 	e.dpdUp(now, p)
 	e.keepWarm(now, p)
 }
+
+// superseded is why an SA ends that a newer one has made needless.
+const superseded = "superseded"
 
 // shut takes an SA that is up out of use: at once, or after the answers that its exchanges still wait for (T14).
 func (e *Endpoint) shut(now time.Time, p *phase1, reason string) {

@@ -743,8 +743,7 @@ func TestSuperseded(t *testing.T) {
 	w := newWorld(t)
 	w.up()
 	for i := range 9 {
-		w.a.last().suspect = true
-		w.connect()
+		w.another()
 		if n := len(w.a.e.sas); n > 8 {
 			t.Fatalf("%d SAs after %d", n, i+2)
 		}

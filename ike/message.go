@@ -20,7 +20,8 @@ const (
 type (
 	// Connect asks for a phase-1 SA with an address of a gateway. If one is up, Up is emitted again; if a negotiation of
 	// ours is under way, nothing happens; else main mode starts. An SA on which an exchange of ours went unanswered
-	// does not count as up, since the peer may have forgotten it. The answer is Up or Failed with SA 0.
+	// does not count as up, since the peer may have forgotten it; once there is a new one it goes. The answer is Up or Failed with
+	// SA 0.
 	Connect struct {
 		Gateway string
 		Remote  netip.Addr

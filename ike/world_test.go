@@ -273,6 +273,12 @@ func (w *world) connect() {
 	w.settle()
 }
 
+// another has a open one more SA, as the renewal of one does.
+func (w *world) another() {
+	w.a.e.initiate(w.now, w.a.last().gw, addrB.Addr())
+	w.settle()
+}
+
 // up brings an SA up and returns its two halves.
 func (w *world) up() (a, b *phase1) {
 	w.t.Helper()
