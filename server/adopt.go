@@ -180,7 +180,7 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 			g.kek.Seq += steps
 			s.send(now, g, g.kek, g.kek.Seq, gdoi.Push{DeleteAll: true})
 		}
-		s.deleteKeys(g)
+		s.deleteKeys(now, g)
 	}
 	if u.DeleteMembers {
 		s.unregister(g, func(*member) bool { return true })
@@ -219,8 +219,10 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 		if c := g.conf.Communication; c != nil {
 			g.period, g.retries = c.Retransmission, c.Retries
 		}
+		used := s.usedNumber(g.kek.SPI)
+		g.kek.Seq = max(g.kek.Seq, used)
 		if p := g.tekPolicy(fresh); p != nil && len(g.members) > 0 {
-			g.kek.Seq = max(g.kek.Seq, 1)
+			g.kek.Seq = max(g.kek.Seq, used+1)
 			s.send(now, g, g.kek, g.kek.Seq, gdoi.Push{Policy: p})
 		}
 	}

@@ -55,8 +55,9 @@ func (s *Server) Apply(now time.Time, e step.Effect) {
 			s.unregister(g, func(*member) bool { return true })
 		}
 	case step.DeleteKeys:
-		s.deleteKeys(g)
+		s.deleteKeys(now, g)
 	case step.DeleteKEK:
+		s.keepNumber(now, g)
 		s.dropKEK(g)
 		if g.conf.Communication == nil { // nothing is signed any more
 			s.dropSignatureKey(g)

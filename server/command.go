@@ -113,7 +113,7 @@ func (s *Server) renew(now time.Time, g *group, atOnce bool) {
 	s.unregister(g, func(*member) bool { return true })
 	pair := g.sig
 	g.sig = turn.KeyPair{} // a clear does not change who signs, so that there are new keys at once
-	s.deleteKeys(g)
+	s.deleteKeys(now, g)
 	g.sig = pair
 	if sub {
 		g.rootActive = false

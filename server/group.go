@@ -198,7 +198,7 @@ func (s *Server) Forget(now time.Time, p *step.Plan) {
 	for _, g := range s.sorted() {
 		switch {
 		case g.gone:
-			s.forget(g)
+			s.forget(now, g)
 		case g.restored:
 			s.tick(now, g)
 			s.fill(now, g)
@@ -239,8 +239,8 @@ func (s *Server) Forget(now time.Time, p *step.Plan) {
 func (s *Server) Applied() uint64 { return s.applied }
 
 // forget drops a deleted group. What is still on its way to members goes on without it (T14).
-func (s *Server) forget(g *group) {
-	s.deleteKeys(g)
+func (s *Server) forget(now time.Time, g *group) {
+	s.deleteKeys(now, g)
 	s.unregister(g, func(*member) bool { return true })
 	maps.DeleteFunc(s.pulls, func(_ exchange, p *pull) bool { return p.group == g })
 	g.forgotten = true

@@ -287,7 +287,8 @@ func (s *Server) dropKEK(g *group) {
 }
 
 // deleteKeys destroys every key of the group, its signature key too. What pushes under way need is theirs (T11, T14).
-func (s *Server) deleteKeys(g *group) {
+func (s *Server) deleteKeys(now time.Time, g *group) {
+	s.keepNumber(now, g)
 	g.owed = nil
 	g.senders = senderIDs{reset: g.senders.reset} // they are for keys that nobody gets any more
 	s.dropKEK(g)

@@ -25,6 +25,7 @@ import (
 //	server/group/NAME/lkh/head           lkh.Tree.Head
 //	server/group/NAME/lkh/part/NUMBER    lkh.Tree.Part
 //	server/leaving/NUMBER                version 1 | pushes     of a group that is gone (T14)
+//	server/spent/SPI                     version 1 | number 4 | end of the KEK 8 (ms)     SPI in hexadecimal
 //
 //	sas:     length 4 | sa.Update, times from the Unix epoch
 //	pushes:  count 2 | { flags 1 | SPI 16 | number 4 | period 4 | retries 2 | acknowledgement type 2 | options 2 |
@@ -39,6 +40,7 @@ const (
 	commitKey     = prefix + "commit"
 	groupPrefix   = prefix + "group/"
 	leavingPrefix = prefix + "leaving/"
+	spentPrefix   = prefix + "spent/"
 	sasSuffix     = "/sas"
 	memberInfix   = "/member/"
 
@@ -262,6 +264,8 @@ func (s *Server) restore(now time.Time, key string, value []byte) error {
 			s.saveBox(b)
 		}
 		return nil
+	case strings.HasPrefix(key, spentPrefix):
+		return s.restoreSpent(now, key[len(spentPrefix):], r)
 	case strings.HasPrefix(key, groupPrefix):
 		name, rest, _ := strings.Cut(key[len(groupPrefix):], "/")
 		name, err := unescape(name)

@@ -128,6 +128,7 @@ type Server struct {
 	due     dueHeap            // deliveries that wait for an acknowledgement
 	leaving []*outbox          // of groups that are gone (T14)
 	lastBox uint64             // numbers their records
+	spent   map[kekSPI]spent   // of KEKs that may come back
 
 	counters Counters
 
@@ -160,6 +161,7 @@ func New(rand io.Reader, o Options) *Server {
 		spoken:  make(map[string]gdoi.Options),
 		saved:   make(map[string]*saved),
 		pulls:   make(map[exchange]*pull),
+		spent:   make(map[kekSPI]spent),
 		refused: make(map[string]exchange),
 		quiet:   make(map[string]time.Time),
 		work:    make(map[uint64]job),

@@ -152,6 +152,8 @@ func (s *scenario) step(t testing.TB, d *datadriven.TestData) string {
 		node().Skew(duration(t, d, "by", "0s"))
 	case "traffic":
 		w.Traffic(duration(t, d, "every", "1s"), d.HasArg("must"))
+	case "disorder": // a sub-server is changed before its root, or alone
+		w.Disorder()
 	case "removed":
 		w.Remove(name)
 	case "clear-member":
