@@ -42,7 +42,8 @@ type Node struct {
 	changed bool      // something persisted, installed or removed since the verifiers looked
 	checked time.Time // when they looked last
 
-	pending []string // set lines that a test has not committed yet
+	pending []string   // set lines that a test has not committed yet
+	planned *step.Plan // of the last commit of this life
 
 	// The disk.
 	log     *commit.MemoryLog
@@ -207,11 +208,13 @@ func (n *Node) commit(t config.Tree) error {
 	n.w.verify.disturb(n.w)
 	db := n.db
 	db.Candidate().Update(t)
-	_, err := db.Commit(commit.Options{User: "sim", Client: "sim"})
+	done, err := db.Commit(commit.Options{User: "sim", Client: "sim"})
 	if err != nil {
 		db.Candidate().Discard()
+		return err
 	}
-	return err
+	n.planned = done.Plan
+	return nil
 }
 
 // Do has the engine carry out a command.
