@@ -326,7 +326,7 @@ func (s *Server) tick(now time.Time, g *group) {
 		switch {
 		case dead: // C7
 			s.unregister(g, func(*member) bool { return true })
-			g.rootActive = false
+			g.rootActive, g.nextAsk = false, now.Add(askPeriod) // the cluster engine asks from here on
 			s.notify(turn.Warning, "GKSD_HARD_LIFETIME", fmt.Sprintf("group %s: an SA reached its hard lifetime without a successor: members deleted", g.name))
 			s.emit(HardExpired{Group: g.name})
 		case g.asks() && due(g.askTime()): // C6

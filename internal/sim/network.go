@@ -38,15 +38,7 @@ func (w *World) Heal() {
 // calm reports whether nothing disturbs the network.
 func (w *World) calm() bool {
 	f := w.faults
-	if len(w.cuts) > 0 || len(w.losers) > 0 || f.Loss+f.Duplicate+f.Reorder+f.Flip > 0 {
-		return false
-	}
-	for _, n := range w.order {
-		if !n.up {
-			return false
-		}
-	}
-	return true
+	return w.down == 0 && len(w.cuts) == 0 && len(w.losers) == 0 && f.Loss+f.Duplicate+f.Reorder+f.Flip == 0
 }
 
 // loser loses the next datagrams of one exchange type between two nodes; empty names are any node.

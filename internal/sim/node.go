@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"gvpn/commit"
@@ -31,7 +32,10 @@ type Node struct {
 
 	w       *World
 	up      bool
-	life    int // counts starts
+	server  bool      // has groups to serve
+	due     time.Time // of its engines, in the world's time
+	at      int       // in the world's queue of those; -1: nothing is due
+	life    int       // counts starts
 	offset  time.Duration
 	rand    *rand.Rand
 	engine  *engine.Engine
@@ -52,15 +56,11 @@ type Node struct {
 
 // Node adds a node that is up and has no configuration. Its addresses are the local-addresses of its gateways.
 func (w *World) Node(name string) *Node {
-	n := &Node{Name: name, w: w, log: &commit.MemoryLog{}, records: map[string][]byte{}, cut: -1}
+	n := &Node{Name: name, w: w, log: &commit.MemoryLog{}, records: map[string][]byte{}, cut: -1, at: -1}
+	w.down++
 	w.nodes[name] = n
-	w.order = append(w.order, n)
-	slices.SortFunc(w.order, func(a, b *Node) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
+	place, _ := slices.BinarySearchFunc(w.order, name, func(o *Node, name string) int { return strings.Compare(o.Name, name) })
+	w.order = slices.Insert(w.order, place, n)
 	n.start()
 	return n
 }
@@ -71,6 +71,7 @@ func (n *Node) now() time.Time { return n.w.now.Add(n.offset) }
 // Skew sets the node's clock off by d from the world's.
 func (n *Node) Skew(d time.Duration) {
 	n.offset = d
+	n.w.rearm(n)
 	n.w.note("%s clock off by %v", n.Name, d)
 	n.w.verify.disturb(n.w)
 }
@@ -92,6 +93,7 @@ func (n *Node) start() {
 	}
 	n.rand = rand.New(rand.NewPCG(n.w.seed^h, uint64(n.life)))
 	n.up, n.cut = true, -1
+	n.w.down--
 	n.engine = engine.New(n, engine.Options{})
 	n.plane = dataplane.New(n)
 	n.vpns = map[string]step.VPN{}
@@ -115,7 +117,9 @@ func (n *Node) Crash() {
 		return
 	}
 	n.up = false
+	n.w.down++
 	n.engine, n.plane, n.db = nil, nil, nil
+	n.w.rearm(n)
 	n.w.note("%s crash", n.Name)
 	n.w.verify.disturb(n.w)
 }
@@ -164,6 +168,7 @@ func (a *applier) Apply(p *step.Plan) {
 		}
 	}
 	n.engine.Apply(n.now(), p)
+	n.server = len(n.engine.Configured().Groups) > 0
 	n.drain()
 	if !n.up {
 		return
@@ -286,6 +291,7 @@ func (n *Node) drain() {
 		n.carryOut(o)
 	}
 	if n.up {
+		n.w.rearm(n)
 		n.w.verify.turn(n)
 	}
 }
@@ -368,6 +374,12 @@ func (n *Node) signatureKey(alg sa.SigAlg) turn.KeyPair {
 // compute carries out a Work.
 func (n *Node) compute(work turn.Work) turn.Result {
 	r := turn.Result{ID: work.ID}
+	if n.w.CheapDH {
+		if value, ok := cheapDH(work.Op); ok {
+			r.Value = value
+			return r
+		}
+	}
 	switch op := work.Op.(type) {
 	case turn.DHPublic:
 		r.Value, r.Err = ike.DHPublic(op.Group, op.Exponent)

@@ -16,6 +16,7 @@ type traffic struct {
 	every   time.Duration // 0: none
 	at      time.Time
 	must    bool // each packet must arrive
+	nodes   []*Node
 	sent    uint64
 	arrived uint64
 	broken  map[[2]string]bool // the last packet was lost
@@ -28,14 +29,20 @@ func (t *traffic) next() (time.Time, bool) { return t.at, t.every > 0 }
 func (w *World) Traffic(every time.Duration, must bool) {
 	w.traffic.every, w.traffic.must, w.traffic.at = every, must, w.now.Add(every)
 	w.traffic.broken = map[[2]string]bool{}
+	w.traffic.nodes = nil
+	for _, n := range w.order {
+		if n.LAN.IsValid() {
+			w.traffic.nodes = append(w.traffic.nodes, n)
+		}
+	}
 }
 
 func (w *World) lookAtTraffic() {
 	t := &w.traffic
 	t.at = w.now.Add(t.every)
-	for _, a := range w.order {
-		for _, b := range w.order {
-			if a != b && a.LAN.IsValid() && b.LAN.IsValid() && a.up && b.up {
+	for _, a := range t.nodes {
+		for _, b := range t.nodes {
+			if a != b && a.up && b.up {
 				t.sent++
 				way := [2]string{a.Name, b.Name}
 				why := w.pass(a, b)

@@ -35,12 +35,13 @@ type verifier struct {
 	disorder  bool      // an operator may have committed on sub-servers first
 	secrets   *secrets
 
-	keks   map[[16]byte]*sa.KEK    // every KEK that a server has persisted, with number 0
-	pushes map[pushNumber][32]byte // what a server has sent under a number
-	spis   map[spiKey]time.Time    // every key of every server, and when it was first seen
-	gone   map[string]time.Time    // members that were removed, and when
-	agreed map[string]time.Time    // groups: when the root's keys last changed
-	keysOf map[string]string       // groups: the root's keys
+	keks      map[[16]byte]*sa.KEK // every KEK that a server has persisted, with number 0
+	pushes    map[pushNumber]bool  // what a server has used up
+	datagrams map[sentPush]bool    // and sent: each is looked at once
+	spis      map[spiKey]time.Time // every key of every server, and when it was first seen
+	gone      map[string]time.Time // members that were removed, and when
+	agreed    map[string]time.Time // groups: when the root's keys last changed
+	keysOf    map[string]string    // groups: the root's keys
 
 	gcm    map[uint32]bool   // SPIs of TEKs whose nonces count
 	nonces map[[12]byte]bool // SPI and IV of every packet under one of them
@@ -70,6 +71,11 @@ type pushNumber struct {
 	way  gdoi.Options
 }
 
+type sentPush struct {
+	node string
+	sum  [32]byte
+}
+
 type spiKey struct {
 	group string
 	spi   string
@@ -77,7 +83,7 @@ type spiKey struct {
 
 func newVerifier() verifier {
 	return verifier{
-		disturbed: Epoch, secrets: newSecrets(), keks: map[[16]byte]*sa.KEK{}, pushes: map[pushNumber][32]byte{},
+		disturbed: Epoch, secrets: newSecrets(), keks: map[[16]byte]*sa.KEK{}, pushes: map[pushNumber]bool{}, datagrams: map[sentPush]bool{},
 		spis: map[spiKey]time.Time{}, gone: map[string]time.Time{}, agreed: map[string]time.Time{}, keysOf: map[string]string{},
 		gcm: map[uint32]bool{}, nonces: map[[12]byte]bool{},
 	}
@@ -186,6 +192,11 @@ func (v *verifier) made(n *Node, group, key string) {
 
 // push checks a GROUPKEY-PUSH: the very datagram is on disk before it is sent, and its number is used once.
 func (v *verifier) push(n *Node, b []byte) {
+	datagram := sentPush{n.Name, sha256.Sum256(b)}
+	if v.datagrams[datagram] {
+		return
+	}
+	v.datagrams[datagram] = true
 	spi, ok := gdoi.PushSPI(b)
 	if !ok || v.keks[spi] == nil {
 		n.w.violate("%s: a push under a KEK that is on no disk", n.Name)
@@ -206,13 +217,11 @@ func (v *verifier) push(n *Node, b []byte) {
 		return
 	}
 	defer p.Policy.Zero()
-	sum := sha256.Sum256(b)
 	number := pushNumber{n.Name, spi, p.Seq, way}
-	if before, used := v.pushes[number]; used && before != sum {
+	if v.pushes[number] {
 		n.w.violate("%s: push number %d is used twice under one KEK", n.Name, p.Seq)
-	} else if !used {
-		v.pushes[number] = sum
 	}
+	v.pushes[number] = true
 	for _, r := range n.records {
 		if bytes.Contains(r, b) {
 			return
@@ -282,14 +291,14 @@ func (v *verifier) agree(w *World) {
 	}
 	v.looked = w.now
 	root := map[string]string{}
-	for _, n := range w.order {
+	for _, n := range w.servers() {
 		for _, g := range n.engine.State().Server.Groups {
 			if g.Role == step.RootServer {
 				root[g.Name] = v.holdings(g, n.now())
 			}
 		}
 	}
-	for _, n := range w.order {
+	for _, n := range w.servers() {
 		for _, g := range n.engine.State().Server.Groups {
 			want, ok := root[g.Name]
 			if g.Role != step.SubServer || !ok || w.now.Sub(v.agreed[g.Name]) < settled {

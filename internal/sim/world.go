@@ -24,6 +24,8 @@ type World struct {
 	Violations []string
 	// Log, if set, gets one line for each event.
 	Log io.Writer
+	// CheapDH replaces Diffie-Hellman by something of the same form that costs and protects nothing, for worlds of many nodes.
+	CheapDH bool
 
 	seed   uint64
 	now    time.Time
@@ -33,6 +35,8 @@ type World struct {
 
 	nodes map[string]*Node
 	order []*Node // by name
+	due   dueQueue
+	down  int // how many nodes are
 	at    map[netip.Addr]*Node
 
 	nats    []*natBox
@@ -98,6 +102,63 @@ func (q *eventQueue) Pop() any {
 	return e
 }
 
+// dueQueue is the nodes that wait for something, by the world's time of their deadline and by name.
+type dueQueue []*Node
+
+func (q dueQueue) Len() int { return len(q) }
+func (q dueQueue) Less(i, j int) bool {
+	if !q[i].due.Equal(q[j].due) {
+		return q[i].due.Before(q[j].due)
+	}
+	return q[i].Name < q[j].Name
+}
+
+func (q dueQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].at, q[j].at = i, j
+}
+
+// Push implements heap.Interface.
+func (q *dueQueue) Push(x any) {
+	n := x.(*Node)
+	n.at = len(*q)
+	*q = append(*q, n)
+}
+
+// Pop implements heap.Interface.
+func (q *dueQueue) Pop() any {
+	old := *q
+	n := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	n.at = -1
+	return n
+}
+
+// servers lists the nodes that have groups to serve, by name. All are up if the world is calm.
+func (w *World) servers() (all []*Node) {
+	for _, n := range w.order {
+		if n.server {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// rearm takes note of a node's deadline, after whatever may have moved it.
+func (w *World) rearm(n *Node) {
+	t, ok := n.deadline()
+	n.due = t
+	switch {
+	case ok && n.at >= 0:
+		heap.Fix(&w.due, n.at)
+	case ok:
+		heap.Push(&w.due, n)
+	case n.at >= 0:
+		heap.Remove(&w.due, n.at)
+	}
+}
+
 // after has do happen after d.
 func (w *World) after(d time.Duration, do func()) {
 	w.number++
@@ -136,10 +197,9 @@ func (w *World) step(end time.Time) bool {
 	if len(w.events) > 0 {
 		next = w.events[0].at
 	}
-	for _, n := range w.order {
-		if d, ok := n.deadline(); ok && d.Before(next) {
-			due, next = n, d
-		}
+	if len(w.due) > 0 && w.due[0].due.Before(next) {
+		due = w.due[0]
+		next = due.due
 	}
 	if t, ok := w.traffic.next(); ok && t.Before(next) {
 		due, next = nil, t
