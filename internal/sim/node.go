@@ -32,7 +32,8 @@ type Node struct {
 
 	w       *World
 	up      bool
-	server  bool      // has groups to serve
+	server  bool      // has groups to serve,
+	sub     bool      // and is a sub-server in all of them
 	due     time.Time // of its engines, in the world's time
 	at      int       // in the world's queue of those; -1: nothing is due
 	life    int       // counts starts
@@ -168,7 +169,9 @@ func (a *applier) Apply(p *step.Plan) {
 		}
 	}
 	n.engine.Apply(n.now(), p)
-	n.server = len(n.engine.Configured().Groups) > 0
+	groups := n.engine.Configured().Groups
+	n.server = len(groups) > 0
+	n.sub = n.server && !slices.ContainsFunc(groups, func(g step.Group) bool { return g.Role != step.SubServer })
 	n.drain()
 	if !n.up {
 		return

@@ -10,10 +10,12 @@ import (
 
 	"gvpn/config"
 	"gvpn/examples"
+	"gvpn/server"
 )
 
 // TestScale is a day of a root-server, four sub-servers and many members: all register at once, keys are renewed, the root is
-// gone for two hours and comes back. It takes as many members as GVPN_SCALE says, as make soak does, else few.
+// gone for half an hour, which costs nobody a packet (D4), and then until all keys have died. It takes as many members as GVPN_SCALE
+// says, as make soak does, else few.
 func TestScale(t *testing.T) {
 	members := 60
 	if text := os.Getenv("GVPN_SCALE"); text != "" {
@@ -97,13 +99,27 @@ func TestScale(t *testing.T) {
 	w.Traffic(time.Minute, true)
 	w.Run(10 * time.Hour)
 	registered("after ten hours")
+	if err := w.nodes["root"].Do(server.Rekey{Group: "GROUP_ID-0001", KEK: true, TEK: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.Run(time.Minute)
+	w.nodes["root"].Crash()
+	w.Run(30 * time.Minute)
+	w.nodes["root"].Restart()
+	w.Run(10 * time.Minute)
+	registered("after half an hour without the root and ten minutes with it")
 	w.nodes["root"].Crash()
 	w.Traffic(time.Minute, false)
-	w.Run(2 * time.Hour)
-	lap("two hours without the root")
+	for living := true; living; { // C7: at the end of the keys the members go
+		w.Run(time.Minute)
+		st, _ := w.nodes["sub1"].State()
+		living = st.Server.Members > 0
+	}
+	w.Run(5 * time.Minute)
+	lap("without the root until five minutes after the end of the keys")
 	w.nodes["root"].Restart()
-	w.Run(30 * time.Minute)
-	registered("half an hour after its return")
+	w.Run(recovery)
+	registered("after its return")
 	w.Traffic(time.Minute, true)
 	w.Run(24*time.Hour - w.now.Sub(Epoch))
 	registered("after a day")
@@ -113,4 +129,6 @@ func TestScale(t *testing.T) {
 	}
 }
 
-func memberAddress(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+func memberAddress(i int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+}

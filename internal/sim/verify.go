@@ -251,6 +251,10 @@ func (v *verifier) turn(n *Node) {
 		return
 	}
 	n.changed, n.checked = false, n.w.now
+	v.agree(n.w)
+	if n.sub {
+		return // it makes no keys, and has no data plane
+	}
 	s := n.engine.State()
 	for _, g := range s.Server.Groups {
 		if g.Role == step.RootServer {
@@ -281,12 +285,11 @@ func (v *verifier) turn(n *Node) {
 	for _, spi := range slices.Sorted(maps.Keys(plane)) {
 		n.w.violate("%s: TEK %08x is in the data plane and not in the engine", n.Name, spi)
 	}
-	v.agree(n.w)
 }
 
 // agree checks that root and sub-servers hold the same keys, once the world has been left alone for long enough.
 func (v *verifier) agree(w *World) {
-	if !w.calm() || w.now.Sub(v.disturbed) < settled || w.now.Sub(v.looked) < 5*time.Second {
+	if !w.calm() || w.now.Sub(v.disturbed) < settled || w.now.Sub(v.looked) < 30*time.Second {
 		return
 	}
 	v.looked = w.now
