@@ -38,7 +38,7 @@ func (e *Engine) Apply(now time.Time, p *step.Plan) {
 		}
 	}
 
-	e.hostName = p.HostName
+	e.hostName, e.memberLimit = p.HostName, p.MemberLimit
 	for _, c := range p.Gateways {
 		if c.New != nil {
 			e.ike.SetGateway(now, *c.New)

@@ -33,7 +33,7 @@ func BenchmarkRegistration(b *testing.B) {
 		b.Run(fmt.Sprintf("group%d", dh), func(b *testing.B) {
 			l := newLAN(b)
 			srv := l.add(rootAddr, 1)
-			plan := &step.Plan{Commit: 1, Effects: []step.Effect{
+			plan := &step.Plan{MemberLimit: 100000, Commit: 1, Effects: []step.Effect{
 				{Row: "1.14", Kind: step.GenerateKEK, Group: "G"}, {Row: "1.14", Kind: step.GenerateTEK, Group: "G"},
 			}}
 			with := func(g *step.Gateway) step.GatewayChange {

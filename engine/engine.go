@@ -42,10 +42,11 @@ type Engine struct {
 	cluster *cluster.Cluster
 	member  *member.Member
 
-	applied  uint64
-	hostName string
-	groups   map[string]step.Group
-	vpns     map[string]step.VPN
+	applied     uint64
+	hostName    string
+	memberLimit int
+	groups      map[string]step.Group
+	vpns        map[string]step.VPN
 
 	refused Refused
 	out     []turn.Output
@@ -172,15 +173,16 @@ func (e *Engine) State() State {
 // Configured is the configuration that the engines hold, each list sorted by name. A fresh Engine after the plan from the
 // empty configuration holds the same as one that came there by any other way.
 type Configured struct {
-	HostName string
-	Gateways []step.Gateway
-	Groups   []step.Group
-	VPNs     []step.VPN
+	HostName    string
+	MemberLimit int
+	Gateways    []step.Gateway
+	Groups      []step.Group
+	VPNs        []step.VPN
 }
 
 // Configured returns a copy; it shares its secrets with the engine.
 func (e *Engine) Configured() Configured {
-	return Configured{HostName: e.hostName, Gateways: e.ike.Gateways(), Groups: e.Groups(), VPNs: e.VPNs()}
+	return Configured{HostName: e.hostName, MemberLimit: e.memberLimit, Gateways: e.ike.Gateways(), Groups: e.Groups(), VPNs: e.VPNs()}
 }
 
 // Groups are those of Configured, without the gateways, of which there may be very many.

@@ -135,7 +135,8 @@ func gateway(name string, side step.Side, remote ...string) *step.Gateway {
 
 func memberPlan(commit uint64) *step.Plan {
 	return &step.Plan{
-		Commit: commit, HostName: "gm1",
+		MemberLimit: 10,
+		Commit:      commit, HostName: "gm1",
 		Gateways: []step.GatewayChange{{New: gateway("G", step.Member, "192.0.2.2")}},
 		VPNs:     []step.VPNChange{{New: &step.VPN{Name: "V", Gateway: "G", Group: 1, DFBit: "clear"}}},
 		Effects:  []step.Effect{{Row: "3.1", Kind: step.Register, VPN: "V"}},
@@ -249,13 +250,14 @@ func TestForget(t *testing.T) {
 	e.Apply(start, memberPlan(1))
 	p := memberPlan(2)
 	gone := &step.Plan{
-		Commit: 2, HostName: "gm1",
+		MemberLimit: 10,
+		Commit:      2, HostName: "gm1",
 		Gateways: []step.GatewayChange{{Old: p.Gateways[0].New}},
 		VPNs:     []step.VPNChange{{Old: p.VPNs[0].New}},
 		Effects:  []step.Effect{{Row: "3.2", Kind: step.RemoveSAs, VPN: "V"}},
 	}
 	e.Apply(start, gone)
-	if diff := cmp.Diff(Configured{HostName: "gm1", Gateways: []step.Gateway{}, Groups: []step.Group{}, VPNs: []step.VPN{}}, e.Configured(), plain); diff != "" {
+	if diff := cmp.Diff(Configured{HostName: "gm1", MemberLimit: 10, Gateways: []step.Gateway{}, Groups: []step.Group{}, VPNs: []step.VPN{}}, e.Configured(), plain); diff != "" {
 		t.Errorf("configured (-want +got):\n%s", diff)
 	}
 	outputs(e)

@@ -38,10 +38,11 @@ func TestMembersBehindNAT(t *testing.T) {
 		return step.GatewayChange{New: g}
 	}
 	ks.Apply(l.now, &step.Plan{
-		Commit:   1,
-		Gateways: []step.GatewayChange{serve("GM1", "gm1.example.net"), serve("GM2", "gm2.example.net")},
-		Groups:   []step.GroupChange{{New: group(step.Standalone, []string{"GM1", "GM2"}, nil)}},
-		Effects:  []step.Effect{{Row: "1.14", Kind: step.GenerateKEK, Group: "G"}, {Row: "1.14", Kind: step.GenerateTEK, Group: "G"}},
+		MemberLimit: 10,
+		Commit:      1,
+		Gateways:    []step.GatewayChange{serve("GM1", "gm1.example.net"), serve("GM2", "gm2.example.net")},
+		Groups:      []step.GroupChange{{New: group(step.Standalone, []string{"GM1", "GM2"}, nil)}},
+		Effects:     []step.Effect{{Row: "1.14", Kind: step.GenerateKEK, Group: "G"}, {Row: "1.14", Kind: step.GenerateTEK, Group: "G"}},
 	})
 	l.settle()
 	for e, local := range map[*Engine]string{a: gm1, b: gm2} {

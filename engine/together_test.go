@@ -198,9 +198,10 @@ func inCluster(t *testing.T, change ...func(*step.Communication)) (l *lan, root,
 		e.Apply(l.now, p)
 	}
 	apply(root, &step.Plan{
-		Commit:   1,
-		Gateways: []step.GatewayChange{{New: peer("SUB", step.Server, rootAddr, subAddr, true)}},
-		Groups:   []step.GroupChange{{New: group(step.RootServer, nil, []string{"SUB"})}},
+		MemberLimit: 10,
+		Commit:      1,
+		Gateways:    []step.GatewayChange{{New: peer("SUB", step.Server, rootAddr, subAddr, true)}},
+		Groups:      []step.GroupChange{{New: group(step.RootServer, nil, []string{"SUB"})}},
 		Effects: []step.Effect{
 			{Row: "1.14", Kind: step.GenerateKEK, Group: "G"},
 			{Row: "1.14", Kind: step.GenerateTEK, Group: "G"},
@@ -210,7 +211,8 @@ func inCluster(t *testing.T, change ...func(*step.Communication)) (l *lan, root,
 	})
 	l.settle()
 	apply(sub, &step.Plan{
-		Commit: 1,
+		MemberLimit: 10,
+		Commit:      1,
 		Gateways: []step.GatewayChange{
 			{New: peer("GM", step.Server, subAddr, memberAddr, false)}, {New: peer("ROOT", step.Server, subAddr, rootAddr, true)},
 		},
@@ -353,7 +355,7 @@ func TestIKEEffects(t *testing.T) {
 			if established(sub, "ROOT") != 1 || established(sub, "GM") != 1 {
 				t.Fatalf("SAs: %+v", sub.State().IKE.SAs)
 			}
-			p := &step.Plan{Commit: 2, Effects: []step.Effect{c.effect}}
+			p := &step.Plan{MemberLimit: 10, Commit: 2, Effects: []step.Effect{c.effect}}
 			if c.change != (step.GroupChange{}) {
 				p.Groups = []step.GroupChange{c.change}
 			}

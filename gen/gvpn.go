@@ -9364,6 +9364,7 @@ type GvpnConfRoot_Configuration_Security_GroupVpn_Server struct {
 	Group        *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_OrderedMap `path:"group" module:"gvpn-conf-security"`
 	Ike          *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike              `path:"ike" module:"gvpn-conf-security"`
 	Ipsec        *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ipsec            `path:"ipsec" module:"gvpn-conf-security"`
+	MemberLimit  *uint32                                                               `path:"member-limit" module:"gvpn-extensions-group"`
 	Traceoptions *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Traceoptions     `path:"traceoptions" module:"gvpn-conf-security"`
 }
 

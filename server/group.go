@@ -134,6 +134,7 @@ func check(g *step.Group) (errs []error) {
 func (s *Server) Configure(now time.Time, p *step.Plan) {
 	defer s.end()
 	s.replay = p.Commit != 0 && p.Commit <= s.applied
+	s.limit = p.MemberLimit
 	for _, g := range s.groups {
 		g.before, g.added, g.restored = g.conf, false, false
 		g.deleted, g.told, g.toldAll = make(map[string][]uint32), make(map[uint32]bool), false

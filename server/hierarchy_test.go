@@ -39,7 +39,7 @@ func TestExcludeOneOfThousands(t *testing.T) {
 	gone := g.members[placeOf("g77", us, netip.MustParseAddrPort("10.0.0.77:848"))]
 	out := held[gone.remote.String()]
 	delete(held, gone.remote.String())
-	p := &step.Plan{Commit: 2, Groups: []step.GroupChange{{Old: &g.conf, New: &g.conf}}}
+	p := &step.Plan{MemberLimit: 5, Commit: 2, Groups: []step.GroupChange{{Old: &g.conf, New: &g.conf}}}
 	b.s.Configure(b.now, p)
 	b.s.Apply(b.now, step.Effect{Row: "1.5b", Group: "G", Gateway: "g77", Kind: step.DeleteRegisteredMembers})
 	old := g.kek.Clone()

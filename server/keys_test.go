@@ -30,7 +30,7 @@ func TestPrepareNamesWhatItRefuses(t *testing.T) {
 	group := func(change func(*step.Group)) *step.Plan {
 		g := parseGroup(t, "G members=m1 sas=S")
 		change(&g)
-		return &step.Plan{Groups: []step.GroupChange{{New: &g}}}
+		return &step.Plan{MemberLimit: 5, Groups: []step.GroupChange{{New: &g}}}
 	}
 	for _, c := range []struct {
 		want string

@@ -16,7 +16,7 @@ func TestPushForEachWayToSpeak(t *testing.T) {
 		b.pull(m, 1, 0)
 	}
 	odd := step.Quirks{RawSignature: true, SAKReserved6: true, SwappedAddresses: true, PaddedLength: true, AckShortL: true}
-	plan := &step.Plan{Commit: 2, Gateways: []step.GatewayChange{
+	plan := &step.Plan{MemberLimit: 5, Commit: 2, Gateways: []step.GatewayChange{
 		{New: &step.Gateway{Name: "m1", Side: step.Server}},
 		{New: &step.Gateway{Name: "m2", Side: step.Server, Quirks: odd}},
 		{New: &step.Gateway{Name: "m3", Side: step.Server, Quirks: odd}},

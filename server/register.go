@@ -125,8 +125,8 @@ func (s *Server) refusal(g *group, m ike.Message) (string, *uint64) {
 		return "the root-server is inactive", &g.stats.PullRefused
 	case g.conf.MemberThreshold > 0 && len(g.members) >= int(g.conf.MemberThreshold): // M3
 		return fmt.Sprintf("member-threshold %d is reached", g.conf.MemberThreshold), &g.stats.PullExceedThreshold
-	case s.total() >= s.options.MaxMembers: // M4
-		return fmt.Sprintf("the server's limit of %d members is reached", s.options.MaxMembers), &g.stats.PullExceedThreshold
+	case s.total() >= s.limit: // M4
+		return fmt.Sprintf("member-limit %d of this server is reached", s.limit), &g.stats.PullExceedThreshold
 	}
 	return "", nil
 }

@@ -17,8 +17,7 @@ import (
 
 // Constants of this implementation.
 const (
-	defaultWorkBase   = 2 << 56
-	defaultMaxMembers = 10000 // M4; no number is published
+	defaultWorkBase = 2 << 56
 
 	nonceLength = 32 // RFC 6407 section 5.8 allows 8..128
 	minTEKSPI   = 256
@@ -39,8 +38,6 @@ const (
 type Options struct {
 	// WorkBase is added to the IDs of Work, so that engines side by side do not collide; its low 56 bits are zero.
 	WorkBase uint64
-	// MaxMembers is the limit of registered members over all groups (M4; 10000).
-	MaxMembers int
 }
 
 // Outputs to the cluster engine, through package engine.
@@ -112,6 +109,7 @@ type Server struct {
 	groups  map[string]*group
 	spoken  map[string]gdoi.Options // to the members of a gateway, if it is not RFC 6407's way
 	saved   map[string]*saved       // read by Restore, for groups that are not configured yet
+	limit   int                     // of registered members over all groups (M4)
 	applied uint64                  // the last commit carried out
 	replay  bool                    // the plan in hand has been carried out before
 
@@ -150,9 +148,6 @@ type job struct {
 func New(rand io.Reader, o Options) *Server {
 	if o.WorkBase == 0 {
 		o.WorkBase = defaultWorkBase
-	}
-	if o.MaxMembers == 0 {
-		o.MaxMembers = defaultMaxMembers
 	}
 	return &Server{
 		options: o,

@@ -125,7 +125,7 @@ func newBench(t rapid.TB) *bench {
 
 func (b *bench) fresh() {
 	b.seed++
-	b.s = New(mathrand.NewChaCha8([32]byte{byte(b.seed)}), Options{MaxMembers: 5})
+	b.s = New(mathrand.NewChaCha8([32]byte{byte(b.seed)}), Options{})
 }
 
 func (b *bench) say(format string, args ...any) {
@@ -471,7 +471,7 @@ func (b *bench) advance(d time.Duration) {
 
 // commit takes over a configuration: groups are those named in it, all others are deleted.
 func (b *bench) commit(number uint64, next map[string]step.Group, effects []step.Effect) error {
-	p := &step.Plan{Commit: number}
+	p := &step.Plan{MemberLimit: 5, Commit: number}
 	names := make(map[string]bool)
 	for n := range b.config {
 		names[n] = true

@@ -50,6 +50,8 @@ func newView(t config.Tree) *view {
 
 func (v *view) hostName() string { return v.system.Get("host-name") }
 
+func (v *view) memberLimit() int { return int(v.server.Uint("member-limit")) }
+
 // gateway returns the gateway of that name, with its policy and proposals resolved; nil if it is not there or is not used
 // for want of an ike-policy or an address. A server and a member never stand in one configuration (V13).
 func (v *view) gateway(name string) *step.Gateway {

@@ -34,6 +34,7 @@ var families = []family{
 	{"group-vpn/server/ipsec/proposal/description", "-", "-", "-", "T3"},
 	{"group-vpn/server/ipsec/proposal/authentication-algorithm", "-", "-", "-", "it has one value"},
 
+	{"group-vpn/server/member-limit", "-", "-", "-", "it counts from the next registration on, as a threshold does (T3)"},
 	{"group-vpn/server/group", "1.14", "-", "1.3", "order means nothing"},
 	{"group-vpn/server/group/description", "1.15", "1.15", "1.15", "T3"},
 	{"group-vpn/server/group/group-id", "1.14", "1.4", "1.3", "a group without it is not served"},

@@ -210,6 +210,7 @@ set security group-vpn server ike gateway M1 compatibility wide-identity-length
 set security group-vpn server ike gateway M1 compatibility short-acknowledgement-key
 set security group-vpn server group G2 server-member-communication lifetime-seconds 7200
 set security group-vpn server group G2 sender-id-bits 12
+set security group-vpn server member-limit 100
 set security group-vpn server group G2 deactivation-time-delay 60
 set security group-vpn server group G2 server-member-communication key-hierarchy
 set security group-vpn server group G2 server-member-communication signature-algorithm ecdsa-256

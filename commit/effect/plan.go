@@ -19,7 +19,7 @@ import (
 // all groups, and start-cluster-init, which needs a new IKE SA, behind that.
 func Plan(old, next config.Tree, changes []diff.Change) (*step.Plan, error) {
 	c := classify(old, next, changes)
-	c.plan.HostName = c.next.hostName()
+	c.plan.HostName, c.plan.MemberLimit = c.next.hostName(), c.next.memberLimit()
 
 	var members, peers []hit
 	groups, vpns := map[string][]hit{}, map[string][]hit{}

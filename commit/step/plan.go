@@ -83,6 +83,8 @@ type (
 type Plan struct {
 	Commit   uint64 // the commit's number; engines persist the last one applied
 	HostName string // system host-name after the commit
+	// MemberLimit is how many members a server serves in all its groups (M4), after the commit.
+	MemberLimit int
 	Gateways []GatewayChange
 	Groups   []GroupChange
 	VPNs     []VPNChange

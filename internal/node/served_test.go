@@ -188,7 +188,8 @@ func newClient(b *testing.B, i, group int) *client {
 func newMember(at netip.Addr, group int) *engine.Engine {
 	e := engine.New(rand.Reader, engine.Options{IKE: ike.Options{Port: benchPort}})
 	e.Apply(time.Now(), &step.Plan{
-		Commit: 1,
+		MemberLimit: 10,
+		Commit:      1,
 		Gateways: []step.GatewayChange{{New: &step.Gateway{
 			Name: "KS", Side: step.Member, Local: at, Remote: []netip.Addr{netip.MustParseAddr(benchServer)}, Mode: "main",
 			PSK:       sa.Secret("a key that is long enough"),
