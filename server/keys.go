@@ -378,14 +378,30 @@ func (s *Server) expire(now time.Time, g *group) (dead bool) {
 			s.notify(turn.Warning, "GKSD_HARD_LIFETIME", fmt.Sprintf("group %s: the KEK reached its hard lifetime: members deleted", g.name))
 		}
 	}
+	ended := false
 	s.dropTEKs(g, func(i int) bool {
 		if now.Before(g.teks[i].Hard) {
 			return false
 		}
 		dead = dead || g.isCurrent(i)
+		ended = true
 		return true
 	})
+	if ended && g.kek == nil && g.conf.Communication == nil {
+		s.age(g)
+	}
 	return dead
+}
+
+// age forgets the members of a group without pushes that have none of its living TEKs: such a one has not come for them.
+func (s *Server) age(g *group) {
+	before := len(g.members)
+	s.unregister(g, func(m *member) bool {
+		return !slices.ContainsFunc(g.teks, func(t sa.TEK) bool { return !m.updated.Before(t.Created) })
+	})
+	if n := before - len(g.members); n > 0 {
+		s.notify(turn.Notice, "GKSD_MEMBERS_AGED", fmt.Sprintf("group %s: %d members did not come for new keys and are removed", g.name, n))
+	}
 }
 
 // asks reports whether a sub-server has a key that will need a successor.
