@@ -4,6 +4,7 @@ GO      ?= go
 FUZZTIME ?= 10s
 SOAKTIME ?= 10m
 KILLS ?= 500
+MEMBERS ?= 20000
 BENCHTIME ?= 1s
 
 .DEFAULT_GOAL := help
@@ -47,8 +48,9 @@ fuzz: ## run every fuzz target, FUZZTIME each (default 10s)
 		done || exit 1; \
 	done
 
-soak: ## kill -9 a committing gvpnd KILLS times (default 500), then random fault schedules in the simulator for SOAKTIME (default 10m)
+soak: ## kill -9 a committing gvpnd KILLS times (default 500), a day of a cluster with MEMBERS members in the simulator, then random fault schedules for SOAKTIME (default 10m)
 	$(GO) test -count=1 -timeout 0 -run Kill -v ./internal/soak -args -kills $(KILLS)
+	GVPN_SCALE=$(MEMBERS) $(GO) test -count=1 -timeout 0 -run Scale -v ./internal/sim
 	GVPN_SOAK=$(SOAKTIME) $(GO) test -count=1 -timeout 0 -run Soak -v ./internal/sim
 
 interop: build ## real peers: strongSwan, libreswan, ike-scan and tshark against bin/gvpnd, in network namespaces (root; Debian packages in .ci/run)
