@@ -85,10 +85,10 @@ type Plan struct {
 	HostName string // system host-name after the commit
 	// MemberLimit is how many members a server serves in all its groups (M4), after the commit.
 	MemberLimit int
-	Gateways []GatewayChange
-	Groups   []GroupChange
-	VPNs     []VPNChange
-	Effects  []Effect
+	Gateways    []GatewayChange
+	Groups      []GroupChange
+	VPNs        []VPNChange
+	Effects     []Effect
 	// Quiet are the rows that do nothing at once, for an operator who reads the plan; their Kind is empty and engines pass
 	// them by.
 	Quiet []Effect
