@@ -14,6 +14,7 @@ import (
 
 	"gvpn/commit/step"
 	"gvpn/internal/node"
+	"gvpn/oper"
 )
 
 // script plays the lab without an operator: each step shows what an operator would do and see, and fails if what it
@@ -48,6 +49,7 @@ func (s *script) run(ctx context.Context) error {
 		{"c. a match-policy changes: the plan, the commits, the new TEK", s.changePolicy},
 		{"d. rekey on the root, while packets flow", s.rekey},
 		{"e. sub-server 1 fails: its member goes to the next server of its list", s.failover},
+		{"e, and every command: show all there is, and clear it", s.operate},
 		{"f. the group is deleted: no keys, no packets, nothing in the clear", s.deleteGroup},
 	}
 	fmt.Fprintf(s.out, "gvpn lab: a root-server, four sub-servers, four members; UDP port %d on 127.1.0.1, 127.2.0.1-4, 127.3.0.1-4\n", s.lab.port)
@@ -327,10 +329,8 @@ func (s *script) rekey(ctx context.Context) error {
 		return err
 	}
 	err := until(ctx, func() error {
-		for i, k := range s.keks() {
-			if k == kek[i] {
-				return fmt.Errorf("%s still holds the old KEK", s.lab.Nodes()[i])
-			}
+		if err := s.renewed(kek); err != nil {
+			return err
 		}
 		for _, name := range s.lab.Nodes() {
 			if !slices.ContainsFunc(teks(s.lab.nodes[name]), func(spi uint32) bool { return !slices.Contains(before, spi) }) {
@@ -455,6 +455,87 @@ func (s *script) failover(ctx context.Context) error {
 		s.show(ctx, "sub2", "show security group-vpn server registered-members"),
 		s.allCross(),
 	)
+}
+
+// operate runs every operational command of the Group VPN: each show, then each clear with what it does. Sub-server 1 is off.
+func (s *script) operate(ctx context.Context) error {
+	for _, c := range oper.Commands() {
+		where := ""
+		switch {
+		case strings.HasPrefix(c.Words, "show security group-vpn server"):
+			where = "sub2"
+		case strings.HasPrefix(c.Words, "show security group-vpn"):
+			where = "gm2"
+		default:
+			continue
+		}
+		words := c.Words
+		if slices.Contains(c.Args, oper.Level) {
+			words += " detail"
+		}
+		if slices.Contains(c.Args, oper.Group) {
+			words += " group " + group
+		}
+		if err := s.show(ctx, where, words); err != nil {
+			return err
+		}
+	}
+	for _, c := range []struct {
+		node, command string
+		done          func() error
+	}{
+		{"sub2", "clear security group-vpn server statistics", func() error {
+			if n := s.lab.nodes["sub2"].Engine().Server.Groups[0].Statistics.PullSucceeded; n != 0 {
+				return fmt.Errorf("sub2 still counts %d pulls", n)
+			}
+			return nil
+		}},
+		{"root", "clear security group-vpn server server-cluster statistics", func() error {
+			for _, p := range s.lab.nodes["root"].Engine().Cluster.Groups[0].Peers {
+				if p.Counters.InitReceived+p.Counters.UpdateSent != 0 {
+					return fmt.Errorf("root still counts what it exchanged with %s", p.Gateway)
+				}
+			}
+			return nil
+		}},
+		{"root", "clear security group-vpn server server-cluster", func() error { return s.peersActive("root", subs-1, step.SubServer) }},
+		{"gm2", "clear security group-vpn member ipsec security-associations", func() error { return s.registered("gm2", firstServer["gm2"]) }},
+		{"gm2", "clear security group-vpn member ike security-associations", func() error {
+			if n := len(s.lab.nodes["gm2"].Engine().IKE.SAs); n != 0 {
+				return fmt.Errorf("gm2 still has %d IKE SAs", n)
+			}
+			return nil
+		}},
+	} {
+		if err := s.show(ctx, c.node, c.command); err != nil {
+			return err
+		}
+		if err := until(ctx, c.done); err != nil {
+			return err
+		}
+	}
+	keks := s.keks()
+	for _, command := range []string{"clear security group-vpn server group " + group, "clear security group-vpn server group " + group + " now"} {
+		if err := s.show(ctx, "root", command); err != nil {
+			return err
+		}
+		if err := until(ctx, func() error { return s.renewed(keks) }); err != nil {
+			return err
+		}
+		keks = s.keks()
+		fmt.Fprintln(s.out, "\n  every server and member has keys made since")
+	}
+	return s.allCross()
+}
+
+// renewed checks that every running node has another KEK than it had.
+func (s *script) renewed(before [][16]byte) error {
+	for i, k := range s.keks() {
+		if k == before[i] || k == ([16]byte{}) {
+			return fmt.Errorf("%s has no new KEK", s.lab.Nodes()[i])
+		}
+	}
+	return nil
 }
 
 func (s *script) deleteGroup(ctx context.Context) error {
