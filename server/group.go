@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -46,6 +47,7 @@ type group struct {
 	delay   time.Duration // a sub-server's activation delay: its root's
 
 	members map[place]*member
+	byPlace []*member // the same, in the order of compareMembers
 	box     *outbox
 	senders senderIDs
 	lkh     hierarchy
@@ -140,8 +142,13 @@ func (s *Server) Configure(now time.Time, p *step.Plan) {
 		g.deleted, g.told, g.toldAll = make(map[string][]uint32), make(map[uint32]bool), false
 	}
 	for _, c := range p.Gateways {
-		if c.New != nil && c.New.Side == step.Server {
-			s.spoken[c.New.Name] = gdoi.Speak(c.New.Quirks)
+		if c.New == nil || c.New.Side != step.Server {
+			continue
+		}
+		if o := gdoi.Speak(c.New.Quirks); o != (gdoi.Options{}) {
+			s.spoken[c.New.Name] = o
+		} else {
+			delete(s.spoken, c.New.Name)
 		}
 	}
 	for _, c := range p.Groups {
@@ -166,7 +173,7 @@ func (s *Server) setGroup(now time.Time, conf *step.Group) {
 			period: defaultPeriod, retries: defaultRetries,
 		}
 		g.before = g.conf
-		g.box = &outbox{group: g, lanes: make(map[lanePlace]*lane)}
+		g.box = &outbox{group: g}
 		s.groups[g.name] = g
 		if r := s.saved[g.name]; r != nil {
 			s.adoptSaved(now, g, r)
@@ -264,13 +271,46 @@ func (s *Server) unregister(g *group, pick func(*member) bool) {
 			continue
 		}
 		s.unseat(g, m, true)
-		delete(g.members, m.place())
+		s.strike(g, m)
 		s.records[m.key()] = nil
-		if l := g.box.lanes[m.lane()]; l != nil {
-			s.cancel(l, func(d *delivery) bool { return d.push.keys })
-		}
+		s.cancel(g.box.laneTo(m.lane()), func(d *delivery) bool { return d.push.keys })
 		g.stamp++
 	}
+}
+
+// enlist makes m a member of g.
+func (s *Server) enlist(g *group, m *member) {
+	g.members[m.place()] = m
+	i, _ := slices.BinarySearchFunc(g.byPlace, m, compareMembers)
+	g.byPlace = slices.Insert(g.byPlace, i, m)
+	s.nameTargets(g)
+}
+
+// strike is the opposite. It comes before m's place changes.
+func (s *Server) strike(g *group, m *member) {
+	delete(g.members, m.place())
+	if i, ok := slices.BinarySearchFunc(g.byPlace, m, compareMembers); ok {
+		g.byPlace = slices.Delete(g.byPlace, i, i+1)
+	}
+	s.nameTargets(g)
+}
+
+// nameTargets has the record of g's pushes say whom they are for, since that is not simply all members any more.
+func (s *Server) nameTargets(g *group) {
+	for _, p := range g.box.pushes {
+		if !p.named {
+			p.named = true
+			s.dirty[g] = true
+		}
+	}
+}
+
+// compareMembers orders members as compareDeliveries does what goes to them.
+func compareMembers(a, b *member) int {
+	if c := a.lane().compare(b.lane()); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.gateway, b.gateway)
 }
 
 // sorted lists the members by gateway and address.

@@ -28,7 +28,7 @@ func TestExcludeOneOfThousands(t *testing.T) {
 		for !b.s.seat(b.now, g, m) {
 			followAll(t, b, held)
 		}
-		g.members[m.place()] = m
+		b.s.enlist(g, m)
 		b.s.members[m] = true
 		held[at.String()] = g.way(m)
 	}
@@ -166,7 +166,7 @@ func TestHierarchyLost(t *testing.T) {
 		g := b.s.groups["G"]
 		gone := g.members[placeOf("m2", us, memberAddr(t, "m2"))]
 		b.s.unseat(g, gone, false)
-		delete(g.members, gone.place())
+		b.s.strike(g, gone)
 		delete(b.disk, gone.key())
 		before, tek := g.kek.SPI, g.teks[0].SPI
 		b.said()

@@ -18,15 +18,16 @@ func (s *Server) HandleMoved(_ time.Time, v ike.Moved) {
 				continue
 			}
 			s.records[m.key()] = nil
-			delete(g.members, m.place())
-			lane := g.box.lanes[m.lane()]
+			s.strike(g, m)
+			lane := g.box.laneTo(m.lane())
 			m.remote = v.To
 			s.relocate(lane, m.lane())
 			// Who was there before is not there any more.
 			if there := g.members[m.place()]; there != nil {
 				s.unseat(g, there, false)
+				s.strike(g, there)
 			}
-			g.members[m.place()] = m
+			s.enlist(g, m)
 			s.members[m] = true
 		}
 	}
@@ -37,10 +38,7 @@ func (s *Server) relocate(l *lane, to lanePlace) {
 	if l == nil {
 		return
 	}
-	if there := l.box.lanes[to]; there != nil {
-		s.cancel(there, func(*delivery) bool { return true })
-	}
-	delete(l.box.lanes, l.lanePlace)
+	s.cancel(l.box.laneTo(to), func(*delivery) bool { return true })
 	var waiting []*delivery
 	for _, d := range l.queue {
 		if d.index >= 0 {
@@ -49,7 +47,6 @@ func (s *Server) relocate(l *lane, to lanePlace) {
 		}
 	}
 	l.lanePlace = to
-	l.box.lanes[to] = l
 	for _, d := range l.queue {
 		slices.SortFunc(d.push.open, compareDeliveries)
 	}

@@ -45,9 +45,10 @@ type push struct {
 	ackKey  sa.Secret // of the types that all members share; else each member's own, see verifyAck
 	keys    bool      // it carries keys, not only deletions
 	again   bool      // sent by an earlier run: members may have acknowledged it, so nobody is judged by it
+	named   bool      // its record names whom it is for; else they were, when it was made and are still, the group's members
 	period  time.Duration
 	retries int
-	open    []*delivery // by place, since close and awaited search it
+	open    []*delivery // by place, since close, awaited and laneTo search it
 }
 
 // delivery is a push to one member.
@@ -71,15 +72,34 @@ type lane struct {
 	queue  []*delivery
 }
 
+// parcel is a delivery and the lane that it may be the first of, in one piece: a push to thousands makes all of them at once.
+type parcel struct {
+	delivery delivery
+	lane     lane
+	queue    [1]*delivery // the lane's, to begin with
+}
+
 // outbox is the pushes of one group.
 type outbox struct {
 	group  *group // nil: the group is gone, and number names the record
 	number uint64
-	lanes  map[lanePlace]*lane
 	pushes []*push // in order of making
 }
 
 func (m *member) lane() lanePlace { return lanePlace{m.local, m.remote} }
+
+// laneTo is the lane to a place, nil if nothing is on its way there.
+func (b *outbox) laneTo(at lanePlace) *lane {
+	for _, p := range b.pushes {
+		if n := len(p.open); n == 0 || p.open[n-1].lane.compare(at) < 0 { // always so while p is filled
+			continue
+		}
+		if i, ok := slices.BinarySearchFunc(p.open, at, func(d *delivery, at lanePlace) int { return d.lane.compare(at) }); ok {
+			return p.open[i].lane
+		}
+	}
+	return nil
+}
 
 // send makes a push with number seq for all registered members, one message for each way to speak among them. kek seals it; it is
 // copied.
@@ -88,52 +108,50 @@ func (s *Server) send(now time.Time, g *group, kek *sa.KEK, seq uint32, content 
 		return
 	}
 	content.Seq = seq
-	members := make([]*member, 0, len(g.members))
-	for _, m := range g.members {
-		members = append(members, m)
-	}
-	slices.SortFunc(members, func(a, b *member) int { // as compareDeliveries
-		if c := a.remote.Compare(b.remote); c != 0 {
-			return c
-		}
-		return cmp.Or(a.local.Compare(b.local), cmp.Compare(a.gateway, b.gateway))
-	})
 	ways := make(map[gdoi.Options]*push)
-	var order []*push
-	for _, m := range members {
+	var p *push
+	parcels := make([]parcel, len(g.byPlace))
+	for i, m := range g.byPlace {
 		if byMember(kek.Ack) && m.leaf == 0 && g.kek != nil && kek.SPI == g.kek.SPI {
 			m.leafKey.Zero()
 			m.leafKey = nil // of a tree before: under this KEK it has no key of its own to acknowledge with
 		}
-		o := s.spoken[m.gateway]
-		p := ways[o]
+		if o := s.spoken[m.gateway]; p == nil || p.options != o {
+			p = ways[o]
+		}
 		if p == nil {
+			o := s.spoken[m.gateway]
 			p = &push{
 				id: pushID{kek.SPI, seq}, options: o, box: g.box, kek: kek.Clone(), message: gdoi.PushMessage(kek, &content, now, o),
 				ack: kek.Ack, ackKey: gdoi.AckKey(kek, nil, o), keys: content.Policy != nil, period: g.period, retries: g.retries,
-				open: make([]*delivery, 0, len(members)),
+				open: make([]*delivery, 0, len(g.byPlace)),
 			}
 			ways[o] = p
-			order = append(order, p)
+			s.start(p)
 		}
-		s.enqueue(p, m.lane(), m)
+		enqueue(p, m.lane(), m, &parcels[i])
 	}
-	for _, p := range order {
-		s.start(p)
+	for _, p := range ways {
+		p.named = len(ways) > 1
 	}
 	s.dirty[g] = true
 }
 
-func (s *Server) enqueue(p *push, at lanePlace, m *member) {
-	l := p.box.lanes[at]
+// enqueue puts a started push, for places in their order, into a lane; m is nil if nobody is registered there any more.
+func enqueue(p *push, at lanePlace, m *member, room *parcel) {
+	l := p.box.laneTo(at)
+	if n := len(p.open); n > 0 && p.open[n-1].lane.lanePlace == at {
+		l = p.open[n-1].lane
+	}
 	if l == nil {
-		l = &lane{lanePlace: at, box: p.box}
-		p.box.lanes[at] = l
+		l = &room.lane
+		l.lanePlace, l.box, l.queue = at, p.box, room.queue[:0]
 	}
 	if m != nil {
 		l.member = m
 	}
-	d := &delivery{push: p, lane: l, index: -1}
+	d := &room.delivery
+	d.push, d.lane, d.index = p, l, -1
 	l.queue = append(l.queue, d)
 	p.open = append(p.open, d)
 }
@@ -174,6 +192,7 @@ func (s *Server) signed(now time.Time, p *push, r turn.Result) {
 	p.kek.Zero()
 	p.message, p.kek = nil, nil
 	s.save(p.box)
+	s.post, s.due = slices.Grow(s.post, len(p.open)), slices.Grow(s.due, len(p.open))
 	for _, d := range slices.Clone(p.open) {
 		s.advance(now, d.lane)
 	}
@@ -264,7 +283,7 @@ func (s *Server) missed(d *delivery) {
 		m.silent = true
 	case g != nil && g.members[m.place()] == m:
 		s.unseat(g, m, false)
-		delete(g.members, m.place())
+		s.strike(g, m)
 		s.records[m.key()] = nil
 		s.cancel(d.lane, func(*delivery) bool { return true })
 		s.notify(turn.Warning, "GKSD_MEMBER_REMOVED", fmt.Sprintf("group %s: member %s (%v) did not acknowledge push %d and is removed", g.name, m.gateway, m.remote.Addr(), d.push.id.seq))
@@ -279,9 +298,6 @@ func (s *Server) close(d *delivery) {
 	l, p := d.lane, d.push
 	if i := slices.Index(l.queue, d); i >= 0 {
 		l.queue = slices.Delete(l.queue, i, i+1)
-	}
-	if len(l.queue) == 0 {
-		delete(l.box.lanes, l.lanePlace)
 	}
 	if i, ok := slices.BinarySearchFunc(p.open, d, compareDeliveries); ok {
 		p.open = slices.Delete(p.open, i, i+1)
@@ -321,8 +337,11 @@ func (p *push) zero() {
 	p.ackKey.Zero()
 }
 
-// cancel ends the deliveries of a lane that pick chooses, without a verdict.
+// cancel ends the deliveries of a lane that pick chooses, without a verdict; nil has none.
 func (s *Server) cancel(l *lane, pick func(*delivery) bool) {
+	if l == nil {
+		return
+	}
 	for _, d := range slices.Clone(l.queue) {
 		if pick(d) {
 			s.close(d)
@@ -400,7 +419,14 @@ type dueHeap []*delivery
 func (h dueHeap) Len() int { return len(h) }
 func (h dueHeap) Less(i, j int) bool {
 	a, b := h[i], h[j]
-	return cmp.Or(a.due.Compare(b.due), compareDeliveries(a, b), cmp.Compare(a.push.order, b.push.order)) < 0
+	c := a.due.Compare(b.due)
+	if c == 0 {
+		c = compareDeliveries(a, b)
+	}
+	if c == 0 {
+		c = cmp.Compare(a.push.order, b.push.order)
+	}
+	return c < 0
 }
 
 func (h dueHeap) Swap(i, j int) {

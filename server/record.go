@@ -30,6 +30,7 @@ import (
 //	sas:     length 4 | sa.Update, times from the Unix epoch
 //	pushes:  count 2 | { flags 1 | SPI 16 | number 4 | period 4 | retries 2 | acknowledgement type 2 | options 2 |
 //	                     sealed: datagram, ack key   or   not: sas (the KEK), message | count 4 | { local | remote } }
+//	         whom a push is for stands there unless its flags say that it is for all members of the group, as their records have them
 //	key, datagram, message: length 4 | octets        gateway: length 4 | text
 //	address: length 1 (4 or 16) | address | port 2
 //
@@ -50,6 +51,7 @@ const (
 const (
 	pushSealed = 1 << iota
 	pushKeys
+	pushAll   // for the group's members: none is named
 	pushFlags = 1<<iota - 1
 )
 
@@ -153,6 +155,11 @@ func (b *outbox) append(dst []byte) []byte {
 		if p.keys {
 			flags |= pushKeys
 		}
+		named := p.open
+		if !p.named && len(p.open) == len(b.group.byPlace) {
+			flags |= pushAll
+			named = nil
+		}
 		dst = append(append(dst, flags), p.id.spi[:]...)
 		dst = binary.BigEndian.AppendUint32(dst, p.id.seq)
 		dst = binary.BigEndian.AppendUint16(appendMillis(dst, p.period), uint16(p.retries))
@@ -162,8 +169,8 @@ func (b *outbox) append(dst []byte) []byte {
 		} else {
 			dst = appendBytes(appendKEK(dst, p.kek), p.message)
 		}
-		dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.open)))
-		for _, d := range p.open {
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(named)))
+		for _, d := range named {
 			dst = appendAddrPort(appendAddrPort(dst, d.lane.local), d.lane.remote)
 		}
 	}
@@ -253,11 +260,14 @@ func (s *Server) restore(now time.Time, key string, value []byte) error {
 		}
 		r.version()
 		pushes := r.pushes()
+		if slices.ContainsFunc(pushes, func(p savedPush) bool { return !p.push.named }) {
+			r.fail("push for all members of a group that is gone")
+		}
 		if err := r.end(); err != nil {
 			return err
 		}
 		s.lastBox = max(s.lastBox, n)
-		b := &outbox{number: n, lanes: make(map[lanePlace]*lane)}
+		b := &outbox{number: n}
 		s.leaving = append(s.leaving, b)
 		s.resume(now, b, pushes, nil)
 		if len(b.pushes) == 0 {
@@ -312,7 +322,9 @@ func (s *Server) adoptSaved(now time.Time, g *group, r *saved) {
 	for _, m := range r.members {
 		m.group = g
 		g.members[m.place()] = m
+		g.byPlace = append(g.byPlace, m)
 	}
+	slices.SortFunc(g.byPlace, compareMembers)
 	g.senders = st.senders
 	s.adoptTree(g, &r.tree)
 	s.resume(now, g.box, st.pushes, g)
@@ -334,15 +346,22 @@ func (s *Server) resume(now time.Time, b *outbox, pushes []savedPush, g *group) 
 		if slices.ContainsFunc(s.pushes[p.id], func(o *push) bool { return o.options == p.options }) {
 			continue // in a leaving record too: a crash came between the two
 		}
-		for _, at := range saved.targets {
-			s.enqueue(p, at, members[at])
+		targets := saved.targets
+		if !p.named {
+			for _, m := range g.byPlace {
+				targets = append(targets, m.lane())
+			}
 		}
-		if len(p.open) == 0 {
+		if len(targets) == 0 {
 			p.zero()
 			continue
 		}
-		slices.SortFunc(p.open, compareDeliveries)
 		s.start(p)
+		slices.SortFunc(targets, lanePlace.compare)
+		parcels := make([]parcel, len(targets))
+		for i, at := range targets {
+			enqueue(p, at, members[at], &parcels[i])
+		}
 	}
 	for _, p := range slices.Clone(b.pushes) {
 		for _, d := range slices.Clone(p.open) {
@@ -480,7 +499,7 @@ func (r *reader) pushes() (pushes []savedPush) {
 		if flags&^pushFlags != 0 {
 			r.fail("push flags %#02x unknown", flags)
 		}
-		p := &push{keys: flags&pushKeys != 0}
+		p := &push{keys: flags&pushKeys != 0, named: flags&pushAll == 0}
 		copy(p.id.spi[:], r.take(16))
 		p.id.seq = r.uint32()
 		p.period, p.retries, p.ack = r.millis(), int(r.uint16()), r.uint16()
@@ -510,6 +529,9 @@ func (r *reader) pushes() (pushes []savedPush) {
 			}
 			local := r.addrPort()
 			saved.targets = append(saved.targets, lanePlace{local, r.addrPort()})
+		}
+		if !p.named && len(saved.targets) > 0 {
+			r.fail("push for all members, and %d named ones", len(saved.targets))
 		}
 		pushes = append(pushes, saved)
 	}

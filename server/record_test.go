@@ -138,3 +138,19 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// The record of a push for all members does not grow with their number: it names them only once they are not all any more.
+func TestTargetsInRecord(t *testing.T) {
+	b := busy(t)
+	m1 := appendAddrPort(nil, b.s.State().Groups[0].Members[0].Remote)
+	if bytes.Contains(b.disk["server/group/G/sas"], m1) {
+		t.Error("the record of a push for all members names one")
+	}
+	b.pull("m2", 1, 0) // has the keys now
+	b.s.dirty[b.s.groups["G"]] = true
+	b.s.end()
+	b.drain()
+	if !bytes.Contains(b.disk["server/group/G/sas"], m1) {
+		t.Error("the record does not say that the push is for m1 alone")
+	}
+}

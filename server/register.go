@@ -205,17 +205,16 @@ func (s *Server) register(now time.Time, m ike.Message) {
 		return
 	}
 	if fresh {
-		g.members[at] = r
 		s.notify(turn.Info, "GKSD_MEMBER_REGISTERED", fmt.Sprintf("group %s: member %s (%v) registered", g.name, m.Gateway, m.Remote.Addr()))
-	} else if l := g.box.lanes[r.lane()]; l != nil {
+	} else {
 		// It has now all that those would tell, and refuses their numbers.
-		s.cancel(l, func(*delivery) bool { return true })
+		s.cancel(g.box.laneTo(r.lane()), func(*delivery) bool { return true })
+		s.strike(g, r)
 	}
 	r.local, r.remote, r.updated = m.Local, m.Remote, now
 	r.pulls++
-	if l := g.box.lanes[r.lane()]; l != nil {
-		s.cancel(l, func(*delivery) bool { return true })
-	}
+	s.cancel(g.box.laneTo(r.lane()), func(*delivery) bool { return true })
+	s.enlist(g, r)
 	g.stats.PullSucceeded++
 	s.members[r] = true
 	policy.LKH = g.way(r)

@@ -18,7 +18,7 @@ type writer struct {
 	notify func(turn.Notify)
 	failed func(error) // the disk refused a record: nothing more may be sent
 
-	leaving []turn.Transmit // run's own
+	leaving []turn.Transmit // run's own, of up to burst
 
 	mu      sync.Mutex
 	waiting []turn.Output
@@ -41,7 +41,11 @@ func (w *writer) submit(batch []turn.Output) {
 		w.mu.Unlock()
 		return
 	}
-	w.waiting = append(w.waiting, batch...)
+	if w.waiting == nil {
+		w.waiting = batch
+	} else {
+		w.waiting = append(w.waiting, batch...)
+	}
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:
@@ -92,17 +96,22 @@ func (w *writer) flush() bool {
 	for _, o := range batch {
 		switch o := o.(type) {
 		case turn.Transmit:
-			w.leaving = append(w.leaving, o)
+			if w.leaving = append(w.leaving, o); len(w.leaving) == burst {
+				w.leave()
+			}
 		case turn.Notify:
 			w.notify(o)
 		}
 	}
+	w.leave()
+	return true
+}
+
+// leave sends what has been put together.
+func (w *writer) leave() {
 	w.send(w.leaving)
 	clear(w.leaving)
-	if w.leaving = w.leaving[:0]; cap(w.leaving) > 4*maxWaiting {
-		w.leaving = nil
-	}
-	return true
+	w.leaving = w.leaving[:0]
 }
 
 // logNotify writes an engine's Notify to the log; the engines have quoted what came from the wire.
