@@ -76,6 +76,9 @@ func (e *Endpoint) answerAggressive(now time.Time, d datagram) {
 			e.send(p, p.lastOut)
 		}
 		return
+	case e.hasBegun(d):
+		e.tally(dropRepeated)
+		return
 	case !slices.ContainsFunc(leads, responds):
 		e.tally(dropAggro)
 		return

@@ -22,7 +22,7 @@ func (p *phase1) contactKey() netip.Addr {
 // what the peer has of an earlier life of ours is worth nothing. It goes with our proof of identity, encrypted.
 func (e *Endpoint) contact(p *phase1) []part {
 	key := p.contactKey()
-	if p.gw.contacted[key] {
+	if slices.Contains(p.gw.contacted, key) {
 		return nil
 	}
 	n := isakmp.Notify{DOI: isakmp.DOIIPsec, Protocol: isakmp.ProtocolISAKMP, Type: isakmp.InitialContact, SPI: p.spi()}
@@ -31,10 +31,9 @@ func (e *Endpoint) contact(p *phase1) []part {
 
 // met notes that the peer has an SA with this life of ours.
 func (g *gateway) met(key netip.Addr) {
-	if g.contacted == nil {
-		g.contacted = make(map[netip.Addr]bool)
+	if !slices.Contains(g.contacted, key) {
+		g.contacted = append(g.contacted, key)
 	}
-	g.contacted[key] = true
 }
 
 // firstContact takes INITIAL-CONTACT, which came with a peer's proof of identity or under an SA: SAs with the same identity and

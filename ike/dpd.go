@@ -78,7 +78,7 @@ func (e *Endpoint) dpdTick(now time.Time, g *gateway) {
 		return
 	}
 	p.dpdSeq++
-	p.stat.DPDSent++
+	p.stat.dpdSent++
 	e.sendNotify(p, isakmp.RUThere, p.dpdSeq)
 }
 
@@ -125,7 +125,7 @@ func (e *Endpoint) answerProbe(p *phase1, d datagram, seq uint32) {
 		e.move(p, d)
 	}
 	p.dpdPeer, p.dpdPeerKnown = seq, true
-	p.stat.DPDAnswered++
+	p.stat.dpdAnswered++
 	e.sendNotify(p, isakmp.RUThereAck, seq)
 }
 
@@ -137,6 +137,6 @@ func (e *Endpoint) probeAnswered(p *phase1, d datagram, seq uint32) {
 	}
 	e.move(p, d)
 	p.dpdAcked = seq
-	p.stat.DPDAcked++
+	p.stat.dpdAcked++
 	p.gw.dpd.missed = 0
 }

@@ -14,7 +14,7 @@ func TestDPDAlwaysSends(t *testing.T) {
 	a, b := w.up()
 	w.run(time.Minute)
 	w.wantIdle()
-	if a.stat.DPDSent != 6 || a.stat.DPDAcked != 6 || b.stat.DPDSent != 6 || b.stat.DPDAcked != 6 || a.stat.DPDAnswered != 6 || b.stat.DPDAnswered != 6 {
+	if a.stat.dpdSent != 6 || a.stat.dpdAcked != 6 || b.stat.dpdSent != 6 || b.stat.dpdAcked != 6 || a.stat.dpdAnswered != 6 || b.stat.dpdAnswered != 6 {
 		t.Errorf("%+v\n%+v", a.stat, b.stat)
 	}
 	if a.dpdSeq-a.dpdAcked != 0 || w.a.e.gateways["peer"].dpd.missed != 0 {
@@ -77,7 +77,7 @@ func TestDPDAnswersAnybody(t *testing.T) {
 	a, b := w.up()
 	w.run(35 * time.Second)
 	w.wantIdle()
-	if a.stat.DPDAcked != 3 || b.stat.DPDAnswered != 3 || b.stat.DPDSent != 0 {
+	if a.stat.dpdAcked != 3 || b.stat.dpdAnswered != 3 || b.stat.dpdSent != 0 {
 		t.Errorf("%+v\n%+v", a.stat, b.stat)
 	}
 }
@@ -107,7 +107,7 @@ func TestDPDSequence(t *testing.T) {
 		w.b.e.sendNotify(b, isakmp.RUThereAck, seq)
 	}
 	w.settle()
-	if a.stat.DPDAcked != 2 || w.a.e.count["dpd-sequence"] != 4 {
+	if a.stat.dpdAcked != 2 || w.a.e.count["dpd-sequence"] != 4 {
 		t.Errorf("%+v %v", a.stat, w.a.e.count)
 	}
 	for _, n := range []isakmp.Notify{
@@ -231,21 +231,21 @@ func TestDPDReconfigured(t *testing.T) {
 	a, _ := w.up()
 	w.a.e.SetGateway(w.now, gatewayTo(addrB, withDPD))
 	w.run(11 * time.Second)
-	if a.stat.DPDAcked != 1 {
+	if a.stat.dpdAcked != 1 {
 		t.Errorf("%+v", a.stat)
 	}
 	w.a.e.SetGateway(w.now, gatewayTo(addrB, withDPD, func(g *step.Gateway) { g.DPD.Interval = 60 * time.Second }))
 	w.run(59 * time.Second)
-	if a.stat.DPDSent != 1 {
+	if a.stat.dpdSent != 1 {
 		t.Errorf("%+v", a.stat)
 	}
 	w.run(time.Second)
-	if a.stat.DPDAcked != 2 {
+	if a.stat.dpdAcked != 2 {
 		t.Errorf("%+v", a.stat)
 	}
 	w.a.e.SetGateway(w.now, gatewayTo(addrB))
 	w.run(10 * time.Minute)
-	if a.stat.DPDSent != 2 {
+	if a.stat.dpdSent != 2 {
 		t.Errorf("%+v", a.stat)
 	}
 }

@@ -92,7 +92,8 @@ type Endpoint struct {
 	lastID   SAID
 	sas      map[SAID]*phase1
 	byCookie map[cookies]*phase1 // an initiator that awaits message 2 stands under a zero responder cookie
-	byStart  map[start]*phase1   // those that peers began and that are past message 3
+	byStart  map[start]*phase1   // negotiations that peers began and that are past message 3
+	begun    map[[8]byte]*phase1 // what has become of them, by the initiator's cookie; the last, if several have one
 	ours     map[[8]byte]bool    // initiator cookies of our own
 	half     halfOpen
 
@@ -128,6 +129,7 @@ func New(rand io.Reader, o Options) *Endpoint {
 		sas:      make(map[SAID]*phase1),
 		byCookie: make(map[cookies]*phase1),
 		byStart:  make(map[start]*phase1),
+		begun:    make(map[[8]byte]*phase1),
 		ours:     make(map[[8]byte]bool),
 		work:     make(map[uint64]*phase1),
 		count:    make(counters),

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"slices"
 	"time"
 
 	"gvpn/isakmp"
@@ -26,21 +27,26 @@ type exchange struct {
 	p      *phase1
 	id     uint32
 	typ    isakmp.ExchangeType
-	token  uint64
 	ours   bool
-	number int // of the last message, either side's
-	all    int // messages that it has; 0: not known
 	turn   whose
-	iv     [16]byte // for the next message, either side's: CBC runs through the whole exchange
-	ni, nr []byte
+	number int // of the last message, either side's
+	*course
 
 	lastIn  [32]byte
 	lastOut []byte // our answer to lastIn, or message 1; nil while we owe one
 	repeats int    // how often lastIn was answered again
-	every   time.Duration
-	tries   int
-	sent    int
 	timer   timer
+}
+
+// course is what of an exchange nobody needs any more when it is over.
+type course struct {
+	token  uint64
+	all    int      // messages that it has; 0: not known
+	iv     [16]byte // for the next message, either side's: CBC runs through the whole exchange
+	ni, nr []byte
+	every  time.Duration
+	tries  int
+	sent   int
 }
 
 // maxRepeats bounds how often one message is answered again. Who has overheard it can send it as often as he likes, and message
@@ -49,33 +55,30 @@ const maxRepeats = 8
 
 // memory is the message IDs that peers have used under an SA: an old datagram must not open an exchange again. It forgets
 // the oldest beyond maxSeen; freshness of what matters rests on the nonces then (RFC 6407 section 7.2).
+//
+// Most SAs see one exchange, and thousands are looked through in less time than a message is decrypted.
 type memory struct {
-	set  map[uint32]struct{}
 	ring []uint32
 	at   int
 }
 
-func (m *memory) has(id uint32) bool {
-	_, ok := m.set[id]
-	return ok
-}
+func (m *memory) has(id uint32) bool { return slices.Contains(m.ring, id) }
 
 func (m *memory) add(id uint32) {
-	if m.set == nil {
-		m.set = make(map[uint32]struct{})
-	}
-	m.set[id] = struct{}{}
 	if len(m.ring) < maxSeen {
 		m.ring = append(m.ring, id)
 		return
 	}
-	delete(m.set, m.ring[m.at])
 	m.ring[m.at] = id
 	m.at = (m.at + 1) % maxSeen
 }
 
 // forget takes back an ID whose message was not acted on.
-func (m *memory) forget(id uint32) { delete(m.set, id) }
+func (m *memory) forget(id uint32) {
+	if i := slices.Index(m.ring, id); i >= 0 {
+		m.ring[i] = 0 // no exchange has it
+	}
+}
 
 // waiting reports whether an exchange of ours is unanswered or, under an SA whose lifetime is over, any is unfinished.
 func (p *phase1) waiting() bool {
@@ -99,9 +102,8 @@ func (p *phase1) running(ours bool) int {
 }
 
 func (e *Endpoint) newExchange(p *phase1, typ isakmp.ExchangeType, id uint32, ours bool) *exchange {
-	x := &exchange{p: p, id: id, typ: typ, ours: ours, number: 1, iv: p.suite.exchangeIV(p.iv, id)}
+	x := &exchange{p: p, id: id, typ: typ, ours: ours, number: 1, course: &course{iv: p.suite.exchangeIV(p.iv, id)}}
 	x.timer.fire = func(now time.Time) { e.exchangeDue(now, x) }
-	p.exchanges[id] = x
 	p.order = append(p.order, x)
 	// What is over is kept only as long as there is room.
 	for i := 0; len(p.order) > 4*e.o.MaxExchanges && i < len(p.order); {
@@ -118,7 +120,6 @@ func (e *Endpoint) newExchange(p *phase1, typ isakmp.ExchangeType, id uint32, ou
 func (e *Endpoint) drop(x *exchange) {
 	e.timers.stop(&x.timer)
 	p := x.p
-	delete(p.exchanges, x.id)
 	for i, o := range p.order {
 		if o == x {
 			p.order = append(p.order[:i:i], p.order[i+1:]...)
@@ -128,6 +129,24 @@ func (e *Endpoint) drop(x *exchange) {
 	if !x.ours && x.number == 1 {
 		// Nothing was answered: if the peer repeats message 1 it may be acted on then (C5).
 		p.seen.forget(x.id)
+	}
+	p.rest()
+}
+
+// exchange is the one of a message ID, nil if there is none.
+func (p *phase1) exchange(id uint32) *exchange {
+	for _, x := range p.order {
+		if x.id == id {
+			return x
+		}
+	}
+	return nil
+}
+
+// rest is told that an exchange, or a message that is none, is done with.
+func (p *phase1) rest() {
+	if p.running(true)+p.running(false) == 0 {
+		p.keys.rest()
 	}
 }
 
@@ -200,7 +219,7 @@ func (e *Endpoint) handleExchange(now time.Time, d datagram) {
 		return
 	}
 	d.hash = digest(d.b)
-	x := p.exchanges[d.h.MessageID]
+	x := p.exchange(d.h.MessageID)
 	switch {
 	case p.state != up && p.state != closing:
 		e.tally(dropState)
@@ -254,7 +273,7 @@ func (e *Endpoint) opened(now time.Time, p *phase1, d datagram) {
 	}
 	e.move(p, d)
 	p.seen.add(id)
-	p.stat.ExchangesAnswered++
+	p.stat.exchangesAnswered++
 	x := e.newExchange(p, d.h.Exchange, id, false)
 	x.ni = nonce
 	e.deliver(now, x, d, last, first, chain)
@@ -283,6 +302,8 @@ func (e *Endpoint) continued(now time.Time, x *exchange, d datagram) {
 
 func (e *Endpoint) deliver(now time.Time, x *exchange, d datagram, last [16]byte, first isakmp.PayloadType, chain []byte) {
 	x.turn, x.iv, x.lastIn, x.lastOut, x.repeats = local, last, d.hash, nil, 0
+	token := x.token
+	x.p.lastOut = nil // who goes on has what ended the negotiation
 	if x.number == x.all {
 		e.finish(now, x)
 	} else {
@@ -290,7 +311,7 @@ func (e *Endpoint) deliver(now time.Time, x *exchange, d datagram, last [16]byte
 	}
 	p := x.p
 	e.emit(Message{
-		SA: p.id, Gateway: p.gw.c.Name, Local: p.local, Remote: p.remote, Exchange: x.typ, MsgID: x.id, Token: x.token,
+		SA: p.id, Gateway: p.gw.c.Name, Local: p.local, Remote: p.remote, Exchange: x.typ, MsgID: x.id, Token: token,
 		Initiator: x.ours, Number: x.number, First: first, Payloads: chain,
 	})
 }
@@ -325,7 +346,7 @@ func (e *Endpoint) begin(now time.Time, c Begin) {
 		return
 	}
 	x := e.newExchange(p, c.Exchange, e.messageID(p), true)
-	p.stat.ExchangesBegun++
+	p.stat.exchangesBegun++
 	x.token, x.all, x.ni, x.every, x.tries = c.Token, c.Messages, nonce, c.Every, c.Tries
 	if x.every == 0 && (x.tries <= 0 || x.tries > len(e.o.Retransmit)) {
 		x.tries = len(e.o.Retransmit)
@@ -401,7 +422,7 @@ func (e *Endpoint) failExchanges(p *phase1, reason string) {
 func (e *Endpoint) reply(now time.Time, c Reply) {
 	var x *exchange
 	if p := e.sas[c.SA]; p != nil {
-		x = p.exchanges[c.MsgID]
+		x = p.exchange(c.MsgID)
 	}
 	if x == nil || x.turn != local || x.number == maxNumber {
 		e.tally(dropReply)
@@ -435,7 +456,8 @@ func (e *Endpoint) reply(now time.Time, c Reply) {
 
 // finish keeps an exchange only to know repetitions by, for a while and as long as there is room.
 func (e *Endpoint) finish(now time.Time, x *exchange) {
-	x.turn = over
+	x.turn, x.course = over, nil
+	x.p.rest()
 	e.timers.arm(&x.timer, now.Add(e.o.Linger))
 	e.settle(x.p)
 }
@@ -446,7 +468,7 @@ func (e *Endpoint) abort(c Abort) {
 		return
 	}
 	for _, x := range append([]*exchange(nil), p.order...) {
-		if c.MsgID != 0 && x.id == c.MsgID || c.MsgID == 0 && x.ours && x.token == c.Token {
+		if c.MsgID != 0 && x.id == c.MsgID || c.MsgID == 0 && x.ours && x.course != nil && x.token == c.Token {
 			e.drop(x)
 		}
 	}

@@ -25,7 +25,7 @@ type gateway struct {
 
 	cred      *credential    // nil with pre-shared keys
 	anchors   *x509.CertPool // likewise
-	contacted map[netip.Addr]bool
+	contacted []netip.Addr
 	noticed   map[string]time.Time // when a peer's message last made a Notify, by code
 }
 

@@ -64,7 +64,7 @@ type slot struct {
 	natt   bool
 	length int // of sai
 	sai    [maxSAi]byte
-	stat   SAState // the octets and packets only
+	stat   tallies // the octets and packets only
 	links  [3]link
 }
 
@@ -172,7 +172,7 @@ func (e *Endpoint) takeSlot(now time.Time, at start) *slot {
 	i := h.free[len(h.free)-1]
 	h.free = h.free[:len(h.free)-1]
 	s := &h.slots[i]
-	s.used, s.start, s.began, s.stat = true, at, now, SAState{}
+	s.used, s.start, s.began, s.stat = true, at, now, tallies{}
 	if s.use++; s.use == 0 || h.secret == nil || now.Sub(h.made) >= secretLife {
 		h.previous, h.secret, h.made = h.secret, hmac.New(sha256.New, e.draw(32)), now
 	}
@@ -273,8 +273,8 @@ func (e *Endpoint) pin(now time.Time, s *slot) *phase1 {
 	p.start, p.ck = s.start, cookies{s.start.cookie, s.cookie}
 	p.sai = append([]byte(nil), s.sai[:s.length]...)
 	p.suite, p.life, p.peerDPD, p.nat.both, p.doi, p.stat = s.suite, s.life, s.dpd, s.natt, s.doi, s.stat
-	p.created, p.expires = s.began, s.began.Add(e.o.HalfOpenTimeout)
-	e.timers.arm(&p.timeout, p.expires)
+	p.created = s.began
+	e.timers.arm(&p.timeout, s.began.Add(e.o.HalfOpenTimeout))
 	e.byCookie[p.ck] = p
 	e.byStart[p.start] = p
 	h.release(h.index[s.start])

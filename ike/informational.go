@@ -36,6 +36,7 @@ func (e *Endpoint) handleInformational(now time.Time, d datagram) {
 		if first, chain, _, ok := e.open(p, d, p.suite.exchangeIV(p.iv, d.h.MessageID)); ok {
 			e.informed(now, p, d, first, chain)
 		}
+		p.rest()
 	}
 }
 
@@ -136,6 +137,7 @@ func (e *Endpoint) inform(p *phase1, typ isakmp.PayloadType, body []byte) {
 	id := e.messageID(p)
 	msg, _ := p.protect(isakmp.ExchangeInformational, id, p.suite.exchangeIV(p.iv, id), typ, isakmp.AppendPayload(nil, isakmp.NoPayload, body))
 	e.send(p, msg)
+	p.rest()
 }
 
 // sendDelete tells the peer that an SA goes, under the DOI that it was made under (RFC 2408 section 3.15).
@@ -155,7 +157,7 @@ func (e *Endpoint) sendNotify(p *phase1, t isakmp.NotifyType, seq uint32) {
 func (e *Endpoint) messageID(p *phase1) uint32 {
 	for {
 		id := binary.BigEndian.Uint32(e.draw(4))
-		if id != 0 && p.exchanges[id] == nil && !p.seen.has(id) && !p.own.has(id) {
+		if id != 0 && p.exchange(id) == nil && !p.seen.has(id) && !p.own.has(id) {
 			p.own.add(id)
 			return id
 		}
@@ -180,8 +182,9 @@ func (p *phase1) hash(x isakmp.ExchangeType, id uint32, chain []byte, nonces [][
 	if x.Private() {
 		head = append(head, byte(x))
 	}
-	parts := append([][]byte{head}, nonces...)
-	return p.suite.prf(p.keys.a, append(parts, chain)...)
+	var n [2][]byte
+	copy(n[:], nonces)
+	return again(p.keys.tools().mac, head, n[0], n[1], chain)
 }
 
 // open decrypts and verifies a datagram under an SA and returns the chain that follows HASH, without padding, in storage
@@ -214,7 +217,7 @@ func (e *Endpoint) open(p *phase1, d datagram, iv [16]byte, nonces ...[]byte) (i
 	p.suspect = false
 	if p.unheard {
 		p.unheard, p.lastOut = false, nil
-		e.timers.stop(&p.retry)
+		e.timers.stop(p.retry)
 	}
 	return first, chain, last, true
 }

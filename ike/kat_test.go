@@ -67,8 +67,9 @@ func TestKnownKeys(t *testing.T) {
 	wantOctets(t, "IV", iv[:], bin("iv"))
 	last := s.exchangeIV([16]byte(bin("iv_p1_last")), 0xa1b2c3d4)
 	wantOctets(t, "first IV of the pull", last[:], bin("pull_first_iv"))
+	skeyid, d := k.skeyid, k.d
 	k.zero()
-	if !zero(k.skeyid) || !zero(k.e) || k.block != nil {
+	if !zero(skeyid) || !zero(d) || !zero(k.a) || !zero(k.e) || k.seed != nil || k.made != nil {
 		t.Error("keys outlive zero")
 	}
 }

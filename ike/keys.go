@@ -17,10 +17,9 @@ import (
 
 // suite is what the two sides of a phase-1 SA agree on; AES-CBC throughout.
 type suite struct {
-	hash  sa.Hash
-	bits  int
-	group int
-	auth  step.AuthMethod
+	hash        sa.Hash
+	auth        step.AuthMethod
+	bits, group int
 }
 
 func (s suite) newHash() hash.Hash {
@@ -44,36 +43,100 @@ func (s suite) prf(key []byte, parts ...[]byte) []byte {
 	return m.Sum(nil)
 }
 
-// keys are the SKEYIDs of a phase-1 SA (RFC 2409 section 5) and the cipher made from SKEYID_e. Neither prf is shorter
-// than the longest AES key, so the expansion of Appendix B is never needed: the key is the first octets of SKEYID_e.
+// again is prf with a key that is used more than once.
+func again(m hash.Hash, parts ...[]byte) []byte {
+	m.Reset()
+	for _, p := range parts {
+		m.Write(p)
+	}
+	return m.Sum(nil)
+}
+
+// keys are the SKEYIDs of a phase-1 SA (RFC 2409 section 5) that are used as long as it is. Neither prf is shorter than the
+// longest AES key, so the expansion of Appendix B is never needed: the key is the first octets of SKEYID_e, and those are e.
 type keys struct {
-	suite
-	skeyid, d, a, e sa.Secret
-	block           cipher.Block
+	a, e sa.Secret
+	hash sa.Hash
+	*seed
+	made *tools // nil: none at hand
+}
+
+// seed is the SKEYIDs of the negotiation; nil when it has ended.
+type seed struct {
+	skeyid, d sa.Secret
+	prf       hash.Hash // HMAC with skeyid
+}
+
+// tools are made of the keys when they are needed, and used more than once then. They are many times as large: see rest.
+type tools struct {
+	mac              hash.Hash
+	encrypt, decrypt cbc
+}
+
+// cbc is what package cipher's CBC is.
+type cbc interface {
+	cipher.BlockMode
+	SetIV(iv []byte)
 }
 
 // deriveKeys makes the keys (RFC 2409 section 5). shared is g^xy, left-padded to the group's size. With signatures SKEYID is made
 // of it, and psk is not used.
 func deriveKeys(s suite, psk sa.Secret, ni, nr []byte, shared sa.Secret, ck cookies) (keys, error) {
-	k := keys{suite: s}
+	k := keys{hash: s.hash, seed: &seed{}}
 	if s.auth == step.PreSharedKeys {
 		k.skeyid = s.prf(psk, ni, nr)
 	} else {
 		k.skeyid = s.prf(slices.Concat(ni, nr), shared)
 	}
-	k.d = s.prf(k.skeyid, shared, ck.i[:], ck.r[:], []byte{0})
-	k.a = s.prf(k.skeyid, k.d, shared, ck.i[:], ck.r[:], []byte{1})
-	k.e = s.prf(k.skeyid, k.a, shared, ck.i[:], ck.r[:], []byte{2})
+	k.prf = hmac.New(s.newHash, k.skeyid)
+	k.d = again(k.prf, shared, ck.i[:], ck.r[:], []byte{0})
+	k.a = again(k.prf, k.d, shared, ck.i[:], ck.r[:], []byte{1})
+	e := again(k.prf, k.a, shared, ck.i[:], ck.r[:], []byte{2})
+	clear(e[s.bits/8:])
+	k.e = e[:s.bits/8]
 	var err error
-	k.block, err = aes.NewCipher(k.e[:s.bits/8])
+	k.made, err = k.make()
 	return k, err
 }
 
-func (k *keys) zero() {
-	for _, s := range []sa.Secret{k.skeyid, k.d, k.a, k.e} {
-		s.Zero()
+// settle destroys what only a negotiation needs.
+func (k *keys) settle() {
+	if k.seed != nil {
+		k.skeyid.Zero()
+		k.d.Zero()
+		k.seed = nil
 	}
-	k.block = nil
+}
+
+// rest drops the tools: an SA waits for its next message far longer than it takes to make them again.
+func (k *keys) rest() { k.made = nil }
+
+// tools returns them, made anew if need be.
+func (k *keys) tools() *tools {
+	if k.made == nil {
+		k.made, _ = k.make() // it did not fail in deriveKeys
+	}
+	return k.made
+}
+
+func (k *keys) make() (*tools, error) {
+	block, err := aes.NewCipher(k.e)
+	if err != nil {
+		return nil, err
+	}
+	var iv [aes.BlockSize]byte // each message sets its own
+	return &tools{
+		mac:     hmac.New(suite{hash: k.hash}.newHash, k.a),
+		encrypt: cipher.NewCBCEncrypter(block, iv[:]).(cbc),
+		decrypt: cipher.NewCBCDecrypter(block, iv[:]).(cbc),
+	}, nil
+}
+
+func (k *keys) zero() {
+	k.settle()
+	k.rest()
+	k.a.Zero()
+	k.e.Zero()
 }
 
 // firstIV is the IV of message 5: hash(g^xi | g^xr), truncated (RFC 2409 Appendix B).
@@ -100,7 +163,9 @@ func (k *keys) seal(msg []byte, iv [16]byte) ([]byte, [16]byte) {
 		msg = append(msg, 0)
 	}
 	body := msg[isakmp.HeaderLen:]
-	cipher.NewCBCEncrypter(k.block, iv[:]).CryptBlocks(body, body)
+	encrypt := k.tools().encrypt
+	encrypt.SetIV(iv[:])
+	encrypt.CryptBlocks(body, body)
 	isakmp.SetLength(msg)
 	return msg, [16]byte(msg[len(msg)-aes.BlockSize:])
 }
@@ -113,6 +178,8 @@ func (k *keys) open(b []byte, iv [16]byte) ([]byte, [16]byte, bool) {
 		return nil, [16]byte{}, false
 	}
 	plain := make([]byte, len(body))
-	cipher.NewCBCDecrypter(k.block, iv[:]).CryptBlocks(plain, body)
+	decrypt := k.tools().decrypt
+	decrypt.SetIV(iv[:])
+	decrypt.CryptBlocks(plain, body)
 	return plain, [16]byte(body[len(body)-aes.BlockSize:]), true
 }

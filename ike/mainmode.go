@@ -35,57 +35,67 @@ const nonceLen = 32
 // phase1 is one SA of phase 1, from its first message until it is forgotten.
 type phase1 struct {
 	id            SAID
-	initiator     bool
 	gw            *gateway
 	ck            cookies
-	start         start // a responder's key in byStart
 	local, remote netip.AddrPort
-	state         state
+	created       time.Time
+	since         time.Time // when it came up
+	life          time.Duration
+	suite         suite
 
-	created, expires time.Time
-	since            time.Time // when it came up
-	lapsed           bool      // its lifetime is over; what runs may end
-	life             time.Duration
-	suite            suite
-	doi              uint32 // that phase 1 was begun under
+	doi        uint32 // that phase 1 was begun under
+	state      state
+	initiator  bool
+	aggressive bool
+	nat        nat
+	decoy      bool   // in aggressive mode: nobody has the peer's identity
+	unheard    bool   // in aggressive mode: nothing verified came since our message 3
+	pinned     bool   // counted in halfOpen
+	lapsed     bool   // its lifetime is over; what runs may end
+	suspect    bool   // an exchange of ours went unanswered
+	sent       uint16 // how often lastOut went out (initiator)
+
 	peerDPD          bool   // the peer sent the vendor ID
-	nat              nat
-	aggressive       bool
-	decoy            bool // in aggressive mode: nobody has the peer's identity
-	unheard          bool // in aggressive mode: nothing verified came since our message 3
+	dpdPeerKnown     bool   // the next number is set
+	dpdPeer          uint32 // the highest of the peer's
+	dpdSeq, dpdAcked uint32 // the last R-U-THERE number sent, the last one answered
 
-	// Of the negotiation; cleared when it ends.
-	sai               []byte // SAi_b as the initiator sent it
-	exponent          sa.Secret
-	public, peer      []byte // our g^x and the peer's
-	shared            sa.Secret
-	ni, nr            []byte
-	peerID, peerHash  []byte // bodies; in aggressive mode, where they come before they can be judged
-	saiAnswer         []byte // likewise
-	proof             []byte // our HASH or SIG
-	hint              string // what an unauthenticated notification said
-	complained        bool   // a failed authentication was notified
-	pinned            bool   // counted in halfOpen
+	*negotiation      // nil when it has ended
 	localID, remoteID isakmp.ID
 	keys              keys
 	iv                [16]byte // the last cipher block of phase 1
 	lastIn            [32]byte // digest of the last message that was accepted
 	lastOut           []byte   // our last message; nil while we owe one
-	sent              int      // how often lastOut went out (initiator)
-	retry, timeout    timer
-	renewal           timer
+	timeout           timer    // armed as long as it is: the end of the negotiation, of the lifetime or of closing
+	retry, renewal    *timer   // an initiator's
 
-	exchanges map[uint32]*exchange
-	order     []*exchange // by age
-	seen      memory      // message IDs that the peer began exchanges with
-	own       memory      // those that we have used: what bears one is ours, sent back by somebody (RFC 6407 section 7.1.4)
-	suspect   bool        // an exchange of ours went unanswered
+	order []*exchange // by age
+	seen  memory      // message IDs that the peer began exchanges with
+	own   memory      // those that we have used: what bears one is ours, sent back by somebody (RFC 6407 section 7.1.4)
 
-	dpdSeq, dpdAcked uint32 // the last R-U-THERE number sent, the last one answered
-	dpdPeer          uint32 // the highest of the peer's
-	dpdPeerKnown     bool
+	stat tallies
+}
 
-	stat SAState // the counters only
+// negotiation is what of a phase 1 only its negotiation needs: there may be very many SAs.
+type negotiation struct {
+	start            start  // a responder's key in byStart
+	sai              []byte // SAi_b as the initiator sent it
+	exponent         sa.Secret
+	public, peer     []byte // our g^x and the peer's
+	shared           sa.Secret
+	ni, nr           []byte
+	peerID, peerHash []byte // bodies; in aggressive mode, where they come before they can be judged
+	saiAnswer        []byte // likewise
+	proof            []byte // our HASH or SIG
+	hint             string // what an unauthenticated notification said
+	complained       bool   // a failed authentication was notified
+}
+
+// tallies are the counters of SAState.
+type tallies struct {
+	inOctets, inPackets, outOctets, outPackets uint64
+	dpdSent, dpdAcked, dpdAnswered             uint32
+	exchangesBegun, exchangesAnswered          uint32
 }
 
 func (p *phase1) negotiating() bool { return p.state < up }
@@ -105,12 +115,14 @@ func (e *Endpoint) newSA(now time.Time, g *gateway, initiator bool, local, remot
 	e.lastID++
 	p := &phase1{
 		id: e.lastID, gw: g, initiator: initiator, local: local, remote: remote, created: now,
-		expires: now.Add(e.o.HalfOpenTimeout), exchanges: make(map[uint32]*exchange),
+		negotiation: &negotiation{},
 	}
-	p.retry.fire = func(now time.Time) { e.retransmit(now, p) }
 	p.timeout.fire = func(now time.Time) { e.expire(now, p) }
-	p.renewal.fire = func(now time.Time) { e.renew(now, p) }
-	e.timers.arm(&p.timeout, p.expires)
+	if initiator {
+		p.retry = &timer{fire: func(now time.Time) { e.retransmit(now, p) }}
+		p.renewal = &timer{fire: func(now time.Time) { e.renew(now, p) }}
+	}
+	e.timers.arm(&p.timeout, now.Add(e.o.HalfOpenTimeout))
 	e.sas[p.id] = p
 	g.sas = append(g.sas, p)
 	return p
@@ -122,21 +134,21 @@ func (e *Endpoint) discard(p *phase1) {
 		return
 	}
 	p.state = gone
-	e.timers.stop(&p.retry)
+	e.timers.stop(p.retry)
 	e.timers.stop(&p.timeout)
-	e.timers.stop(&p.renewal)
+	e.timers.stop(p.renewal)
 	for _, x := range p.order {
 		e.timers.stop(&x.timer)
 	}
-	p.exchanges, p.order = nil, nil
+	p.order = nil
 	delete(e.sas, p.id)
 	if e.byCookie[p.ck] == p {
 		delete(e.byCookie, p.ck)
 	}
 	if p.initiator {
 		delete(e.ours, p.ck.i)
-	} else if e.byStart[p.start] == p {
-		delete(e.byStart, p.start)
+	} else if e.begun[p.ck.i] == p {
+		delete(e.begun, p.ck.i)
 	}
 	e.half.unpin(p)
 	for i, o := range p.gw.sas {
@@ -145,25 +157,32 @@ func (e *Endpoint) discard(p *phase1) {
 			break
 		}
 	}
-	p.forgetNegotiation()
+	e.endNegotiation(p)
 	p.keys.zero()
 }
 
-func (p *phase1) forgetNegotiation() {
-	p.exponent.Zero()
-	p.shared.Zero()
-	p.exponent, p.shared, p.sai, p.public, p.peer, p.ni, p.nr = nil, nil, nil, nil, nil, nil, nil
-	p.peerID, p.peerHash, p.saiAnswer, p.proof = nil, nil, nil, nil
+func (e *Endpoint) endNegotiation(p *phase1) {
+	n := p.negotiation
+	if n == nil {
+		return
+	}
+	n.exponent.Zero()
+	n.shared.Zero()
+	if e.byStart[n.start] == p {
+		delete(e.byStart, n.start)
+	}
+	p.negotiation = nil
+	p.keys.settle()
 }
 
 // fail ends a negotiation. An initiator's is reported; a responder's makes no noise that a stranger could cause.
 func (e *Endpoint) fail(p *phase1, reason string) {
+	if p.hint != "" {
+		reason += "; the peer said, unauthenticated: " + p.hint
+	}
 	e.discard(p)
 	if !p.initiator {
 		return
-	}
-	if p.hint != "" {
-		reason += "; the peer said, unauthenticated: " + p.hint
 	}
 	e.tally(tallyFailed)
 	e.notify(turn.Warning, "IKE_NEGOTIATION_FAILED", "gateway %s, %v: %s", p.gw.c.Name, p.remote, reason)
@@ -187,22 +206,22 @@ func (e *Endpoint) expire(now time.Time, p *phase1) {
 	}
 }
 
-// send transmits a message of an SA.
+// send transmits a message of an SA, to which nobody writes any more.
 func (e *Endpoint) send(p *phase1, msg []byte) {
-	p.stat.OutPackets++
-	p.stat.OutOctets += uint64(len(msg))
-	e.emit(turn.Transmit{Local: p.local, Remote: p.remote, Datagram: append([]byte(nil), msg...)})
+	p.stat.outPackets++
+	p.stat.outOctets += uint64(len(msg))
+	e.emit(turn.Transmit{Local: p.local, Remote: p.remote, Datagram: msg})
 }
 
 // ask sends an initiator's message of phase 1 and repeats it until it is answered.
 func (e *Endpoint) ask(now time.Time, p *phase1, s state, msg []byte) {
 	p.state, p.lastOut, p.sent = s, msg, 1
 	e.send(p, msg)
-	e.timers.arm(&p.retry, now.Add(e.o.Retransmit[0]))
+	e.timers.arm(p.retry, now.Add(e.o.Retransmit[0]))
 }
 
 func (e *Endpoint) retransmit(now time.Time, p *phase1) {
-	if p.sent == len(e.o.Retransmit) {
+	if int(p.sent) == len(e.o.Retransmit) {
 		if p.state == up {
 			return // message 3 of aggressive mode: whether it came, the first exchange will show
 		}
@@ -215,14 +234,14 @@ func (e *Endpoint) retransmit(now time.Time, p *phase1) {
 	}
 	e.tally(tallyResent)
 	e.send(p, p.lastOut)
-	e.timers.arm(&p.retry, now.Add(e.o.Retransmit[p.sent]))
+	e.timers.arm(p.retry, now.Add(e.o.Retransmit[p.sent]))
 	p.sent++
 }
 
 // accepted notes that a message moved the state: it is the one whose repetition is told apart from now on.
 func (e *Endpoint) accepted(p *phase1, d datagram, s state) {
 	p.state, p.lastIn, p.lastOut = s, d.hash, nil
-	e.timers.stop(&p.retry)
+	e.timers.stop(p.retry)
 }
 
 func (p *phase1) header(next isakmp.PayloadType, x isakmp.ExchangeType, f isakmp.Flags, id uint32) []byte {
@@ -347,8 +366,8 @@ func (e *Endpoint) handlePhase1(now time.Time, d datagram) {
 }
 
 func (p *phase1) received(d datagram) {
-	p.stat.InPackets++
-	p.stat.InOctets += uint64(len(d.b))
+	p.stat.inPackets++
+	p.stat.inOctets += uint64(len(d.b))
 }
 
 // repeated answers octets that came before with the octets of the first answer. Only a responder does, since an initiator's own
@@ -374,7 +393,7 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 	d.hash = digest(d.b)
 	key := start{d.h.InitiatorCookie, d.local, d.remote}
 	i, again := e.half.index[key]
-	if e.byStart[key] != nil || again && e.half.slots[i].hash != d.hash {
+	if e.byStart[key] != nil || e.hasBegun(d) || again && e.half.slots[i].hash != d.hash {
 		e.tally(dropRepeated)
 		return
 	}
@@ -430,11 +449,17 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 		InitiatorCookie: key.cookie, ResponderCookie: s.cookie, Next: isakmp.PayloadSA, Exchange: isakmp.ExchangeMain,
 	})
 	msg = finish(appendParts(msg, parts...))
-	s.stat.InPackets++
-	s.stat.InOctets += uint64(len(d.b))
-	s.stat.OutPackets++
-	s.stat.OutOctets += uint64(len(msg))
+	s.stat.inPackets++
+	s.stat.inOctets += uint64(len(d.b))
+	s.stat.outPackets++
+	s.stat.outOctets += uint64(len(msg))
 	e.emit(turn.Transmit{Local: d.local, Remote: d.remote, Datagram: msg})
+}
+
+// hasBegun reports whether a message 1 is one that began an SA which is up.
+func (e *Endpoint) hasBegun(d datagram) bool {
+	p := e.begun[d.h.InitiatorCookie]
+	return p != nil && p.remote.Addr() == d.remote.Addr()
 }
 
 // refuseProposal tells an initiator, in clear and without keeping anything, that none of its transforms will do. It is 40
@@ -508,7 +533,7 @@ func (e *Endpoint) workBoth(p *phase1) {
 func (e *Endpoint) HandleResult(now time.Time, r turn.Result) {
 	p := e.work[r.ID]
 	delete(e.work, r.ID)
-	if p == nil || p.state == gone {
+	if p == nil || p.negotiation == nil {
 		switch v := r.Value.(type) {
 		case sa.Secret:
 			v.Zero()
@@ -653,7 +678,7 @@ func (e *Endpoint) derive(p *phase1) bool {
 		return false
 	}
 	if e.o.KeyLog {
-		e.emit(turn.KeyLog{InitiatorCookie: p.ck.i, Key: p.keys.e[:p.suite.bits/8].Clone()})
+		e.emit(turn.KeyLog{InitiatorCookie: p.ck.i, Key: p.keys.e.Clone()})
 	}
 	gxi, gxr := p.public, p.peer
 	if !p.initiator {
@@ -673,7 +698,7 @@ func (p *phase1) auth(ofInitiator bool, id []byte) []byte {
 	if !ofInitiator {
 		a, b = b, a
 	}
-	return p.suite.prf(p.keys.skeyid, own, other, a, b, p.sai, id)
+	return again(p.keys.prf, own, other, a, b, p.sai, id)
 }
 
 // authMessage is message 5 or 6: HDR*, ID, HASH or HDR*, ID, CERT, SIG. It moves the IV.
@@ -808,13 +833,15 @@ func (e *Endpoint) complain(now time.Time, p *phase1, text string) {
 // establish ends a negotiation that was authenticated on both sides.
 func (e *Endpoint) establish(now time.Time, p *phase1) {
 	e.half.unpin(p)
-	p.forgetNegotiation()
-	p.expires = now.Add(p.life)
-	e.timers.arm(&p.timeout, p.expires)
+	e.endNegotiation(p)
+	if !p.initiator {
+		e.begun[p.ck.i] = p
+	}
+	e.timers.arm(&p.timeout, now.Add(p.life))
 	p.since = now
 	p.gw.met(p.contactKey())
 	if p.initiator && p.gw.c.DPD != nil {
-		e.timers.arm(&p.renewal, now.Add(renewal(p.life)))
+		e.timers.arm(p.renewal, now.Add(renewal(p.life)))
 	}
 	e.tally(tallyUp)
 	e.notify(turn.Info, "IKE_SA_UP", "gateway %s, %v: IKE SA %d up", p.gw.c.Name, p.remote, p.id)
@@ -849,8 +876,7 @@ func (e *Endpoint) shut(now time.Time, p *phase1, reason string) {
 	}
 	e.emitDown(p, reason)
 	p.state = closing
-	if end := now.Add(e.o.ClosingTimeout); end.Before(p.expires) || !now.Before(p.expires) {
-		p.expires = end
+	if end := now.Add(e.o.ClosingTimeout); end.Before(p.timeout.at) || !now.Before(p.timeout.at) {
 		e.timers.arm(&p.timeout, end)
 	}
 }
@@ -880,10 +906,15 @@ func (e *Endpoint) emitDown(p *phase1, reason string) {
 func responds(g *gateway) bool { return g.c.Side == step.Server }
 
 func (p *phase1) look() SAState {
-	s := p.stat
-	s.ID, s.Gateway, s.Initiator = p.id, p.gw.c.Name, p.initiator
+	t := &p.stat
+	s := SAState{
+		ID: p.id, Gateway: p.gw.c.Name, Initiator: p.initiator,
+		InOctets: t.inOctets, InPackets: t.inPackets, OutOctets: t.outOctets, OutPackets: t.outPackets,
+		DPDSent: uint64(t.dpdSent), DPDAcked: uint64(t.dpdAcked), DPDAnswered: uint64(t.dpdAnswered),
+		ExchangesBegun: uint64(t.exchangesBegun), ExchangesAnswered: uint64(t.exchangesAnswered),
+	}
 	s.InitiatorCookie, s.ResponderCookie = p.ck.i, p.ck.r
-	s.Local, s.Remote, s.Created, s.Expires = p.local, p.remote, p.created, p.expires
+	s.Local, s.Remote, s.Created, s.Expires = p.local, p.remote, p.created, p.timeout.at
 	s.Aggressive, s.Auth = p.aggressive, p.suite.auth
 	s.Hash, s.KeyBits, s.DHGroup, s.Lifetime = p.suite.hash, p.suite.bits, p.suite.group, p.life
 	switch p.state {

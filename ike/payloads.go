@@ -2,6 +2,7 @@ package ike
 
 import (
 	"bytes"
+	"crypto/aes"
 	"slices"
 
 	"gvpn/isakmp"
@@ -20,6 +21,11 @@ var (
 
 // appendParts appends a chain of at least one payload. msg ends with the header, or with the payload in front, that says parts[0].typ.
 func appendParts(msg []byte, parts ...part) []byte {
+	room := aes.BlockSize // for padding
+	for _, p := range parts {
+		room += isakmp.GenericLen + len(p.body)
+	}
+	msg = slices.Grow(msg, room)
 	for i, p := range parts {
 		next := isakmp.NoPayload
 		if i+1 < len(parts) {

@@ -12,7 +12,14 @@ import (
 
 // secretsOf are the keys of an SA, as they lie in memory.
 func secretsOf(p *phase1) []sa.Secret {
-	return []sa.Secret{p.keys.skeyid, p.keys.d, p.keys.a, p.keys.e, p.exponent, p.shared}
+	secrets := []sa.Secret{p.keys.a, p.keys.e}
+	if p.keys.seed != nil {
+		secrets = append(secrets, p.keys.skeyid, p.keys.d)
+	}
+	if p.negotiation != nil {
+		secrets = append(secrets, p.exponent, p.shared)
+	}
+	return secrets
 }
 
 // Keys are zeros after every way in which an SA can end, and what is of the negotiation only after every negotiation.
@@ -42,13 +49,13 @@ func TestAttackKeyHygiene(t *testing.T) {
 	} {
 		w := newWorld(t, withDPD)
 		_, p := w.up()
-		if p.exponent != nil || p.shared != nil {
+		if p.negotiation != nil || p.keys.seed != nil {
 			t.Errorf("%s: secrets of the negotiation outlive it", name)
 		}
 		watched, psk := secretsOf(p), w.b.e.gateways["peer"].c.PSK
 		end(w)
 		w.settle()
-		if p.state != gone || p.keys.block != nil {
+		if p.state != gone || p.keys.made != nil {
 			t.Fatalf("%s: state %d", name, p.state)
 		}
 		wantZeros(name, watched, true)

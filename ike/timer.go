@@ -30,9 +30,9 @@ func (ts *timers) arm(t *timer, at time.Time) {
 	heap.Push(&ts.h, t)
 }
 
-// stop disarms t.
+// stop disarms t, if there is one.
 func (ts *timers) stop(t *timer) {
-	if t.pos > 0 {
+	if t != nil && t.pos > 0 {
 		heap.Remove(&ts.h, t.pos-1)
 	}
 }
