@@ -104,7 +104,13 @@ type gateway struct {
 	local  netip.Addr // invalid: any
 	remote netip.Addr // its first address; invalid: none
 	gone   bool
-	up     []ike.Up // phase-1 SAs, oldest first
+	up     []path // phase-1 SAs, oldest first
+}
+
+// path is an SA, and our address in it. Every member's is here too, so it is no more than that.
+type path struct {
+	SA    ike.SAID
+	local netip.Addr
 }
 
 // peer is one gateway in the server-cluster of one group.
@@ -259,8 +265,8 @@ func (c *Cluster) HandleUp(now time.Time, u ike.Up) {
 	if gw == nil {
 		return
 	}
-	gw.up = slices.DeleteFunc(gw.up, func(o ike.Up) bool { return o.SA == u.SA })
-	gw.up = append(gw.up, u)
+	gw.up = slices.DeleteFunc(gw.up, func(o path) bool { return o.SA == u.SA })
+	gw.up = append(gw.up, path{u.SA, u.Local.Addr()})
 	for _, g := range c.sorted() {
 		if r := g.root(); r != nil && r.gateway == u.Gateway {
 			switch {
@@ -285,7 +291,7 @@ func (c *Cluster) HandleDown(now time.Time, d ike.Down) {
 	if gw == nil {
 		return
 	}
-	gw.up = slices.DeleteFunc(gw.up, func(o ike.Up) bool { return o.SA == d.SA })
+	gw.up = slices.DeleteFunc(gw.up, func(o path) bool { return o.SA == d.SA })
 	for _, g := range c.sorted() {
 		if r := g.root(); r != nil && r.gateway == d.Gateway && r.active && len(gw.up) == 0 {
 			c.start(now, g)

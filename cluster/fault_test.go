@@ -114,7 +114,7 @@ func TestFaults(t *testing.T) {
 // leadsNowhere reports whether the engine has an IKE SA to peer that peer does not have.
 func (n *node) leadsNowhere(peer string) bool {
 	gw := n.c.gateways[peer]
-	return gw != nil && slices.ContainsFunc(gw.up, func(u ike.Up) bool { return !n.whole(u.SA) })
+	return gw != nil && slices.ContainsFunc(gw.up, func(u path) bool { return !n.whole(u.SA) })
 }
 
 func TestMerge(t *testing.T) {

@@ -57,7 +57,7 @@ func (c *Cluster) State() State {
 			if gw := c.gateways[p.gateway]; gw != nil {
 				ps.Local = gw.local
 				if n := len(gw.up); n > 0 && !ps.Local.IsValid() {
-					ps.Local = gw.up[n-1].Local.Addr()
+					ps.Local = gw.up[n-1].local
 				}
 			}
 			if p.pending != nil {

@@ -80,7 +80,7 @@ func (a *attempt) clear() {
 // HandleUp takes a phase-1 SA that is up, and pulls for every VPN that waits for it.
 func (m *Member) HandleUp(now time.Time, up ike.Up) {
 	_, known := m.phase1[up.SA]
-	if !known {
+	if _, server := m.gateways[up.Gateway]; server && !known { // else it is a member's, of whom a key server has very many
 		m.phase1[up.SA] = now
 	}
 	for _, v := range m.sorted() {
