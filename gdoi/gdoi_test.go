@@ -546,3 +546,24 @@ func TestAttackKeyHygiene(t *testing.T) {
 		t.Errorf("a Push without policy prints as %s", out)
 	}
 }
+
+// What a pull says of the signature key's length is what reading the whole key would say; what cannot be a key is no length.
+func TestKeyBits(t *testing.T) {
+	for want, k := range map[int]*sa.KEK{
+		2048: {SigAlg: sa.RSA, SigPublic: signer().Public},
+		3072: {SigAlg: sa.RSA, SigPublic: makeSigner(3072).Public},
+		256:  {SigAlg: sa.ECDSA256},
+		384:  {SigAlg: sa.ECDSA384},
+	} {
+		if got := keyBits(k); got != want {
+			t.Errorf("%d bits, want %d", got, want)
+		}
+	}
+	whole := signer().Public
+	for n := range len(whole) {
+		func() {
+			defer func() { _ = recover() }()
+			t.Errorf("%d of %d octets of a key have %d bits", n, len(whole), keyBits(&sa.KEK{SigAlg: sa.RSA, SigPublic: whole[:n]}))
+		}()
+	}
+}

@@ -185,7 +185,7 @@ func appendSAK(dst []byte, next isakmp.PayloadType, p *Policy, now time.Time, o 
 	}
 	dst = isakmp.AppendAttrBasic(dst, sigHashAlgorithm, numberOf(sigHashes, k.SigHash))
 	dst = isakmp.AppendAttrBasic(dst, sigAlgorithm, numberOf(sigAlgs, k.SigAlg))
-	dst = isakmp.AppendAttrBasic(dst, sigKeyLength, uint16(mustPublic(k).bits()))
+	dst = isakmp.AppendAttrBasic(dst, sigKeyLength, uint16(keyBits(k)))
 	if k.Ack != 0 {
 		dst = isakmp.AppendAttrBasic(dst, kekAckRequested, k.Ack)
 	}

@@ -9,6 +9,10 @@ import (
 	"crypto/sha512"
 	"crypto/x509"
 	"fmt"
+	"math/big"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"gvpn/isakmp"
 	"gvpn/sa"
@@ -60,12 +64,21 @@ func parsePublic(der []byte, alg sa.SigAlg) (publicKey, error) {
 	return publicKey{}, refuse(ErrUnsupported, "signature key is neither RSA nor ECDSA")
 }
 
-// bits is the key's length, as in SIG_KEY_LENGTH.
-func (p publicKey) bits() int {
-	if p.ec != nil {
-		return p.ec.Params().BitSize
+// keyBits is the length of a KEK's signature key, as in SIG_KEY_LENGTH. It reads no more than that, since every pull asks for it;
+// it panics on what parsePublic refuses for its form.
+func keyBits(k *sa.KEK) int {
+	if c := curveOf(k.SigAlg); c != nil {
+		return c.Params().BitSize
 	}
-	return p.rsa.N.BitLen()
+	der := cryptobyte.String(k.SigPublic)
+	var info, bits, key cryptobyte.String
+	var unused uint8
+	var modulus []byte
+	if !der.ReadASN1(&info, asn1.SEQUENCE) || !info.SkipASN1(asn1.SEQUENCE) || !info.ReadASN1(&bits, asn1.BIT_STRING) ||
+		!bits.ReadUint8(&unused) || !bits.ReadASN1(&key, asn1.SEQUENCE) || !key.ReadASN1Integer(&modulus) {
+		panic(refuse(ErrKeys, "signature key of %d octets is no SubjectPublicKeyInfo of an RSA key", len(k.SigPublic)))
+	}
+	return new(big.Int).SetBytes(modulus).BitLen()
 }
 
 // size is the length of a signature: the modulus's, or that of r and s, each as long as the curve's order and nothing around
