@@ -16,9 +16,10 @@ import (
 
 // group is one group with its keys and members.
 type group struct {
-	name   string
-	conf   step.Group
-	before step.Group // before the plan in hand: its role picks the tables' column, its policies are T5's "old configuration"
+	name     string
+	conf     step.Group
+	gateways []string   // conf's members, sorted
+	before   step.Group // before the plan in hand: its role picks the tables' column, its policies are T5's "old configuration"
 
 	added     bool // by the plan in hand
 	restored  bool // added, and with keys from disk
@@ -184,6 +185,7 @@ func (s *Server) setGroup(now time.Time, conf *step.Group) {
 		g.rootActive = false
 	}
 	g.conf = copyGroup(conf)
+	g.gateways = slices.Sorted(slices.Values(conf.Members))
 	g.stamp++
 	if g.conf.Role != step.SubServer && g.conf.Communication != nil {
 		s.needKey(g)

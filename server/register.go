@@ -115,7 +115,7 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 func (s *Server) refusal(g *group, m ike.Message) (string, *uint64) {
 	_, known := g.members[placeOf(m.Gateway, m.Local, m.Remote)]
 	switch {
-	case !slices.Contains(g.conf.Members, m.Gateway):
+	case !g.serves(m.Gateway):
 		return "not a member gateway of the group", &g.stats.PullFailed
 	case !g.ready():
 		return "the group's keys are not there yet", &g.stats.PullRefused
@@ -129,6 +129,11 @@ func (s *Server) refusal(g *group, m ike.Message) (string, *uint64) {
 		return fmt.Sprintf("member-limit %d of this server is reached", s.limit), &g.stats.PullExceedThreshold
 	}
 	return "", nil
+}
+
+func (g *group) serves(gateway string) bool {
+	_, found := slices.BinarySearch(g.gateways, gateway)
+	return found
 }
 
 func (s *Server) byID(id uint32) *group {
