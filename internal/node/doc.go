@@ -5,7 +5,8 @@
 //
 //   - the loop (loop.go) owns the engine, the data plane and their one timer; everything reaches them as a call
 //   - one reader for each UDP socket (socket.go), of which an address has two: one for what begins a phase 1
-//   - the writer (output.go) persists and then sends, in the engine's order, one fsync for all that is waiting
+//   - the writer (output.go) persists and then sends, in the engine's order, one transaction for all that is waiting; what comes
+//     within two milliseconds of the last one waits for more
 //   - the workers (work.go) compute Diffie-Hellman and RSA, as many as there are processors
 //   - a timer (manage.go), only while a confirmed commit or a commit at a time is pending: it takes the one
 //     back, or carries the other out, under the management mutex

@@ -23,13 +23,22 @@ func (n *Node) call(f func(now time.Time)) bool {
 	}
 }
 
+// maxTurns is how many turns share a batch for the writer, and with it a transaction, while datagrams are at hand: enough that the
+// transaction costs each of them little, and no more than is worked off in about a millisecond.
+const maxTurns = 32
+
 // loop owns the engine and its timer until the node closes. Each message is one turn: hand it in, drain what comes out.
 func (n *Node) loop() {
 	defer close(n.loopDone)
+	defer n.flush()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
-		n.arm(timer)
+	for turns := 0; ; turns++ {
+		if turns >= maxTurns || len(n.datagrams)+len(n.strangers) == 0 {
+			turns = 0
+			n.flush()
+			n.arm(timer)
+		}
 		select {
 		case <-n.closing:
 			return
@@ -64,9 +73,8 @@ func (n *Node) arm(timer *time.Timer) {
 }
 
 // drain takes the turn's outputs. Work goes to the workers at once; the data plane is changed here, where it is owned;
-// what must keep its order (Persist before Transmit) goes to the writer as one batch.
+// what must keep its order (Persist before Transmit) is put together for the writer.
 func (n *Node) drain() {
-	var batch []turn.Output
 	for {
 		out, ok := n.engine.Next()
 		if !ok {
@@ -86,10 +94,15 @@ func (n *Node) drain() {
 				n.log.Error("a key is missing from the key log", "error", err.Error())
 			}
 		default:
-			batch = append(batch, out)
+			n.batch = append(n.batch, out)
 		}
 	}
-	if len(batch) > 0 {
-		n.out.submit(batch)
+}
+
+// flush gives the writer what turns have put together.
+func (n *Node) flush() {
+	if len(n.batch) > 0 {
+		n.out.submit(n.batch)
+		n.batch = nil
 	}
 }

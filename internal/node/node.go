@@ -53,6 +53,7 @@ type Node struct {
 	// Owned by the loop.
 	keyLog io.Writer
 	engine *engine.Engine
+	batch  []turn.Output // for the writer
 	plane  *dataplane.Plane
 	locals map[netip.Addr]int // how many gateways have this local-address; invalid: any
 

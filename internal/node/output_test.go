@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -70,6 +71,47 @@ func TestWriterPersistsBeforeItSends(t *testing.T) {
 		want := []string{"put a", "notify N", "send 1", "put b c", "send 2", "send 3", "send 4"}
 		if diff := cmp.Diff(want, j.lines); diff != "" {
 			t.Errorf("the writer's order (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Records that come shortly after a transaction wait for each other; what has none, and what comes later, waits for nobody.
+func TestWriterGathersRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var lines []string
+		note := func(format string, args ...any) {
+			lines = append(lines, fmt.Sprintf("%v ", time.Since(began))+fmt.Sprintf(format, args...))
+		}
+		w := &writer{
+			put: func(records []turn.Persist) error { note("put %d", len(records)); return nil },
+			send: func(batch []turn.Transmit) {
+				for _, t := range batch {
+					note("send %s", t.Datagram)
+				}
+			},
+			wake: make(chan struct{}, 1), done: make(chan struct{}),
+		}
+		quit := make(chan struct{})
+		go w.run(quit)
+		step := gatherFor / 4
+		for _, batch := range [][]turn.Output{
+			{turn.Persist{Key: "a"}, datagramOf("1")},
+			{datagramOf("2")},
+			{turn.Persist{Key: "b"}, datagramOf("3")},
+			{turn.Persist{Key: "c"}, datagramOf("4")},
+		} {
+			w.submit(batch)
+			time.Sleep(step)
+		}
+		time.Sleep(2 * gatherFor)
+		w.submit([]turn.Output{turn.Persist{Key: "d"}, datagramOf("5")})
+		synctest.Wait()
+		close(quit)
+		<-w.done
+		want := []string{"0s put 1", "0s send 1", "500µs send 2", "2ms put 2", "2ms send 3", "2ms send 4", "6ms put 1", "6ms send 5"}
+		if diff := cmp.Diff(want, lines); diff != "" {
+			t.Errorf("what was done when (-want +got):\n%s", diff)
 		}
 	})
 }
