@@ -120,12 +120,7 @@ func (e *Endpoint) newExchange(p *phase1, typ isakmp.ExchangeType, id uint32, ou
 func (e *Endpoint) drop(x *exchange) {
 	e.timers.stop(&x.timer)
 	p := x.p
-	for i, o := range p.order {
-		if o == x {
-			p.order = append(p.order[:i:i], p.order[i+1:]...)
-			break
-		}
-	}
+	p.order = without(p.order, x)
 	if !x.ours && x.number == 1 {
 		// Nothing was answered: if the peer repeats message 1 it may be acted on then (C5).
 		p.seen.forget(x.id)

@@ -3,9 +3,11 @@ package ike
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"gvpn/commit/step"
 	"gvpn/isakmp"
@@ -14,6 +16,28 @@ import (
 func (w *world) begin(id SAID, token uint64) {
 	w.a.e.Do(w.now, Begin{SA: id, Exchange: isakmp.ExchangeClusterInit, Token: token, First: isakmp.PayloadNONCE, Payloads: chainOf('i', 20)})
 	w.settle()
+}
+
+// What is over is not held in memory by what is not.
+func TestNothingStaysInMemory(t *testing.T) {
+	w := newWorld(t)
+	a, _ := w.up()
+	w.begin(a.id, 7)
+	w.b.e.Do(w.now, Reply{SA: 1, MsgID: w.b.last().order[0].id, First: isakmp.PayloadNONCE, Payloads: chainOf('r', 3), Last: true})
+	w.settle()
+	x, p := weak.Make(w.b.last().order[0]), weak.Make(w.b.last())
+	w.run(2 * time.Minute)
+	runtime.GC()
+	if x.Value() != nil {
+		t.Error("an exchange that is over stays")
+	}
+	w.a.e.Do(w.now, Delete{Gateway: "peer"})
+	w.settle()
+	runtime.GC()
+	if p.Value() != nil {
+		t.Error("an SA that is gone stays")
+	}
+	runtime.KeepAlive(w)
 }
 
 func TestExchange(t *testing.T) {

@@ -160,8 +160,9 @@ func insert(l []*gateway, g *gateway) []*gateway {
 	return slices.Insert(l, i, g)
 }
 
-func without(l []*gateway, g *gateway) []*gateway {
-	return slices.DeleteFunc(l, func(o *gateway) bool { return o == g })
+// without takes x out of l in place, and leaves nothing of it behind.
+func without[T comparable](l []T, x T) []T {
+	return slices.DeleteFunc(l, func(o T) bool { return o == x })
 }
 
 func (d *dynamics) add(g *gateway) {
@@ -258,7 +259,7 @@ func (g *gateway) subject() []byte {
 
 // adopt makes a negotiation another gateway's.
 func (p *phase1) adopt(g *gateway) {
-	p.gw.sas = slices.DeleteFunc(p.gw.sas, func(o *phase1) bool { return o == p })
+	p.gw.sas = without(p.gw.sas, p)
 	p.gw = g
 	g.sas = append(g.sas, p)
 }

@@ -151,12 +151,7 @@ func (e *Endpoint) discard(p *phase1) {
 		delete(e.begun, p.ck.i)
 	}
 	e.half.unpin(p)
-	for i, o := range p.gw.sas {
-		if o == p {
-			p.gw.sas = append(p.gw.sas[:i:i], p.gw.sas[i+1:]...)
-			break
-		}
-	}
+	p.gw.sas = without(p.gw.sas, p)
 	e.endNegotiation(p)
 	p.keys.zero()
 }
