@@ -2,6 +2,7 @@ package sa
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -175,6 +176,22 @@ func (t *TEK) Counts() bool {
 		return x.Enc == EncGCM128 || x.Enc == EncGCM256 || x.Auth == AuthGMAC128 || x.Auth == AuthGMAC256
 	}
 	return t.Cipher == GCM
+}
+
+// SameTraffic reports whether t and u select the same packets by all that they have, names aside.
+func (t *TEK) SameTraffic(u *TEK) bool {
+	if t.IEC61850 != nil || u.IEC61850 != nil {
+		return t.IEC61850 != nil && u.IEC61850 != nil && t.IEC61850.Selector == u.IEC61850.Selector
+	}
+	return slices.EqualFunc(t.Policies, u.Policies, Policy.SameTraffic)
+}
+
+// Algorithms names what a TEK protects traffic with: its cipher, and what authenticates beside it.
+func (t *TEK) Algorithms() string {
+	if x := t.IEC61850; x != nil {
+		return x.Enc.String() + " and " + x.Auth.String()
+	}
+	return t.Cipher.String()
 }
 
 // Clone returns a deep copy.

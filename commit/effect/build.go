@@ -198,6 +198,7 @@ func (v *view) group(name string) *step.Group {
 		DeactivationDelay: seconds(n, "deactivation-time-delay"),
 		SenderIDBits:      int(n.Uint("sender-id-bits")),
 		AntiReplayWindow:  time.Duration(n.Uint("anti-replay-time-window")) * time.Millisecond,
+		Selector:          v.selector(n.Child("object-identity")),
 	}
 	for e := range n.Entries("ike-gateway") {
 		g.Members = append(g.Members, e.Key()[0])
@@ -217,6 +218,11 @@ func (v *view) group(name string) *step.Group {
 	}
 	for e := range n.Entries("ipsec-sa") {
 		if s, ok := v.ipsecSA(e); ok {
+			g.SAs = append(g.SAs, s)
+		}
+	}
+	for e := range n.Entries("iec61850-sa") {
+		if s, ok := v.iec61850SA(e); ok {
 			g.SAs = append(g.SAs, s)
 		}
 	}
@@ -267,6 +273,34 @@ func (v *view) ipsecSA(n config.Node) (step.IPsecSA, bool) {
 	return s, true
 }
 
+// iec61850SA reports false for one that is not used for want of an object identifier or an authentication-algorithm.
+func (v *view) iec61850SA(n config.Node) (step.IPsecSA, bool) {
+	if !n.Has("object-identifier") || !n.Has("authentication-algorithm") {
+		return step.IPsecSA{}, false
+	}
+	x := &sa.IEC61850{
+		Selector: v.selector(n), Assurance: uint8(n.Uint("key-delivery-assurance")), HasAssurance: n.Has("key-delivery-assurance"),
+	}
+	for x.Auth = sa.AuthNone; x.Auth < sa.AuthGMAC256 && x.Auth.String() != n.Get("authentication-algorithm"); x.Auth++ {
+	}
+	for x.Enc = sa.EncNone; x.Enc < sa.EncGCM256 && x.Enc.String() != n.Get("encryption-algorithm"); x.Enc++ {
+	}
+	return step.IPsecSA{Name: n.Key()[0], Lifetime: seconds(n, "lifetime-seconds"), IEC61850: x}, true
+}
+
+// selector reads an object identifier and what goes with it; zero if there is none.
+func (v *view) selector(n config.Node) sa.Selector {
+	if !n.Has("object-identifier") {
+		return sa.Selector{}
+	}
+	s, err := sa.NewSelector(n.Get("object-identifier"), n.Get("payload"))
+	if err != nil { // the schema's patterns leave DER that is none, and numbers of no end
+		p := n.Path()
+		v.errs = append(v.errs, &config.Error{At: p, Path: p.Edit(), Element: "payload", Tag: "invalid-value", Message: "Must be an IPv4 multicast address, or one element of DER as hexadecimal digits"})
+	}
+	return s
+}
+
 // vpn returns the member VPN of that name; nil if it is not there or is not used, for want of a group or of a gateway that
 // is used.
 func (v *view) vpn(name string) *step.VPN {
@@ -275,7 +309,7 @@ func (v *view) vpn(name string) *step.VPN {
 		return nil
 	}
 	p := &step.VPN{
-		Name: name, Gateway: n.Get("ike-gateway"), Group: uint32(n.Uint("group")),
+		Name: name, Gateway: n.Get("ike-gateway"), Group: uint32(n.Uint("group")), Selector: v.selector(n.Child("object-identity")),
 		ExternalInterface: n.Get("group-vpn-external-interface"), RecoveryProbe: n.Has("recovery-probe"),
 		DFBit: n.Get("df-bit"), FailOpen: v.rules(n.Child("fail-open")), Exclude: v.rules(n.Child("exclude")),
 	}

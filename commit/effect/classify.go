@@ -499,7 +499,7 @@ func (g *groupClassifier) sas() {
 		switch was := find(g.o.SAs, s.Name); {
 		case was == nil:
 			g.hit("1.11", hit{sa: s.Name})
-		case !reflect.DeepEqual(was.Policies, s.Policies): // T15: their order too
+		case !sameTraffic(*was, s): // T15: the order of match-policies too
 			g.hit("1.12b", hit{sa: s.Name})
 		case g.proposal(g.old, s.Name) != g.proposal(g.next, s.Name):
 			g.hit("1.12a", hit{sa: s.Name})
@@ -516,8 +516,23 @@ func (g *groupClassifier) proposal(v *view, name string) string {
 	return v.server.Entry("group", g.n.Name).Entry("ipsec-sa", name).Get("proposal")
 }
 
+// sameTransform compares what row 1.2 is about: of an iec61850-sa, which has no proposal, all that is not its traffic.
 func sameTransform(a, b step.IPsecSA) bool {
+	if a.IEC61850 != nil && b.IEC61850 != nil {
+		x, y := *a.IEC61850, *b.IEC61850
+		if x.Selector = y.Selector; x != y {
+			return false
+		}
+	}
 	return a.Cipher == b.Cipher && a.KeyBits == b.KeyBits && a.Lifetime == b.Lifetime
+}
+
+// sameTraffic compares what row 1.12b is about.
+func sameTraffic(a, b step.IPsecSA) bool {
+	if a.IEC61850 == nil || b.IEC61850 == nil {
+		return a.IEC61850 == b.IEC61850 && reflect.DeepEqual(a.Policies, b.Policies)
+	}
+	return a.IEC61850.Selector == b.IEC61850.Selector
 }
 
 func find(sas []step.IPsecSA, name string) *step.IPsecSA {
@@ -568,8 +583,8 @@ func (c *classifier) classifyVPN(o, n *step.VPN) {
 	before := len(c.hits)
 	og, ng := c.old.gateway(o.Gateway), c.next.gateway(n.Gateway)
 	switch {
-	case o.Gateway != n.Gateway, o.Group != n.Group, o.ExternalInterface != n.ExternalInterface, !equalGateways(og, ng):
-		c.hit("3.3", hit{vpn: o.Name, gateway: o.Gateway, newGroup: o.Group != n.Group})
+	case o.Gateway != n.Gateway, o.Group != n.Group, o.Selector != n.Selector, o.ExternalInterface != n.ExternalInterface, !equalGateways(og, ng):
+		c.hit("3.3", hit{vpn: o.Name, gateway: o.Gateway, newGroup: o.Group != n.Group || o.Selector != n.Selector})
 	case !slices.Equal(og.Remote, ng.Remote):
 		c.hit("3.4", hit{vpn: o.Name})
 	}

@@ -211,6 +211,14 @@ set security group-vpn server ike gateway M1 compatibility short-acknowledgement
 set security group-vpn server group G2 server-member-communication lifetime-seconds 7200
 set security group-vpn server group G2 sender-id-bits 12
 set security group-vpn server member-limit 100
+set security group-vpn server group G2 object-identity object-identifier 1.2.840.10070.61850.8.1.2
+set security group-vpn server group G2 object-identity payload 233.252.0.1
+set security group-vpn server group G2 iec61850-sa B object-identifier 1.2.840.10070.61850.8.1.2
+set security group-vpn server group G2 iec61850-sa B payload 233.252.0.1
+set security group-vpn server group G2 iec61850-sa B authentication-algorithm hmac-sha-256
+set security group-vpn server group G2 iec61850-sa B encryption-algorithm aes-256-cbc
+set security group-vpn server group G2 iec61850-sa B lifetime-seconds 7200
+set security group-vpn server group G2 iec61850-sa B key-delivery-assurance 90
 set security group-vpn server group G2 deactivation-time-delay 60
 set security group-vpn server group G2 server-member-communication key-hierarchy
 set security group-vpn server group G2 server-member-communication signature-algorithm ecdsa-256
@@ -340,6 +348,8 @@ set security group-vpn member ipsec vpn V2 ike-gateway T
 set security group-vpn member ipsec vpn V2 group 2
 set security group-vpn member ipsec vpn V3 ike-gateway U
 set security group-vpn member ipsec vpn V3 group 3
+set security group-vpn member ipsec vpn V3 object-identity object-identifier 1.2.840.10070.61850.8.1.2
+set security group-vpn member ipsec vpn V3 object-identity payload 233.252.0.1
 set security ipsec-policy from-zone LAN to-zone WAN ipsec-group-vpn V1
 `
 

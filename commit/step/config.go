@@ -150,19 +150,30 @@ type Communication struct {
 	Certificate    string
 }
 
-// IPsecSA is an ipsec-sa of a group with its proposal resolved.
+// IPsecSA is an ipsec-sa of a group with its proposal resolved, or an iec61850-sa. Their names differ.
 type IPsecSA struct {
 	Name     string
 	Cipher   sa.Cipher
 	KeyBits  int           // 128, 192 or 256
-	Lifetime time.Duration // 180..86400 s
+	Lifetime time.Duration // 180..86400 s; of an iec61850-sa up to 604800 s
 	Policies []sa.Policy   // in order, 1..10
+
+	IEC61850 *sa.IEC61850 // of an iec61850-sa, which has no cipher, key length or policies; nil: an ipsec-sa
+}
+
+// Statement is what the configuration calls it.
+func (x *IPsecSA) Statement() string {
+	if x.IEC61850 != nil {
+		return "iec61850-sa"
+	}
+	return "ipsec-sa"
 }
 
 // Group is one group of a key server.
 type Group struct {
 	Name            string
 	ID              uint32
+	Selector        sa.Selector // object-identity: what members may ask for instead of ID; zero: nothing
 	Role            Role
 	Members         []string // gateways of members (group ike-gateway), in order
 	Peers           []string // gateways of cluster peers (server-cluster ike-gateway), in order
@@ -204,6 +215,7 @@ type VPN struct {
 	Name              string
 	Gateway           string
 	Group             uint32
+	Selector          sa.Selector // object-identity: what the group is asked for by instead of its number; zero: that
 	ExternalInterface string
 	RecoveryProbe     bool
 	DFBit             string // "clear", "set" or "copy"
