@@ -38,6 +38,9 @@ func size(g *step.Group) int {
 		for _, p := range x.Policies {
 			one += policy + 1 + len(p.Name)
 		}
+		if i := x.IEC61850; i != nil {
+			one += 1 + len(i.Selector.OID) + 2 + len(i.Selector.Payload) + 2 + 2 + 1
+		}
 		n += side * one
 	}
 	return n

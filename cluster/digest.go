@@ -8,6 +8,7 @@ import (
 	"net/netip"
 
 	"gvpn/commit/step"
+	"gvpn/sa"
 )
 
 // parts are the parts of a group's configuration that must be the same on every server of its cluster (V8, V9): all of it but
@@ -16,7 +17,12 @@ var parts = [...]struct {
 	name string // as the configuration calls it
 	add  func(h hash.Hash, g *step.Group)
 }{
-	{"group-id", func(h hash.Hash, g *step.Group) { number(h, uint64(g.ID)) }},
+	{"group-id", func(h hash.Hash, g *step.Group) {
+		number(h, uint64(g.ID))
+		if x := g.Selector; x != (sa.Selector{}) { // ours, as below: servers without it keep their digest
+			text(h, fmt.Sprintf("%x %x", x.OID, x.Payload))
+		}
+	}},
 	{"member-threshold", func(h hash.Hash, g *step.Group) { number(h, uint64(g.MemberThreshold)) }},
 	{"activation-time-delay", func(h hash.Hash, g *step.Group) {
 		number(h, uint64(g.ActivationDelay.Milliseconds()))
@@ -99,6 +105,9 @@ func addSAs(h hash.Hash, g *step.Group) {
 			prefix(h, p.Source)
 			prefix(h, p.Destination)
 			number(h, uint64(p.SourcePort)<<32|uint64(p.DestinationPort)<<16|uint64(p.Protocol))
+		}
+		if i := x.IEC61850; i != nil {
+			text(h, fmt.Sprintf("%x %x %d %d %d %t", i.Selector.OID, i.Selector.Payload, i.Auth, i.Enc, i.Assurance, i.HasAssurance))
 		}
 	}
 }

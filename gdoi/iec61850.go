@@ -25,7 +25,10 @@ import (
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
 //	!                      SA Data Attributes                       ~
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-!
-func append61850(dst []byte, next isakmp.PayloadType, t *sa.TEK, now time.Time) []byte {
+//
+// delayed says that the message has a GAP with an ACTIVATION_TIME_DELAY. That is for all SAs without an SA_ATD (section 2.2.4.1),
+// so one that is in use already says so.
+func append61850(dst []byte, next isakmp.PayloadType, t *sa.TEK, now time.Time, delayed bool) []byte {
 	x := t.IEC61850
 	dst, at := isakmp.OpenPayload(dst, next)
 	dst = append(dst, proto61850)
@@ -38,7 +41,7 @@ func append61850(dst []byte, next isakmp.PayloadType, t *sa.TEK, now time.Time) 
 		life = remaining(t.Hard, now)
 	}
 	dst = binary.BigEndian.AppendUint32(dst, life)
-	if wait := t.Activate.Sub(now); wait > 0 {
+	if wait := max(t.Activate.Sub(now), 0); wait > 0 || delayed && !t.Activate.IsZero() {
 		// Rounded up: nobody begins before the others can.
 		dst = isakmp.AppendAttrUint32(dst, sa61850ATD, uint32(min((wait+time.Second-1)/time.Second, 1<<32-1)))
 	}
@@ -99,9 +102,7 @@ func parse61850(b []byte, p *Policy, now time.Time) error {
 		if v > 1<<32-1 {
 			return refuse(ErrForm, "SAT payload: SA_ATD of %d s", v)
 		}
-		if v > 0 {
-			t.Activate = now.Add(time.Duration(v) * time.Second)
-		}
+		t.Activate = now.Add(time.Duration(v) * time.Second)
 	}
 	if v, ok := a.take(sa61850KDA); ok {
 		x.Assurance, x.HasAssurance = uint8(min(v, 255)), true

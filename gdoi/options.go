@@ -8,7 +8,8 @@ import "gvpn/commit/step"
 type Options struct {
 	// GCM: a reader takes ESP with AES-GCM. Without it such a TEK is refused by name. A writer writes what its Policy says.
 	GCM bool
-	// IEC61850: a reader takes TEKs of RFC 8052, and a PUSH that deletes all deletes them too.
+	// IEC61850: a reader takes TEKs of RFC 8052, and a PUSH that deletes all names them too. A key server sets it for the groups
+	// that have some: other members may not know the protocol.
 	IEC61850 bool
 
 	// The rest are quirks. The reference implementation of the GDOI drafts, which is in the field in forks, has the first six;
@@ -30,6 +31,7 @@ type Options struct {
 func Speak(q step.Quirks) Options {
 	return Options{
 		GCM:              true,
+		IEC61850:         true,
 		HostOrderGroup:   q.HostOrderGroup,
 		SAKReserved6:     q.SAKReserved6,
 		ShortKEKLifetime: q.ShortKEKLifetime,

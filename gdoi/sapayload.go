@@ -55,7 +55,7 @@ func appendSA(dst []byte, next isakmp.PayloadType, p *Policy, now time.Time, o O
 			dst = appendSAT(dst, satUnless(last && j == len(t.Policies)-1), t, m, now, o)
 		}
 		if t.IEC61850 != nil {
-			dst = append61850(dst, satUnless(last), t, now)
+			dst = append61850(dst, satUnless(last), t, now, p.ActivationDelay > 0)
 		}
 	}
 	return isakmp.ClosePayload(dst, at)

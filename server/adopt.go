@@ -102,10 +102,10 @@ func (s *Server) adoptable(now time.Time, a *Adopt) (*group, error) {
 	spis := make(map[uint32]bool)
 	for i := range u.TEKs {
 		t := &u.TEKs[i]
-		if t.Counts() || t.IEC61850 != nil {
-			return nil, fault("TEK %q: %v is not supported in a server cluster", t.Name, t.Cipher)
+		if t.Counts() {
+			return nil, fault("TEK %q: %s is not supported in a server cluster", t.Name, counter(t))
 		}
-		if t.SPI < minTEKSPI || spis[t.SPI] || len(t.Policies) == 0 {
+		if t.SPI < minTEKSPI || spis[t.SPI] || (len(t.Policies) == 0) != (t.IEC61850 != nil) {
 			return nil, fault("TEK %q: SPI %#08x, %d match-policies", t.Name, t.SPI, len(t.Policies))
 		}
 		spis[t.SPI] = true
@@ -138,16 +138,21 @@ func (s *Server) compare(now time.Time, g *group, u *sa.Update) {
 		if g.has(t.SPI) || slices.ContainsFunc(u.TEKs[i+1:], func(later sa.TEK) bool { return later.Name == t.Name }) {
 			continue // counted when it came, or on its way out
 		}
-		switch x := g.configured(t.Name); {
-		case x == nil:
-			count(&g.mismatch.Policy, "ipsec-sa "+t.Name+" is not configured here")
-		case !samePolicies(x.Policies, t.Policies):
-			count(&g.mismatch.Policy, "match-policies of ipsec-sa "+t.Name)
-			fallthrough
-		default:
-			if x.Cipher != t.Cipher || x.KeyBits != t.KeyBits {
-				count(&g.mismatch.Proposal, "proposal of ipsec-sa "+t.Name)
-			}
+		x := g.configured(t.Name)
+		if x == nil {
+			what := step.IPsecSA{IEC61850: t.IEC61850}
+			count(&g.mismatch.Policy, what.Statement()+" "+t.Name+" is not configured here")
+			continue
+		}
+		ours, words := blankTEK(x), [2]string{"match-policies", "proposal"}
+		if x.IEC61850 != nil {
+			words = [2]string{"object-identifier", "algorithms"}
+		}
+		if !ours.SameTraffic(t) {
+			count(&g.mismatch.Policy, words[0]+" of "+x.Statement()+" "+t.Name)
+		}
+		if ours.Algorithms() != t.Algorithms() || ours.KeyBits != t.KeyBits {
+			count(&g.mismatch.Proposal, words[1]+" of "+x.Statement()+" "+t.Name)
 		}
 	}
 	c, k := g.conf.Communication, u.KEK
@@ -189,7 +194,7 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 
 	gone := s.adoptDeletions(g, u)
 	fresh := s.adoptTEKs(now, g, u)
-	push := gdoi.Push{DeleteTEKs: gone}
+	push := deletion(false, gone)
 	deleteKEK := u.DeleteKEK && u.KEK == nil || u.Full && u.KEK == nil
 	switch {
 	case u.KEK != nil && g.kek != nil && g.kek.SPI == u.KEK.SPI, u.KEK == nil && g.kek != nil:
@@ -231,7 +236,7 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 // adoptDeletions destroys what an Update names, and what a full one does not name any more. It returns the SPIs that members
 // must be told of: not those that have a successor, which end by themselves at their deactivation; but also those that this
 // server's own commit has destroyed before the root's word came.
-func (s *Server) adoptDeletions(g *group, u *sa.Update) (told []uint32) {
+func (s *Server) adoptDeletions(g *group, u *sa.Update) (told []doomed) {
 	carried := func(pick func(t *sa.TEK) bool) bool {
 		return slices.ContainsFunc(u.TEKs, func(t sa.TEK) bool { return pick(&t) })
 	}
@@ -239,20 +244,20 @@ func (s *Server) adoptDeletions(g *group, u *sa.Update) (told []uint32) {
 		t := &g.teks[i]
 		switch {
 		case slices.Contains(u.DeleteTEKs, t.SPI):
-			told = append(told, t.SPI)
+			told = append(told, doom(t))
 		case u.Full && !carried(func(c *sa.TEK) bool { return c.SPI == t.SPI }):
 			if !carried(func(c *sa.TEK) bool { return c.Name == t.Name }) {
-				told = append(told, t.SPI)
+				told = append(told, doom(t))
 			}
 		default:
 			return false
 		}
 		return true
 	})
-	g.owed = slices.DeleteFunc(g.owed, func(spi uint32) bool {
-		gone := slices.Contains(u.DeleteTEKs, spi) || u.Full && !carried(func(c *sa.TEK) bool { return c.SPI == spi })
+	g.owed = slices.DeleteFunc(g.owed, func(d doomed) bool {
+		gone := slices.Contains(u.DeleteTEKs, d.spi) || u.Full && !carried(func(c *sa.TEK) bool { return c.SPI == d.spi })
 		if gone {
-			told = append(told, spi)
+			told = append(told, d)
 		}
 		return gone
 	})
@@ -288,14 +293,15 @@ func (s *Server) adoptTEKs(now time.Time, g *group, u *sa.Update) (fresh []sa.TE
 }
 
 // tekPolicy is what members are told of these TEKs of the group; nil if there are none. The activation delay is for members that
-// have an older TEK to go on with: without one in the group it is left out, since a member that obeys it would send nothing.
+// have an older TEK to go on with: without one in the group it is left out, since a member that obeys it would send nothing. TEKs
+// for IEC 61850 have a delay of their own each.
 func (g *group) tekPolicy(teks []sa.TEK) *gdoi.Policy {
 	if len(teks) == 0 {
 		return nil
 	}
 	p := &gdoi.Policy{TEKs: teks, DeactivationDelay: g.deactivationDelay()}
 	for i := range teks {
-		if slices.ContainsFunc(g.teks, func(o sa.TEK) bool { return o.Name == teks[i].Name && o.SPI != teks[i].SPI }) {
+		if teks[i].IEC61850 == nil && slices.ContainsFunc(g.teks, func(o sa.TEK) bool { return o.Name == teks[i].Name && o.SPI != teks[i].SPI }) {
 			p.ActivationDelay = g.activationDelay()
 			break
 		}

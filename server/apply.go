@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"gvpn/commit/step"
-	"gvpn/sa"
 )
 
 // Apply carries out one effect of the plan that Configure took over. Effects that are other engines' are ignored, and so are
@@ -92,19 +91,19 @@ func (s *Server) applyDelete(now time.Time, g *group, name string, subs bool) {
 		s.sendDelete(now, g, subs, true, nil)
 		return
 	}
-	var spis []uint32
+	var gone []doomed
 	for _, n := range g.namesDeleted() {
 		if name == "" || n == name {
-			spis = append(spis, g.deleted[n]...)
+			gone = append(gone, g.deleted[n]...)
 			delete(g.deleted, n)
 		}
 	}
 	for i := range g.teks {
 		if name == "" || g.teks[i].Name == name {
-			spis = append(spis, g.teks[i].SPI)
+			gone = append(gone, doom(&g.teks[i]))
 		}
 	}
-	s.sendDelete(now, g, subs, false, spis)
+	s.sendDelete(now, g, subs, false, gone)
 }
 
 func (g *group) namesDeleted() (names []string) {
@@ -126,16 +125,15 @@ func (s *Server) applyDeleteTEK(g *group, name string) {
 			return false
 		}
 		if successors && !slices.ContainsFunc(g.before.SAs, func(x step.IPsecSA) bool {
-			return x.Name == t.Name && samePolicies(x.Policies, t.Policies)
+			blank := blankTEK(&x)
+			return x.Name == t.Name && blank.SameTraffic(t)
 		}) {
 			return false
 		}
-		g.deleted[t.Name] = append(g.deleted[t.Name], t.SPI)
+		g.deleted[t.Name] = append(g.deleted[t.Name], doom(t))
 		if g.conf.Role == step.SubServer {
-			g.owed = append(g.owed, t.SPI)
+			g.owed = append(g.owed, doom(t))
 		}
 		return true
 	})
 }
-
-func samePolicies(a, b []sa.Policy) bool { return slices.EqualFunc(a, b, sa.Policy.SameTraffic) }

@@ -128,7 +128,7 @@ func (s *Server) renew(now time.Time, g *group, atOnce bool) {
 
 // newPlan forgets what members were told in the last plan.
 func (g *group) newPlan() {
-	g.deleted, g.told, g.toldAll = make(map[string][]uint32), make(map[uint32]bool), false
+	g.deleted, g.told, g.toldAll = make(map[string][]doomed), make(map[uint32]bool), false
 }
 
 // endMemberSAs ends the IKE SAs of g's registered members, which makes them register again.

@@ -36,7 +36,7 @@ func TestCrashAnywhere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBench(t)
 		role := rapid.SampledFrom([]string{"standalone", "root-server peers=P"}).Draw(t, "role")
-		conf := parseGroup(b.t, "G members=m1,m2,m3 sas=S,T role="+role)
+		conf := parseGroup(b.t, "G members=m1,m2,m3 sas=S,T iec=U:1.2.3/233.252.0.1/2/2/90 role="+role)
 		config := map[string]step.Group{"G": conf}
 		effects := []step.Effect{{Group: "G", Kind: step.GenerateKEK}, {Group: "G", Kind: step.GenerateTEK}}
 		again := []step.Effect{

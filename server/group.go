@@ -58,10 +58,10 @@ type group struct {
 
 	// On a sub-server: TEKs that its own commits have destroyed. It sends no delete on its own account; members learn of them
 	// with the root's next word.
-	owed []uint32
+	owed []doomed
 
 	// Within one plan: what was deleted and must still be named to members, and what they were told of already (T7).
-	deleted map[string][]uint32
+	deleted map[string][]doomed
 	told    map[uint32]bool
 	toldAll bool
 
@@ -74,10 +74,26 @@ type group struct {
 // Prepare reports, by name, what of a plan this engine cannot carry out. It changes nothing.
 func (s *Server) Prepare(p *step.Plan) error {
 	var errs []error
-	for _, c := range p.Groups {
-		if c.New != nil {
-			errs = append(errs, check(c.New)...)
+	asked := make(map[sa.Selector]string)
+	for _, g := range s.sorted() {
+		if !slices.ContainsFunc(p.Groups, func(c step.GroupChange) bool {
+			return c.Old != nil && c.Old.Name == g.name || c.New != nil && c.New.Name == g.name
+		}) {
+			asked[g.conf.Selector] = g.name
 		}
+	}
+	for _, c := range p.Groups {
+		if c.New == nil {
+			continue
+		}
+		errs = append(errs, check(c.New)...)
+		x := c.New.Selector
+		if other := asked[x]; other != "" && x != (sa.Selector{}) {
+			errs = append(errs, &step.Refusal{
+				Group: c.New.Name, Statement: []string{"object-identity"}, Reason: fmt.Sprintf("must be unique among groups: it is group %s's too", other),
+			})
+		}
+		asked[x] = c.New.Name
 	}
 	return errors.Join(errs...)
 }
@@ -106,11 +122,15 @@ func check(g *step.Group) (errs []error) {
 		t := blankTEK(&x)
 		key, auth, ok := t.KeyLengths()
 		if !ok {
-			fault([]string{"ipsec-sa", x.Name}, "AES with a key of %d bits is not supported", x.KeyBits)
+			if x.IEC61850 != nil {
+				fault([]string{x.Statement(), x.Name}, "%s is not supported", t.Algorithms())
+			} else {
+				fault([]string{x.Statement(), x.Name}, "AES with a key of %d bits is not supported", x.KeyBits)
+			}
 			return errs
 		}
 		if t.Counts() && g.Role != step.Standalone {
-			fault([]string{"server-cluster"}, "not supported with AES-GCM in ipsec-sa %s: the servers would give the same sender IDs", x.Name)
+			fault([]string{"server-cluster"}, "not supported with %s in %s %s: the servers would give the same sender IDs", counter(&t), x.Statement(), x.Name)
 		}
 		if t.Counts() && len(g.Members) > 1<<senderBits(g)/2 {
 			fault([]string{"sender-id-bits"}, "%d member gateways need more than %d bits: each registration uses one up", len(g.Members), senderBits(g))
@@ -132,6 +152,14 @@ func check(g *step.Group) (errs []error) {
 	return errs
 }
 
+// counter names the mode of AES for which a TEK Counts.
+func counter(t *sa.TEK) string {
+	if x := t.IEC61850; x != nil && x.Enc != sa.EncGCM128 && x.Enc != sa.EncGCM256 {
+		return "AES-GMAC"
+	}
+	return "AES-GCM"
+}
+
 // Configure takes over the new configuration of a plan. Groups that it deletes stay until Forget, so that effects still reach
 // their members.
 func (s *Server) Configure(now time.Time, p *step.Plan) {
@@ -140,7 +168,7 @@ func (s *Server) Configure(now time.Time, p *step.Plan) {
 	s.limit = p.MemberLimit
 	for _, g := range s.groups {
 		g.before, g.added, g.restored = g.conf, false, false
-		g.deleted, g.told, g.toldAll = make(map[string][]uint32), make(map[uint32]bool), false
+		g.deleted, g.told, g.toldAll = make(map[string][]doomed), make(map[uint32]bool), false
 	}
 	for _, c := range p.Gateways {
 		if c.New == nil || c.New.Side != step.Server {
@@ -170,7 +198,7 @@ func (s *Server) setGroup(now time.Time, conf *step.Group) {
 		g = &group{
 			name: conf.Name, conf: copyGroup(conf), added: true,
 			members: make(map[place]*member),
-			deleted: make(map[string][]uint32), told: make(map[uint32]bool),
+			deleted: make(map[string][]doomed), told: make(map[uint32]bool),
 			period: defaultPeriod, retries: defaultRetries,
 		}
 		g.before = g.conf

@@ -209,9 +209,9 @@ func (g *group) has(spi uint32) bool {
 	return slices.ContainsFunc(g.teks, func(t sa.TEK) bool { return t.SPI == spi })
 }
 
-// blankTEK is what the configuration of an ipsec-sa says of its TEKs.
+// blankTEK is what the configuration of an ipsec-sa or iec61850-sa says of its TEKs.
 func blankTEK(x *step.IPsecSA) sa.TEK {
-	return sa.TEK{Name: x.Name, Cipher: x.Cipher, KeyBits: x.KeyBits, Policies: x.Policies}
+	return sa.TEK{Name: x.Name, Cipher: x.Cipher, KeyBits: x.KeyBits, Policies: x.Policies, IEC61850: x.IEC61850}
 }
 
 // makeTEK gives an ipsec-sa a new TEK of its current configuration.
@@ -221,11 +221,25 @@ func (s *Server) makeTEK(now time.Time, g *group, x *step.IPsecSA) {
 	t.SPI, t.Key, t.AuthKey = s.tekSPI(), s.draw(key), s.draw(auth)
 	t.Policies, t.Created, t.Hard, t.Activate = slices.Clone(x.Policies), now, now.Add(x.Lifetime), now
 	t.Soft = t.Hard.Add(-margin(x.Lifetime, g.room()+g.conf.ActivationDelay))
-	if g.current(x.Name) >= 0 {
-		t.Activate = now.Add(g.conf.ActivationDelay)
+	if at := g.current(x.Name); at >= 0 {
+		t.Activate = g.activation(now, &g.teks[at])
 	}
 	s.addTEK(now, g, t)
-	s.notify(turn.Info, "GKSD_TEK_CREATED", fmt.Sprintf("group %s: new TEK for ipsec-sa %s, SPI %#08x, lifetime %v", g.name, x.Name, t.SPI, x.Lifetime))
+	s.notify(turn.Info, "GKSD_TEK_CREATED", fmt.Sprintf("group %s: new TEK for %s %s, SPI %#08x, lifetime %v", g.name, x.Statement(), x.Name, t.SPI, x.Lifetime))
+}
+
+// activation is when a TEK that is made now in place of old is used. One for IEC 61850 is not received with before (RFC 8052
+// section 2.2.4.1): so where no push brings it, that is late enough for all members to have come for it, each before the end of
+// old by its own clock, and early enough for both to overlap.
+func (g *group) activation(now time.Time, old *sa.TEK) time.Time {
+	at := now.Add(g.conf.ActivationDelay)
+	if old.IEC61850 == nil || g.conf.Communication != nil {
+		return at
+	}
+	if late := old.Hard.Add(-min(g.conf.ActivationDelay, old.Hard.Sub(old.Created)/20)); late.After(at) {
+		return late
+	}
+	return at
 }
 
 // addTEK makes t the current TEK of its name. Older ones end at their deactivation, the deactivation delay from now; but in
@@ -252,8 +266,36 @@ func (s *Server) addTEK(now time.Time, g *group, t sa.TEK) {
 	s.dirty[g] = true
 }
 
-// dropTEKs destroys the TEKs that pick chooses, and returns their SPIs.
-func (s *Server) dropTEKs(g *group, pick func(i int) bool) (spis []uint32) {
+// doomed names a TEK that is gone, or is to go, as members must be told: each protocol deletes its own.
+type doomed struct {
+	spi      uint32
+	iec61850 bool
+}
+
+func doom(t *sa.TEK) doomed { return doomed{t.SPI, t.IEC61850 != nil} }
+
+// deletion is what members are told of TEKs that are gone, and of the KEK if that is.
+func deletion(kek bool, teks []doomed) gdoi.Push {
+	p := gdoi.Push{DeleteKEK: kek}
+	for _, t := range teks {
+		if t.iec61850 {
+			p.Delete61850 = append(p.Delete61850, t.spi)
+		} else {
+			p.DeleteTEKs = append(p.DeleteTEKs, t.spi)
+		}
+	}
+	return p
+}
+
+// has61850 reports whether members have, or are about to have, TEKs for IEC 61850: "delete all" names that protocol too then. To
+// others it is not named, since they may not know it.
+func (g *group) has61850() bool {
+	return slices.ContainsFunc(g.teks, func(t sa.TEK) bool { return t.IEC61850 != nil }) ||
+		slices.ContainsFunc(slices.Concat(g.conf.SAs, g.before.SAs), func(x step.IPsecSA) bool { return x.IEC61850 != nil })
+}
+
+// dropTEKs destroys the TEKs that pick chooses.
+func (s *Server) dropTEKs(g *group, pick func(i int) bool) {
 	var gone []int
 	for i := range g.teks {
 		if pick(i) {
@@ -261,16 +303,13 @@ func (s *Server) dropTEKs(g *group, pick func(i int) bool) (spis []uint32) {
 		}
 	}
 	for _, i := range slices.Backward(gone) {
-		spis = append(spis, g.teks[i].SPI)
 		g.teks[i].Zero()
 		g.teks = slices.Delete(g.teks, i, i+1)
 	}
-	if len(spis) > 0 {
-		slices.Reverse(spis)
+	if len(gone) > 0 {
 		g.stamp++
 		s.dirty[g] = true
 	}
-	return spis
 }
 
 // dropKEK destroys the KEK, and the one before it if members still hold that.
@@ -293,7 +332,7 @@ func (s *Server) deleteKeys(now time.Time, g *group) {
 	g.senders = senderIDs{reset: g.senders.reset} // they are for keys that nobody gets any more
 	s.dropKEK(g)
 	for i := range g.teks {
-		g.deleted[g.teks[i].Name] = append(g.deleted[g.teks[i].Name], g.teks[i].SPI)
+		g.deleted[g.teks[i].Name] = append(g.deleted[g.teks[i].Name], doom(&g.teks[i]))
 	}
 	s.dropTEKs(g, func(int) bool { return true })
 	s.dropSignatureKey(g)

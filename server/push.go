@@ -108,6 +108,7 @@ func (s *Server) send(now time.Time, g *group, kek *sa.KEK, seq uint32, content 
 		return
 	}
 	content.Seq = seq
+	iec61850 := g.has61850()
 	ways := make(map[gdoi.Options]*push)
 	var p *push
 	parcels := make([]parcel, len(g.byPlace))
@@ -116,11 +117,12 @@ func (s *Server) send(now time.Time, g *group, kek *sa.KEK, seq uint32, content 
 			m.leafKey.Zero()
 			m.leafKey = nil // of a tree before: under this KEK it has no key of its own to acknowledge with
 		}
-		if o := s.spoken[m.gateway]; p == nil || p.options != o {
+		o := s.spoken[m.gateway]
+		o.IEC61850 = iec61850
+		if p == nil || p.options != o {
 			p = ways[o]
 		}
 		if p == nil {
-			o := s.spoken[m.gateway]
 			p = &push{
 				id: pushID{kek.SPI, seq}, options: o, box: g.box, kek: kek.Clone(), message: gdoi.PushMessage(kek, &content, now, o),
 				ack: kek.Ack, ackKey: gdoi.AckKey(kek, nil, o), keys: content.Policy != nil, period: g.period, retries: g.retries,
@@ -537,7 +539,7 @@ func (s *Server) pushTEKs(now time.Time, g *group, kek *sa.KEK, seq uint32, teks
 }
 
 // sendDelete tells members, and sub-servers too if subs, that TEKs or the KEK are gone.
-func (s *Server) sendDelete(now time.Time, g *group, subs, kek bool, teks []uint32) {
+func (s *Server) sendDelete(now time.Time, g *group, subs, kek bool, teks []doomed) {
 	if !kek && len(teks) == 0 {
 		return
 	}
@@ -545,10 +547,14 @@ func (s *Server) sendDelete(now time.Time, g *group, subs, kek bool, teks []uint
 	under := g.carrier()
 	seq := g.numbered(under, subs)
 	if subs {
-		s.distribute(g, sa.Update{DeleteKEK: kek, DeleteTEKs: teks})
+		u := sa.Update{DeleteKEK: kek}
+		for _, t := range teks {
+			u.DeleteTEKs = append(u.DeleteTEKs, t.spi)
+		}
+		s.distribute(g, u)
 	}
 	if under != nil {
-		s.send(now, g, under, seq, gdoi.Push{DeleteKEK: kek, DeleteTEKs: teks})
+		s.send(now, g, under, seq, deletion(kek, teks))
 	}
 	s.dirty[g] = true
 }

@@ -76,14 +76,14 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 		refuse()
 		return
 	}
-	g := s.byID(name.ID)
+	g, asked := s.byID(name.ID), fmt.Sprint(name.ID)
 	if name.Selector != (sa.Selector{}) {
-		g = nil // no group is configured by an object identifier
+		g, asked = s.bySelector(name.Selector), name.Selector.String()
 	}
 	if g == nil {
 		if !again {
 			s.counters.PullUnknownGroup++
-			s.complain(now, "GKSD_PULL_UNKNOWN_GROUP", fmt.Sprintf("gateway %s asks for group %d, which is not configured", m.Gateway, name.ID))
+			s.complain(now, "GKSD_PULL_UNKNOWN_GROUP", fmt.Sprintf("gateway %s asks for group %s, which is not configured", m.Gateway, asked))
 		}
 		refuse()
 		return
@@ -139,6 +139,16 @@ func (g *group) serves(gateway string) bool {
 func (s *Server) byID(id uint32) *group {
 	for _, g := range s.groups {
 		if g.conf.ID == id && !g.gone {
+			return g
+		}
+	}
+	return nil
+}
+
+// bySelector finds the group that has this object-identity (RFC 8052 section 2.1).
+func (s *Server) bySelector(x sa.Selector) *group {
+	for _, g := range s.groups {
+		if g.conf.Selector == x && !g.gone {
 			return g
 		}
 	}

@@ -60,7 +60,7 @@ func senderBits(g *step.Group) int {
 // counts reports whether g has, or is about to have, a TEK whose nonces count.
 func (g *group) counts() bool {
 	return slices.ContainsFunc(g.teks, func(t sa.TEK) bool { return t.Counts() }) ||
-		slices.ContainsFunc(g.conf.SAs, func(x step.IPsecSA) bool { return x.Cipher == sa.GCM })
+		slices.ContainsFunc(g.conf.SAs, func(x step.IPsecSA) bool { t := blankTEK(&x); return t.Counts() })
 }
 
 // giveSenderIDs is for one pull that asks for so many (0: one, as for everybody). It is nil, with the reason, if there are none.

@@ -289,6 +289,9 @@ func (b *bench) push(to string, datagram []byte) string {
 	for _, spi := range p.DeleteTEKs {
 		words = append(words, "delete "+b.name("TEK", spi))
 	}
+	for _, spi := range p.Delete61850 {
+		words = append(words, "delete IEC 61850 "+b.name("TEK", spi))
+	}
 	if p.Excluded {
 		words = append(words, "a KEK that it cannot open")
 	}
@@ -304,13 +307,29 @@ func (b *bench) push(to string, datagram []byte) string {
 			}
 		}
 		for _, t := range p.Policy.TEKs {
-			words = append(words, b.name("TEK", t.SPI))
+			words = append(words, b.name("TEK", t.SPI)+b.selector(&t))
 		}
 		if p.Policy.ActivationDelay > 0 {
 			words = append(words, fmt.Sprintf("atd %v dtd %v", p.Policy.ActivationDelay, p.Policy.DeactivationDelay))
 		}
 	}
 	return strings.Join(words, " ")
+}
+
+// selector says what a TEK for IEC 61850 is for, and how long to wait before it is used.
+func (b *bench) selector(t *sa.TEK) string {
+	x := t.IEC61850
+	if x == nil {
+		return ""
+	}
+	s := fmt.Sprintf(" for %v with %s", x.Selector, t.Algorithms())
+	if !t.Activate.IsZero() {
+		s += fmt.Sprintf(" in %v", t.Activate.Sub(b.now))
+	}
+	if x.HasAssurance {
+		s += fmt.Sprintf(" assured %d", x.Assurance)
+	}
+	return s
 }
 
 func (b *bench) describe(u *sa.Update) string {
@@ -361,12 +380,17 @@ func (b *bench) message(m ike.Message) *ike.Reply {
 	return r
 }
 
-// pull registers a member; stop is after which message it falls silent (0: never).
+// pull registers a member in a group by its number; stop as in pullBy.
 func (b *bench) pull(name string, id uint32, stop int) string {
+	return b.pullBy(name, gdoi.GroupName{ID: id}, stop)
+}
+
+// pullBy registers a member; stop is after which message it falls silent (0: never).
+func (b *bench) pullBy(name string, id gdoi.GroupName, stop int) string {
 	b.sa++
 	m := ike.Message{
 		SA: b.sa, Gateway: name, Local: us, Remote: memberAddr(b.t, name), Exchange: isakmp.ExchangePull, MsgID: 7, Number: 1,
-		First: isakmp.PayloadNONCE, Payloads: gdoi.AppendPull1(nil, bytes.Repeat([]byte{5}, 16), gdoi.GroupName{ID: id}, gdoi.Options{}),
+		First: isakmp.PayloadNONCE, Payloads: gdoi.AppendPull1(nil, bytes.Repeat([]byte{5}, 16), id, gdoi.Options{}),
 	}
 	r := b.message(m)
 	if r == nil {
@@ -386,7 +410,11 @@ func (b *bench) pull(name string, id uint32, stop int) string {
 	if !r.Last {
 		b.t.Error("message 4 is not the last")
 	}
-	if g := b.s.byID(id); b.disk[(&member{group: g, gateway: name, remote: memberAddr(b.t, name)}).key()] == nil {
+	g := b.s.byID(id.ID)
+	if id.ID == 0 {
+		g = b.s.bySelector(id.Selector)
+	}
+	if b.disk[(&member{group: g, gateway: name, remote: memberAddr(b.t, name)}).key()] == nil {
 		b.t.Errorf("%s got its keys and is not on disk", name)
 	}
 	if err := gdoi.ParsePull4(r.First, r.Payloads, policy, anything); err != nil {
@@ -405,7 +433,7 @@ func (b *bench) given(p *gdoi.Policy) string {
 		words = append(words, fmt.Sprintf("%s seq %d life %v", b.name("KEK", p.KEK.SPI), p.KEK.Seq, p.KEK.Hard.Sub(b.now)))
 	}
 	for _, t := range p.TEKs {
-		words = append(words, fmt.Sprintf("%s life %v", b.name("TEK", t.SPI), t.Hard.Sub(b.now)))
+		words = append(words, fmt.Sprintf("%s life %v%s", b.name("TEK", t.SPI), t.Hard.Sub(b.now), b.selector(&t)))
 	}
 	if ids := p.SenderIDs; ids != nil {
 		words = append(words, fmt.Sprintf("sender %v of %d bits", ids.Values, ids.Bits))
@@ -581,6 +609,12 @@ func parseGroup(t rapid.TB, line string) step.Group {
 			for i := range g.SAs {
 				g.SAs[i].Cipher = sa.GCM
 			}
+		case "oid":
+			oid, payload, _ := strings.Cut(v, "/")
+			g.Selector = selectorOf(t, oid, payload)
+		case "iec":
+			name, x := parseIEC61850(t, v)
+			g.SAs = append(g.SAs, step.IPsecSA{Name: name, Lifetime: 30 * time.Minute, IEC61850: x})
 		case "certificate":
 			comm.Certificate = v
 		case "window":
@@ -604,6 +638,31 @@ func parseGroup(t rapid.TB, line string) step.Group {
 		}
 	}
 	return g
+}
+
+// parseIEC61850 reads "GOOSE:1.2.3/233.252.0.1/2/2/90": name, object identifier, payload, authentication, encryption, and the
+// assurance if there is one.
+func parseIEC61850(t rapid.TB, s string) (name string, x *sa.IEC61850) {
+	name, rest, _ := strings.Cut(s, ":")
+	f := strings.Split(rest, "/")
+	var n [3]int
+	for i := range f[2:] {
+		var err error
+		if n[i], err = strconv.Atoi(f[2+i]); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	return name, &sa.IEC61850{
+		Selector: selectorOf(t, f[0], f[1]), Auth: sa.Auth(n[0]), Enc: sa.Enc(n[1]), Assurance: uint8(n[2]), HasAssurance: len(f) > 4,
+	}
+}
+
+func selectorOf(t rapid.TB, oid, payload string) sa.Selector {
+	s, err := sa.NewSelector(oid, payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // parseEffect reads "1.4 G delete-tek sa=S gateway=m1".
@@ -751,6 +810,15 @@ func (b *bench) parseUpdate(line string) sa.Update {
 					Created:  b.now, Soft: b.now.Add(life * 9 / 10), Hard: b.now.Add(life), Activate: b.now,
 				})
 			}
+		case "iec":
+			id, x := parseIEC61850(b.t, v)
+			t := sa.TEK{
+				Name: strings.TrimRight(id, "0123456789"), SPI: tekSPI(id), IEC61850: x,
+				Created: b.now, Soft: b.now.Add(life * 9 / 10), Hard: b.now.Add(life), Activate: b.now.Add(15 * time.Second),
+			}
+			key, auth, _ := t.KeyLengths()
+			t.Key, t.AuthKey = fill(id, key), fill(id, auth)
+			u.TEKs = append(u.TEKs, t)
 		default:
 			b.t.Fatalf("update %q", line)
 		}
@@ -800,17 +868,20 @@ func (b *bench) run(d *datadriven.TestData) string {
 		}
 	case "ask": // so many sender IDs, from now on
 		b.ask, _ = strconv.Atoi(arg(0))
-	case "pull", "offer": // member [group id]
-		id := uint32(1)
-		if len(d.CmdArgs) > 1 {
+	case "pull", "offer": // member [group id, or object identifier and payload]
+		id := gdoi.GroupName{ID: 1}
+		switch len(d.CmdArgs) {
+		case 2:
 			n, _ := strconv.Atoi(arg(1))
-			id = uint32(n)
+			id.ID = uint32(n)
+		case 3:
+			id = gdoi.GroupName{Selector: selectorOf(b.t, arg(1), arg(2))}
 		}
 		stop := 0
 		if d.Cmd == "offer" {
 			stop = 1
 		}
-		got := b.pull(arg(0), id, stop)
+		got := b.pullBy(arg(0), id, stop)
 		b.lines = append([]string{got}, b.lines...)
 	case "third": // message 3 of the last offer
 		m := ike.Message{SA: b.sa, Gateway: arg(0), Local: us, Remote: memberAddr(b.t, arg(0)), Exchange: isakmp.ExchangePull, MsgID: 7, Number: 3}
