@@ -65,7 +65,7 @@ func (m *Member) Do(now time.Time, c Command) {
 	case ClearIPsec:
 		for _, v := range m.chosen(c.VPN, c.GroupID) {
 			m.abandon(v)
-			m.dropTEKs(now, v)
+			m.dropTEKs(now, v, nil)
 			v.retired = nil // what was cleared by hand may come back
 			v.backoff = 0
 			m.register(now, v)

@@ -125,7 +125,8 @@ func spiOf(name string) uint32 {
 }
 
 // tek makes a TEK from "T1/3600/A": name, seconds of life, and the letter of its traffic (or several, "AB"; a number after
-// the letter gives that many policies).
+// the letter gives that many policies). After that "gcm" is AES-GCM; "iec" IEC 61850, "iec-gcm" that with AES-GCM, both with life 0
+// for none and with an SA_ATD behind them if there is one.
 func (c *conversation) tek(word string) sa.TEK {
 	parts := strings.Split(word, "/")
 	name, traffic := parts[0], "A"
@@ -142,6 +143,19 @@ func (c *conversation) tek(word string) sa.TEK {
 	if len(parts) > 3 && parts[3] == "gcm" {
 		t.Cipher, t.KeyBits, t.Key, t.AuthKey = sa.GCM, 128, t.Key[:20], nil
 	}
+	if len(parts) > 3 && strings.HasPrefix(parts[3], "iec") {
+		t.KeyBits, t.IEC61850 = 0, &sa.IEC61850{Selector: goose(traffic), Auth: sa.AuthHMACSHA256128, Enc: sa.EncCBC256}
+		if parts[3] == "iec-gcm" {
+			t.IEC61850.Auth, t.IEC61850.Enc, t.Key, t.AuthKey = sa.AuthNone, sa.EncGCM128, t.Key[:20], nil
+		}
+		if life == 0 {
+			t.Hard = time.Time{}
+		}
+		if len(parts) > 4 {
+			t.Activate = c.now.Add(time.Duration(atoi(c.t, parts[4])) * time.Second)
+		}
+		return t
+	}
 	if n, err := strconv.Atoi(traffic[1:]); err == nil {
 		for i := range n {
 			t.Policies = append(t.Policies, traffics(byte('A'+i)))
@@ -152,6 +166,11 @@ func (c *conversation) tek(word string) sa.TEK {
 		t.Policies = append(t.Policies, traffics(traffic[i]))
 	}
 	return t
+}
+
+// goose is RFC 8052's example, with a payload that differs by its text.
+func goose(text string) sa.Selector {
+	return sa.Selector{OID: "\x06\x0b\x2a\x86\x48\xce\x56\x83\xe3\x1a\x08\x01\x02", Payload: "\x04" + string([]byte{byte(len(text))}) + text}
 }
 
 func traffics(letter byte) sa.Policy {
@@ -230,6 +249,13 @@ func (c *conversation) push(d *datadriven.TestData) []byte {
 		}
 		p.DeleteTEKs = append(p.DeleteTEKs, spiOf(n))
 	}
+	for _, n := range values(d, "delete-iec") {
+		if n == "0" {
+			p.Delete61850 = append(p.Delete61850, 0)
+			continue
+		}
+		p.Delete61850 = append(p.Delete61850, spiOf(n))
+	}
 	if d.HasArg("kek") || d.HasArg("tek") {
 		q := *d
 		q.CmdArgs = slices.DeleteFunc(slices.Clone(d.CmdArgs), func(a datadriven.CmdArg) bool { return a.Key == "seq" })
@@ -281,7 +307,11 @@ func (c *conversation) drain(b *strings.Builder) {
 		case ike.Begin:
 			c.token, c.sa = o.Token, o.SA
 			_, group, err := gdoi.ParsePull1(o.First, o.Payloads, gdoi.Options{})
-			fmt.Fprintf(b, "begin sa=%d exchange=%s group=%d err=%v\n", o.SA, o.Exchange, group.ID, err)
+			name := fmt.Sprint(group.ID)
+			if group.Selector != (sa.Selector{}) {
+				name = fmt.Sprintf("%q", group.Selector)
+			}
+			fmt.Fprintf(b, "begin sa=%d exchange=%s group=%s err=%v\n", o.SA, o.Exchange, name, err)
 		case ike.Reply:
 			asked, err := gdoi.ParsePull3(o.First, o.Payloads)
 			fmt.Fprintf(b, "reply sa=%d msgid=%d last=%v err=%v", o.SA, o.MsgID, o.Last, err)
@@ -359,7 +389,7 @@ func (c *conversation) advance(b *strings.Builder, d time.Duration) {
 	c.t.Fatalf("the deadline stands still at %s", c.since(c.now))
 }
 
-// plan reads lines "gateway NAME ADDR…", "vpn NAME GATEWAY GROUP [probe]", "no-vpn NAME", "no-gateway NAME", "effect KIND VPN".
+// plan reads lines "gateway NAME ADDR…", "vpn NAME GATEWAY GROUP [probe] [goose]", "no-vpn NAME", "no-gateway NAME", "effect KIND VPN".
 func (c *conversation) plan(text string) *step.Plan {
 	p := &step.Plan{}
 	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
@@ -372,9 +402,11 @@ func (c *conversation) plan(text string) *step.Plan {
 			}
 			p.Gateways = append(p.Gateways, step.GatewayChange{New: g})
 		case "vpn":
-			p.VPNs = append(p.VPNs, step.VPNChange{New: &step.VPN{
-				Name: w[1], Gateway: w[2], Group: uint32(atoi(c.t, w[3])), RecoveryProbe: slices.Contains(w, "probe"),
-			}})
+			v := &step.VPN{Name: w[1], Gateway: w[2], Group: uint32(atoi(c.t, w[3])), RecoveryProbe: slices.Contains(w, "probe")}
+			if slices.Contains(w, "goose") {
+				v.Selector = goose("A")
+			}
+			p.VPNs = append(p.VPNs, step.VPNChange{New: v})
 		case "no-vpn":
 			p.VPNs = append(p.VPNs, step.VPNChange{Old: &step.VPN{Name: w[1]}})
 		case "no-gateway":
@@ -407,7 +439,11 @@ func (c *conversation) state(b *strings.Builder) {
 			fmt.Fprintln(b)
 		}
 		for _, t := range v.TEKs {
-			fmt.Fprintf(b, "  tek %s activate=%s soft=%s hard=%s replaced=%v remove-at=%s\n", c.name(t.SPI), c.since(t.Activate), c.since(t.Soft), c.since(t.Hard), t.Replaced, c.since(t.RemoveAt))
+			what := ""
+			if t.IEC61850 != nil {
+				what = " " + t.IEC61850.Selector.String()
+			}
+			fmt.Fprintf(b, "  tek %s"+what+" activate=%s soft=%s hard=%s replaced=%v remove-at=%s\n", c.name(t.SPI), c.since(t.Activate), c.since(t.Soft), c.since(t.Hard), t.Replaced, c.since(t.RemoveAt))
 		}
 		fmt.Fprintf(b, "  %s\n", strings.Trim(fmt.Sprintf("%+v", v.Stats), "{}"))
 	}

@@ -61,7 +61,7 @@ func (m *Member) HandleTimeout(now time.Time) {
 func (m *Member) expire(now time.Time, v *vpn) {
 	lost := false
 	for _, t := range slices.Clone(v.teks) {
-		if now.Before(t.end()) {
+		if !t.over(now) {
 			continue
 		}
 		lost = lost || !t.replaced

@@ -67,8 +67,11 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 	}
 }
 
-// give hands a TEK to the data plane.
+// give hands a TEK to the data plane, which is for ESP.
 func (m *Member) give(v *vpn, t *sa.TEK) {
+	if t.IEC61850 != nil {
+		return
+	}
 	i := turn.InstallTEK{VPN: v.config.Name, TEK: t.Clone()}
 	if t.Counts() {
 		i.Senders = v.senders
@@ -102,7 +105,7 @@ func (m *Member) takeSender(v *vpn, p *gdoi.Policy) {
 // seconds, so less than two is no difference.
 func (m *Member) shorten(now time.Time, v *vpn, t *sa.TEK) {
 	_, held := v.find(t.SPI)
-	if held == nil || !held.Key.Equal(t.Key) || held.Hard.Sub(t.Hard) < 2*time.Second {
+	if held == nil || !held.Key.Equal(t.Key) || t.Hard.IsZero() || !held.Hard.IsZero() && held.Hard.Sub(t.Hard) < 2*time.Second {
 		return
 	}
 	held.Hard = t.Hard
@@ -126,12 +129,14 @@ func (m *Member) installOlder(now time.Time, v *vpn, at int, t sa.TEK, p *gdoi.P
 		return
 	}
 	t.Soft = m.soft(now, t.Hard)
-	t.Activate = now
+	if t.IEC61850 == nil || t.Activate.IsZero() {
+		t.Activate = now
+	}
 	if newer := v.teks[at].Activate.Add(-time.Millisecond); newer.Before(now) {
 		t.Activate = newer
 	}
 	old := &tek{TEK: t}
-	v.replace(now, old, p)
+	v.replace(now, old, &v.teks[at].TEK, p)
 	v.teks = slices.Insert(v.teks, at, old)
 	m.give(v, &t)
 }
@@ -159,6 +164,7 @@ func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
 		t.Zero()
 		return
 	}
+	told := t.Activate // SA_ATD: for IEC 61850, where it is not received with before, and so the same for all members
 	t.Activate = now
 	same := 0
 	for _, old := range v.teks {
@@ -170,19 +176,22 @@ func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
 			continue
 		}
 		delay := p.ActivationDelay
-		if v.kek == nil {
+		if v.kek == nil && t.IEC61850 == nil {
 			delay = max(delay, old.end().Sub(now)/2)
 		}
 		if at := now.Add(delay); at.After(t.Activate) {
 			t.Activate = at
 		}
 	}
+	if !told.IsZero() {
+		t.Activate = told
+	}
 	t.Soft = m.soft(now, t.Hard)
 	v.teks = append(v.teks, &tek{TEK: t})
 	for i, old := range v.teks {
 		// Only when newer ones are for all of its traffic: two ipsec-sas may have a policy in common.
 		if !old.replaced && overlap(&old.TEK, &t) && covered(&old.TEK, v.teks[i+1:]...) {
-			v.replace(now, old, p)
+			v.replace(now, old, &t, p)
 		}
 	}
 	m.give(v, &t)
@@ -193,16 +202,16 @@ func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
 	}
 }
 
-// replace notes that newer TEKs do the work of t.
-func (v *vpn) replace(now time.Time, t *tek, p *gdoi.Policy) {
+// replace notes that newer TEKs do the work of t, not before by is active.
+func (v *vpn) replace(now time.Time, t *tek, by *sa.TEK, p *gdoi.Policy) {
 	t.replaced = true
 	if p.DeactivationDelay > 0 && v.kek != nil {
-		t.removeAt = now.Add(max(p.DeactivationDelay, p.ActivationDelay))
+		t.removeAt = now.Add(max(p.DeactivationDelay, p.ActivationDelay, by.Activate.Sub(now)))
 	}
 }
 
 // usable reports whether packets are sent with t now.
-func (t *tek) usable(now time.Time) bool { return !now.Before(t.Activate) && now.Before(t.end()) }
+func (t *tek) usable(now time.Time) bool { return !now.Before(t.Activate) && !t.over(now) }
 
 // removeTEK takes a TEK away, everywhere. A TEK that waited for its activation behind it becomes active at once, if no other
 // serves the traffic meanwhile.
@@ -214,6 +223,9 @@ func (m *Member) removeTEK(now time.Time, v *vpn, spi uint32) {
 	v.teks = slices.Delete(v.teks, i, i+1)
 	v.retire(spi)
 	t.Zero()
+	if t.IEC61850 != nil {
+		return // one that waits behind it waits on: nobody else uses it sooner
+	}
 	m.emit(turn.RemoveTEK{VPN: v.config.Name, SPI: spi})
 	for _, next := range v.teks {
 		if !next.Activate.After(now) {
@@ -255,24 +267,29 @@ func (m *Member) setKEK(now time.Time, v *vpn, k *sa.KEK, keys *lkh.Keys) {
 	}
 }
 
-// dropTEKs removes every TEK of the VPN.
-func (m *Member) dropTEKs(now time.Time, v *vpn) {
-	for len(v.teks) > 0 {
-		m.removeTEK(now, v, v.teks[len(v.teks)-1].SPI)
+// dropTEKs removes every TEK of the VPN that pick chooses; nil is all.
+func (m *Member) dropTEKs(now time.Time, v *vpn, pick func(*sa.TEK) bool) {
+	for _, t := range slices.Backward(slices.Clone(v.teks)) {
+		if pick == nil || pick(&t.TEK) {
+			m.removeTEK(now, v, t.SPI)
+		}
 	}
 }
 
 // dropKeys removes every key of the VPN; it is then not registered.
 func (m *Member) dropKeys(now time.Time, v *vpn) {
-	m.dropTEKs(now, v)
+	m.dropTEKs(now, v, nil)
 	m.setKEK(now, v, nil, nil)
 	v.retired = nil
 	v.senders = nil // the server may give it to another, for the keys to come
 	v.registered, v.sa, v.registerAt, v.asked = false, 0, time.Time{}, time.Time{}
 }
 
-// soft is when a member registers again for a key that dies at hard, if no push has replaced it by then.
+// soft is when a member registers again for a key that dies at hard, if no push has replaced it by then; never for one that does not.
 func (m *Member) soft(now, hard time.Time) time.Time {
+	if hard.IsZero() {
+		return hard
+	}
 	left := hard.Sub(now)
 	lead := left / 100 * 7 // in this order: a server may give 2^32-1 s, and seven times that is no Duration
 	lead = max(lead-m.jitter(lead/7), m.options.LeadMin)
@@ -299,7 +316,7 @@ func (m *Member) schedule(now time.Time, v *vpn) {
 		see(&v.kek.Soft, v.kek.Hard)
 	}
 	for _, t := range v.teks {
-		if !t.replaced {
+		if !t.replaced && !t.Hard.IsZero() {
 			see(&t.Soft, t.Hard)
 		}
 	}

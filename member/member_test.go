@@ -52,20 +52,22 @@ func (c *conversation) pull(p *gdoi.Policy) {
 
 // A server that its own members trust may still be hostile: however many TEKs it sends, a member holds so many and no more.
 func TestTEKsAreBounded(t *testing.T) {
-	c := registered(t)
-	for i := range uint32(10) {
-		p := &gdoi.Push{Seq: i + 1, Policy: &gdoi.Policy{}}
-		for j := range 20 {
-			p.Policy.TEKs = append(p.Policy.TEKs, c.tek(fmt.Sprintf("X%d-%d/3600/%c", i, j, 'A'+i*20+uint32(j))))
+	for _, word := range []string{"X%d-%d/3600/%c", "X%d-%d/0/%c/iec/4294967295"} {
+		c := registered(t)
+		for i := range uint32(10) {
+			p := &gdoi.Push{Seq: i + 1, Policy: &gdoi.Policy{}}
+			for j := range 20 {
+				p.Policy.TEKs = append(p.Policy.TEKs, c.tek(fmt.Sprintf(word, i, j, 'A'+i*20+uint32(j))))
+			}
+			c.m.HandleDatagram(c.now, c.local, c.remote, c.seal("K1", p))
 		}
-		c.m.HandleDatagram(c.now, c.local, c.remote, c.seal("K1", p))
-	}
-	s := c.m.State().VPNs[0]
-	if len(s.TEKs) != maxTEKs || s.Stats.PushSucceeded != 10 {
-		t.Errorf("%d TEKs after %d pushes, want %d after 10", len(s.TEKs), s.Stats.PushSucceeded, maxTEKs)
-	}
-	if s.Stats.ExceedKeys == 0 {
-		t.Error("ExceedKeys is 0")
+		s := c.m.State().VPNs[0]
+		if len(s.TEKs) != maxTEKs || s.Stats.PushSucceeded != 10 {
+			t.Errorf("%s: %d TEKs after %d pushes, want %d after 10", word, len(s.TEKs), s.Stats.PushSucceeded, maxTEKs)
+		}
+		if s.Stats.ExceedKeys == 0 {
+			t.Errorf("%s: ExceedKeys is 0", word)
+		}
 	}
 }
 

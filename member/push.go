@@ -74,10 +74,34 @@ func (m *Member) byKEK(now time.Time, spi [16]byte) (*vpn, *sa.KEK) {
 	return nil, nil
 }
 
+// deleteTEKs removes the TEKs of one protocol that a push deletes, by SPI or, with SPI 0, all of them.
+func (m *Member) deleteTEKs(now time.Time, v *vpn, spis []uint32, iec61850 bool) {
+	a, of := v.attempt, func(t *sa.TEK) bool { return (t.IEC61850 != nil) == iec61850 }
+	for _, spi := range spis {
+		if spi == 0 {
+			if a != nil && a.policy != nil {
+				for i := range a.policy.TEKs {
+					if t := &a.policy.TEKs[i]; of(t) {
+						a.deleted = append(a.deleted, t.SPI)
+					}
+				}
+			}
+			m.dropTEKs(now, v, of)
+			continue
+		}
+		if a != nil && len(a.deleted) < gdoi.MaxTEKs {
+			a.deleted = append(a.deleted, spi)
+		}
+		if _, t := v.find(spi); t != nil && of(&t.TEK) {
+			m.removeTEK(now, v, spi)
+		}
+	}
+}
+
 // obey does what a verified push says: deletions first, then what is new. gap says that a push before it never came.
 func (m *Member) obey(now time.Time, v *vpn, p *gdoi.Push, gap bool) {
 	a := v.attempt
-	if p.DeleteAll || p.DeleteKEK || len(p.DeleteTEKs) > 0 {
+	if p.DeleteAll || p.DeleteKEK || len(p.DeleteTEKs)+len(p.Delete61850) > 0 {
 		v.stats.DeleteReceived++
 	}
 	switch {
@@ -86,20 +110,9 @@ func (m *Member) obey(now time.Time, v *vpn, p *gdoi.Push, gap bool) {
 		m.abandon(v)
 		m.dropKeys(now, v)
 		v.downReason = "all SAs deleted by the server"
-	case len(p.DeleteTEKs) == 1 && p.DeleteTEKs[0] == 0:
-		if a != nil && a.policy != nil {
-			for _, t := range a.policy.TEKs {
-				a.deleted = append(a.deleted, t.SPI)
-			}
-		}
-		m.dropTEKs(now, v)
 	default:
-		for _, spi := range p.DeleteTEKs {
-			if a != nil && len(a.deleted) < gdoi.MaxTEKs {
-				a.deleted = append(a.deleted, spi)
-			}
-			m.removeTEK(now, v, spi)
-		}
+		m.deleteTEKs(now, v, p.DeleteTEKs, false)
+		m.deleteTEKs(now, v, p.Delete61850, true)
 	}
 	if p.DeleteKEK {
 		m.setKEK(now, v, nil, nil)

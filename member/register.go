@@ -97,7 +97,7 @@ func (m *Member) HandleUp(now time.Time, up ike.Up) {
 		a.sa, a.token, a.reused = up.SA, m.token, known
 		m.emit(ike.Begin{
 			SA: up.SA, Exchange: isakmp.ExchangePull, Messages: 4, Token: a.token,
-			First: isakmp.PayloadNONCE, Payloads: gdoi.AppendPull1(nil, ni, gdoi.GroupName{ID: v.config.Group}, m.speak(v)),
+			First: isakmp.PayloadNONCE, Payloads: gdoi.AppendPull1(nil, ni, v.name(), m.speak(v)),
 		})
 	}
 }

@@ -82,9 +82,10 @@ type TEK struct {
 	Cipher                        sa.Cipher
 	KeyBits                       int
 	Policies                      []sa.Policy
-	Created, Activate, Soft, Hard time.Time
-	Replaced                      bool      // a newer TEK is for the same traffic
-	RemoveAt                      time.Time // zero: at Hard
+	IEC61850                      *sa.IEC61850 // of a TEK for GOOSE or sampled values; nil: for ESP
+	Created, Activate, Soft, Hard time.Time    // Hard is zero if it has no lifetime, as one for IEC 61850 may
+	Replaced                      bool         // a newer TEK is for the same traffic
+	RemoveAt                      time.Time    // zero: at Hard
 }
 
 // State returns a copy.
@@ -122,7 +123,7 @@ func (v *vpn) state() VPN {
 	}
 	for _, t := range v.teks {
 		o.TEKs = append(o.TEKs, TEK{
-			SPI: t.SPI, Cipher: t.Cipher, KeyBits: t.KeyBits, Policies: slices.Clone(t.Policies),
+			SPI: t.SPI, Cipher: t.Cipher, KeyBits: t.KeyBits, Policies: slices.Clone(t.Policies), IEC61850: t.IEC61850,
 			Created: t.Created, Activate: t.Activate, Soft: t.Soft, Hard: t.Hard,
 			Replaced: t.replaced, RemoveAt: t.removeAt,
 		})

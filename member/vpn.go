@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gvpn/commit/step"
+	"gvpn/gdoi"
 	"gvpn/ike"
 	"gvpn/lkh"
 	"gvpn/sa"
@@ -45,7 +46,7 @@ type vpn struct {
 	stats Stats
 }
 
-// tek is a TEK that the data plane has.
+// tek is a TEK that the data plane has, or one of IEC 61850, which is kept here only: there is nothing yet to hand it to.
 type tek struct {
 	sa.TEK
 	// replaced says that a newer TEK is for the same traffic; removeAt, if set, is when this one goes before its hard
@@ -55,15 +56,26 @@ type tek struct {
 	disowned bool
 }
 
-// end is when t goes.
+// end is when t goes, the zero time for one of IEC 61850 that has no lifetime.
 func (t *tek) end() time.Time {
-	if !t.removeAt.IsZero() && t.removeAt.Before(t.Hard) {
+	if !t.removeAt.IsZero() && (t.Hard.IsZero() || t.removeAt.Before(t.Hard)) {
 		return t.removeAt
 	}
 	return t.Hard
 }
 
+// over reports whether t's time is over.
+func (t *tek) over(now time.Time) bool { return !t.end().IsZero() && !now.Before(t.end()) }
+
 func newVPN() *vpn { return &vpn{downReason: "not registered yet"} }
+
+// name is how the VPN's group is asked for.
+func (v *vpn) name() gdoi.GroupName {
+	if v.config.Selector != (sa.Selector{}) {
+		return gdoi.GroupName{Selector: v.config.Selector}
+	}
+	return gdoi.GroupName{ID: v.config.Group}
+}
 
 func (v *vpn) find(spi uint32) (int, *tek) {
 	for i, t := range v.teks {
@@ -84,6 +96,9 @@ func (v *vpn) retire(spi uint32) {
 
 // covered reports whether every policy of t is also one of newer's.
 func covered(t *sa.TEK, newer ...*tek) bool {
+	if t.IEC61850 != nil {
+		return slices.ContainsFunc(newer, func(u *tek) bool { return overlap(t, &u.TEK) })
+	}
 	for _, p := range t.Policies {
 		if !slices.ContainsFunc(newer, func(u *tek) bool { return u.covers(p) }) {
 			return false
@@ -99,6 +114,9 @@ func (t *tek) covers(p sa.Policy) bool {
 
 // overlap reports whether t and u are for the same traffic, in at least one policy.
 func overlap(t, u *sa.TEK) bool {
+	if t.IEC61850 != nil || u.IEC61850 != nil {
+		return t.SameTraffic(u)
+	}
 	for _, p := range t.Policies {
 		for _, q := range u.Policies {
 			if p.SameTraffic(q) {
