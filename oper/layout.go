@@ -29,10 +29,13 @@ const (
 
 	labelTotalSAs      = "Total IPsec SAs: %d\n"
 	labelSA            = "  IPsec SA: %s\n"
-	labelSAProtocol    = "    Protocol: ESP, Authentication: %s, Encryption: %s\n"
+	labelSAProtocol    = "    Protocol: %s, Authentication: %s, Encryption: %s\n"
 	labelSASPI         = "    SPI: %s\n"
 	labelExpires       = "Lifetime: Expires in %d seconds, %s\n"
 	labelRekey         = "Rekey in %d seconds\n"
+	labelObject        = "    Object identifier: %s\n" // ours, as the two below
+	labelPayload       = "    Payload: %s\n"
+	labelAssurance     = "    Key delivery assurance: %d%%\n"
 	labelMatchPolicy   = "    Match policy: %s\n"
 	labelMatchSource   = "      Source: %s, Port: %d\n"
 	labelMatchDest     = "      Destination: %s, Port: %d\n"

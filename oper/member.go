@@ -149,25 +149,26 @@ type (
 
 // MemberSA is one TEK at the member. It serves both directions.
 type MemberSA struct {
-	Direction    string `xml:"sa-direction"`
-	Tunnel       int    `xml:"sa-tunnel-index"`
-	Server       string `xml:"sa-gvpn-server"`
-	Port         uint16 `xml:"sa-port"`
-	Protocol     string `xml:"sa-protocol"`
-	Encryption   string `xml:"sa-esp-encryption-algorithm"`
-	HMAC         string `xml:"sa-hmac-algorithm"`
-	SPI          string `xml:"sa-spi"`
-	HardLifetime int64  `xml:"sa-hard-lifetime"` // seconds left
-	Lifesize     string `xml:"sa-lifesize-remaining"`
-	GroupID      uint32 `xml:"sa-gvpn-groupid"`
-	System       string `xml:"sa-virtual-system"`
-	Installation string `xml:"sa-installation-state,omitempty"` // detail, as what follows
-	Mode         string `xml:"sa-mode,omitempty"`
-	Type         string `xml:"sa-type,omitempty"`
-	State        string `xml:"sa-state,omitempty"`
-	SoftLifetime *int64 `xml:"sa-soft-lifetime"`
-	Activation   *int64 `xml:"sa-activate-lifetime"` // seconds until it is sent with
-	AntiReplay   string `xml:"sa-anti-replay-service,omitempty"`
+	Direction    string          `xml:"sa-direction"`
+	Tunnel       int             `xml:"sa-tunnel-index"`
+	Server       string          `xml:"sa-gvpn-server"`
+	Port         uint16          `xml:"sa-port"`
+	Protocol     string          `xml:"sa-protocol"`
+	Encryption   string          `xml:"sa-esp-encryption-algorithm"`
+	HMAC         string          `xml:"sa-hmac-algorithm"`
+	SPI          string          `xml:"sa-spi"`
+	HardLifetime *int64          `xml:"sa-hard-lifetime"` // seconds left; absent if it has no lifetime, as one for IEC 61850 may
+	Lifesize     string          `xml:"sa-lifesize-remaining"`
+	GroupID      uint32          `xml:"sa-gvpn-groupid"`
+	System       string          `xml:"sa-virtual-system"`
+	Installation string          `xml:"sa-installation-state,omitempty"` // detail, as what follows
+	Mode         string          `xml:"sa-mode,omitempty"`
+	Type         string          `xml:"sa-type,omitempty"`
+	State        string          `xml:"sa-state,omitempty"`
+	SoftLifetime *int64          `xml:"sa-soft-lifetime"`
+	Activation   *int64          `xml:"sa-activate-lifetime"` // seconds until it is sent with
+	AntiReplay   string          `xml:"sa-anti-replay-service,omitempty"`
+	Object       *ObjectSelector `xml:"sa-object"` // of one for IEC 61850
 }
 
 func memberIPsec(s *State, a Args) (Reply, error) {
@@ -194,17 +195,28 @@ func memberIPsec(s *State, a Args) (Reply, error) {
 
 func memberSA(s *State, a Args, v member.VPN, t member.TEK, tunnel int) MemberSA {
 	out := MemberSA{
-		Direction: "bi-directional", Tunnel: tunnel, Server: v.Server.Addr().String(), Port: v.Server.Port(), Protocol: "ESP",
-		Encryption: encryption(t.Cipher, t.KeyBits), HMAC: integrity(t.Cipher), SPI: fmt.Sprintf("%08x", t.SPI), HardLifetime: s.remaining(t.Hard),
-		Lifesize: "Unlimited", GroupID: v.Group, System: rootSystem,
+		Direction: "bi-directional", Tunnel: tunnel, Server: v.Server.Addr().String(), Port: v.Server.Port(),
+		SPI: fmt.Sprintf("%08x", t.SPI), Lifesize: "Unlimited", GroupID: v.Group, System: rootSystem,
 	}
-	if a.Detail {
-		soft, activation := s.remaining(t.Soft), s.remaining(t.Activate)
-		out.Installation, out.Mode, out.Type, out.State = "installed", "Tunnel", "Group VPN", s.inUse(t.Activate)
-		if t.Replaced {
-			out.State = "Replaced"
-		}
-		out.SoftLifetime, out.Activation, out.AntiReplay = &soft, &activation, "counter-based anti-replay service disabled"
+	out.Protocol, out.Encryption, out.HMAC = algorithms(t.IEC61850, t.Cipher, t.KeyBits)
+	lasts := !t.Hard.IsZero()
+	if hard := s.remaining(t.Hard); lasts {
+		out.HardLifetime = &hard
+	}
+	if !a.Detail {
+		return out
+	}
+	if soft := s.remaining(t.Soft); lasts {
+		out.SoftLifetime = &soft
+	}
+	activation := s.remaining(t.Activate)
+	if out.Activation, out.Type, out.State = &activation, "Group VPN", s.inUse(t.Activate); t.Replaced {
+		out.State = "Replaced"
+	}
+	if t.IEC61850 != nil { // the data plane is for ESP
+		out.Installation, out.Object = "not installed", selects(t.IEC61850)
+	} else {
+		out.Installation, out.Mode, out.AntiReplay = "installed", "Tunnel", "counter-based anti-replay service disabled"
 	}
 	return out
 }
@@ -282,9 +294,13 @@ func (r MemberIPsec) AppendText(dst []byte) []byte {
 	var rows [][]string
 	for _, b := range r.Blocks {
 		for _, t := range b.SAs {
+			life := "unlim"
+			if t.HardLifetime != nil {
+				life = fmt.Sprint(*t.HardLifetime)
+			}
 			rows = append(rows, []string{
-				fmt.Sprintf("<>%d", t.Tunnel), t.Server, fmt.Sprint(t.Port), "ESP:" + t.Encryption + "/" + t.HMAC, t.SPI,
-				fmt.Sprintf("%d/ unlim", t.HardLifetime), fmt.Sprint(t.GroupID), t.System,
+				fmt.Sprintf("<>%d", t.Tunnel), t.Server, fmt.Sprint(t.Port), t.Protocol + ":" + t.Encryption + "/" + t.HMAC, t.SPI,
+				life + "/ unlim", fmt.Sprint(t.GroupID), t.System,
 			})
 		}
 	}
@@ -314,12 +330,23 @@ func (b MemberBlock) appendDetail(dst []byte) []byte {
 	for _, t := range b.SAs {
 		dst = addf(dst, "\n    Direction: %s, SPI: %s\n", t.Direction, t.SPI)
 		dst = addf(dst, "    Protocol: %s, Authentication: %s, Encryption: %s\n", t.Protocol, t.HMAC, t.Encryption)
-		dst = addf(dst, "    Hard lifetime: Expires in %d seconds, %s\n", t.HardLifetime, t.State)
+		dst = t.Object.appendText(dst)
+		if t.HardLifetime != nil {
+			dst = addf(dst, "    Hard lifetime: Expires in %d seconds, %s\n", *t.HardLifetime, t.State)
+		} else {
+			dst = addf(dst, "    Hard lifetime: Never expires, %s\n", t.State)
+		}
 		if *t.Activation > 0 {
 			dst = addf(dst, "    Activation: In %d seconds\n", *t.Activation)
 		}
 		dst = addf(dst, "    Lifesize Remaining: %s\n", t.Lifesize)
-		dst = addf(dst, "    Soft lifetime: Expires in %d seconds\n", *t.SoftLifetime)
+		if t.SoftLifetime != nil {
+			dst = addf(dst, "    Soft lifetime: Expires in %d seconds\n", *t.SoftLifetime)
+		}
+		if t.Object != nil {
+			dst = addf(dst, "    Type: %s, State: %s\n", t.Type, t.Installation)
+			continue
+		}
 		dst = addf(dst, "    Mode: %s, Type: %s, State: %s\n", t.Mode, t.Type, t.Installation)
 		dst = addf(dst, "    Anti-replay service: %s\n", t.AntiReplay)
 	}

@@ -118,7 +118,27 @@ func states() map[string]*State {
 			},
 		}},
 	}
-	return map[string]*State{"root": root, "member": memberNode, "empty": {Now: now}}
+	goose := &sa.IEC61850{
+		Selector: sa.Selector{OID: "\x06\x0b\x2a\x86\x48\xce\x56\x83\xe3\x1a\x08\x01\x02", Payload: "\x04\x04\xe9\xfc\x00\x01"},
+		Auth:     sa.AuthHMACSHA256128, Enc: sa.EncCBC128, Assurance: 90, HasAssurance: true,
+	}
+	sampled := &sa.IEC61850{Selector: sa.Selector{OID: "\x06\x01\x80"}, Auth: sa.AuthGMAC256, Enc: sa.EncNone}
+	kdc := &State{Now: now, Server: server.State{Groups: []server.GroupState{{
+		Name: "STATION", ID: 7, Ready: true,
+		TEKs: []server.TEKState{
+			{Name: "GOOSE", SPI: 0x1c548e4e, IEC61850: goose, Created: in(-3000), Soft: in(100), Hard: in(600), Current: true},
+			{Name: "SV", SPI: 0x2c548e4e, IEC61850: sampled, Created: in(-1), Soft: in(3200), Hard: in(3599), Activate: in(14), Current: true},
+		},
+	}}}}
+	ied := &State{Now: now, Member: member.State{VPNs: []member.VPN{{
+		Name: "STATION", Group: 7, Gateway: "KDC", DFBit: "clear", Up: true, Phase: member.Idle,
+		Server: addrPort("10.17.101.1:848"), Local: addrPort("10.18.101.1:848"),
+		TEKs: []member.TEK{
+			{SPI: 0x1c548e4e, IEC61850: goose, Soft: in(100), Hard: in(600)},
+			{SPI: 0x2c548e4e, IEC61850: sampled, Activate: in(14)},
+		},
+	}}}}
+	return map[string]*State{"root": root, "member": memberNode, "empty": {Now: now}, "kdc": kdc, "ied": ied}
 }
 
 // ask carries out a line as the shell would: the longest command that it begins with, and simple arguments.

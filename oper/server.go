@@ -160,16 +160,17 @@ type GroupSAs struct {
 
 // TEKSA is one TEK at the server.
 type TEKSA struct {
-	Name       string        `xml:"ipsec-sa-name"`
-	Algorithm  string        `xml:"sa-algorithm"` // "ESP:aes-256/sha256"
-	SPI        string        `xml:"sa-spi"`
-	Lifetime   int64         `xml:"sa-hard-lifetime"`                      // seconds left
-	Protocol   string        `xml:"sa-protocol,omitempty"`                 // detail, as what follows
-	HMAC       string        `xml:"sa-hmac-algorithm,omitempty"`           //
-	Encryption string        `xml:"sa-esp-encryption-algorithm,omitempty"` //
-	State      string        `xml:"sa-state,omitempty"`                    // "Activated", "Not activated" or "Replaced"
-	Rekey      *int64        `xml:"sa-soft-lifetime"`                      // seconds until it is replaced
-	Policies   []MatchPolicy `xml:"match-policy"`
+	Name       string          `xml:"ipsec-sa-name"`
+	Algorithm  string          `xml:"sa-algorithm"` // "ESP:aes-256/sha256", "IEC61850:aes-128-cbc/hmac-sha-256-128"
+	SPI        string          `xml:"sa-spi"`
+	Lifetime   int64           `xml:"sa-hard-lifetime"`                      // seconds left
+	Protocol   string          `xml:"sa-protocol,omitempty"`                 // detail, as what follows
+	HMAC       string          `xml:"sa-hmac-algorithm,omitempty"`           //
+	Encryption string          `xml:"sa-esp-encryption-algorithm,omitempty"` //
+	State      string          `xml:"sa-state,omitempty"`                    // "Activated", "Not activated" or "Replaced"
+	Rekey      *int64          `xml:"sa-soft-lifetime"`                      // seconds until it is replaced
+	Object     *ObjectSelector `xml:"sa-object"`                             // of one for IEC 61850
+	Policies   []MatchPolicy   `xml:"match-policy"`
 }
 
 // MatchPolicy is one match-policy. Zero prefixes, ports and protocol stand for any.
@@ -204,10 +205,11 @@ func serverIPsec(s *State, a Args) (Reply, error) {
 }
 
 func tekSA(s *State, a Args, t server.TEKState) TEKSA {
-	out := TEKSA{Name: t.Name, Algorithm: "ESP:" + encryption(t.Cipher, t.KeyBits) + "/" + integrity(t.Cipher), SPI: fmt.Sprintf("%08x", t.SPI), Lifetime: s.remaining(t.Hard)}
+	protocol, cipher, auth := algorithms(t.IEC61850, t.Cipher, t.KeyBits)
+	out := TEKSA{Name: t.Name, Algorithm: protocol + ":" + cipher + "/" + auth, SPI: fmt.Sprintf("%08x", t.SPI), Lifetime: s.remaining(t.Hard)}
 	if a.Detail {
 		rekey := s.remaining(t.Soft)
-		out.Protocol, out.HMAC, out.Encryption, out.Policies = "ESP", integrity(t.Cipher), encryption(t.Cipher, t.KeyBits), matchPolicies(t.Policies)
+		out.Protocol, out.HMAC, out.Encryption, out.Policies, out.Object = protocol, auth, cipher, matchPolicies(t.Policies), selects(t.IEC61850)
 		if out.State = s.inUse(t.Activate); t.Current {
 			out.Rekey = &rekey
 		} else {
@@ -235,12 +237,13 @@ func (r ServerIPsec) AppendText(dst []byte) []byte {
 		}
 		for _, t := range g.SAs {
 			dst = addf(dst, labelSA, t.Name)
-			dst = addf(dst, labelSAProtocol, t.HMAC, t.Encryption)
+			dst = addf(dst, labelSAProtocol, t.Protocol, t.HMAC, t.Encryption)
 			dst = addf(dst, labelSASPI, t.SPI)
 			dst = addf(append(dst, "    "...), labelExpires, t.Lifetime, t.State)
 			if t.Rekey != nil {
 				dst = addf(append(dst, "    "...), labelRekey, *t.Rekey)
 			}
+			dst = t.Object.appendText(dst)
 			for _, p := range t.Policies {
 				dst = addf(dst, labelMatchPolicy, p.Name)
 				dst = addf(dst, labelMatchSource, p.Source, p.SourcePort)

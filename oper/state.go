@@ -122,6 +122,49 @@ func integrity(c sa.Cipher) string {
 	return "sha256"
 }
 
+// algorithms names a TEK's protocol, its cipher and what authenticates: of ESP, or, if x is set, of IEC 61850 in the words of the
+// configuration.
+func algorithms(x *sa.IEC61850, c sa.Cipher, keyBits int) (protocol, cipher, auth string) {
+	if x != nil {
+		return "IEC61850", x.Enc.String(), x.Auth.String()
+	}
+	return "ESP", encryption(c, keyBits), integrity(c)
+}
+
+// ObjectSelector is what traffic of IEC 61850 an SA is for: elements of our own, in detail only.
+type ObjectSelector struct {
+	OID       string `xml:"sa-object-identifier,omitempty"` // dotted
+	Payload   string `xml:"sa-object-payload,omitempty"`    // an IPv4 address, or DER in hexadecimal digits
+	Assurance *uint8 `xml:"sa-key-delivery-assurance"`      // per cent
+}
+
+// selects is nil for a TEK of ESP.
+func selects(x *sa.IEC61850) *ObjectSelector {
+	if x == nil {
+		return nil
+	}
+	o := new(ObjectSelector)
+	o.OID, o.Payload = x.Selector.Text()
+	if a := x.Assurance; x.HasAssurance {
+		o.Assurance = &a
+	}
+	return o
+}
+
+func (o *ObjectSelector) appendText(dst []byte) []byte {
+	if o == nil {
+		return dst
+	}
+	dst = addf(dst, labelObject, o.OID)
+	if o.Payload != "" {
+		dst = addf(dst, labelPayload, o.Payload)
+	}
+	if o.Assurance != nil {
+		dst = addf(dst, labelAssurance, *o.Assurance)
+	}
+	return dst
+}
+
 // encryptionCBC is the word of the configuration.
 func encryptionCBC(keyBits int) string { return fmt.Sprintf("aes-%d-cbc", keyBits) }
 
