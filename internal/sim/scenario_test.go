@@ -15,6 +15,7 @@ import (
 	"gvpn/examples"
 	"gvpn/ike"
 	"gvpn/member"
+	"gvpn/sa"
 	"gvpn/server"
 )
 
@@ -216,6 +217,15 @@ func (s *scenario) label(kind, key string) string {
 	return s.names[key]
 }
 
+// tek labels a TEK: T1 for ESP, I1 for IEC 61850.
+func (s *scenario) tek(spi uint32, x *sa.IEC61850) string {
+	kind := "T"
+	if x != nil {
+		kind = "I"
+	}
+	return s.label(kind, fmt.Sprintf("%08x", spi))
+}
+
 func (s *scenario) show(b *strings.Builder) {
 	for _, n := range s.w.order {
 		st, up := n.State()
@@ -229,7 +239,7 @@ func (s *scenario) show(b *strings.Builder) {
 				fmt.Fprintf(b, " %s/%d", s.label("K", fmt.Sprintf("%x%x", g.KEK.InitiatorCookie, g.KEK.ResponderCookie)), g.KEK.Seq)
 			}
 			for _, t := range g.TEKs {
-				fmt.Fprintf(b, " %s", s.label("T", fmt.Sprintf("%08x", t.SPI)))
+				fmt.Fprintf(b, " %s", s.tek(t.SPI, t.IEC61850))
 			}
 			for _, c := range st.Cluster.Groups {
 				for _, p := range c.Peers {
@@ -264,7 +274,7 @@ func (s *scenario) show(b *strings.Builder) {
 				fmt.Fprintf(b, " %s/%d", s.label("K", fmt.Sprintf("%x%x", v.KEK.SPI[:8], v.KEK.SPI[8:])), v.KEK.Seq)
 			}
 			for _, t := range v.TEKs {
-				fmt.Fprintf(b, " %s", s.label("T", fmt.Sprintf("%08x", t.SPI)))
+				fmt.Fprintf(b, " %s", s.tek(t.SPI, t.IEC61850))
 			}
 			fmt.Fprintln(b)
 		}

@@ -276,6 +276,12 @@ func (v *verifier) turn(n *Node) {
 	}
 	for _, m := range s.Member.VPNs {
 		for _, t := range m.TEKs {
+			if t.IEC61850 != nil { // which the data plane must not have
+				if !t.Hard.IsZero() && now.Sub(t.Hard) > time.Second {
+					n.w.violate("%s: TEK %08x for IEC 61850 is kept past its hard lifetime", n.Name, t.SPI)
+				}
+				continue
+			}
 			if !plane[t.SPI] {
 				n.w.violate("%s: TEK %08x is in the engine and not in the data plane", n.Name, t.SPI)
 			}
