@@ -228,16 +228,20 @@ func (s *Server) makeTEK(now time.Time, g *group, x *step.IPsecSA) {
 	s.notify(turn.Info, "GKSD_TEK_CREATED", fmt.Sprintf("group %s: new TEK for %s %s, SPI %#08x, lifetime %v", g.name, x.Statement(), x.Name, t.SPI, x.Lifetime))
 }
 
-// activation is when a TEK that is made now in place of old is used. One for IEC 61850 is not received with before (RFC 8052
-// section 2.2.4.1): so where no push brings it, that is late enough for all members to have come for it, each before the end of
-// old by its own clock, and early enough for both to overlap.
+// activation is when a TEK that is made now in place of old is used. One for IEC 61850 is not even received with before (RFC 8052
+// section 2.2.4.1): so it is in use a little before the end of old, however long the delay, and where no push brings it not
+// sooner either: then all members have come for it, each before the end of old by its own clock.
 func (g *group) activation(now time.Time, old *sa.TEK) time.Time {
 	at := now.Add(g.conf.ActivationDelay)
-	if old.IEC61850 == nil || g.conf.Communication != nil {
+	if old.IEC61850 == nil {
 		return at
 	}
-	if late := old.Hard.Add(-min(g.conf.ActivationDelay, old.Hard.Sub(old.Created)/20)); late.After(at) {
-		return late
+	late := old.Hard.Add(-min(g.conf.ActivationDelay, old.Hard.Sub(old.Created)/20))
+	if g.conf.Communication == nil || late.Before(at) {
+		at = late
+	}
+	if at.Before(now) {
+		return now
 	}
 	return at
 }
