@@ -91,6 +91,7 @@ var strangeValues = []string{
 	"match", "name", "address", "certificate", "ümlaut", "日本", "<a>&amp;</a>", "]]>", "$9$", "a:b", "'", "it's", "-", "_", "*", "<*>", "=", ",", " lead", "trail ", "",
 	"ssh-rsa AAAA me@host", "ecdsa-sha2-nistp256 AAAA==", "ssh-ed25519 AAAA", "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n",
 	"deadbeef", "DEADBEEF00", "ge-0/0/1.0", "7-9", "$6$salt$hash", "2001:db8::/32", "main.example.net", "u@example.net", "never", "192.0.2.0/255.255.0.255",
+	"1.2.840.10070.61850.8.1.2", "2.999", "233.252.0.1",
 }
 
 // isRefused reports whether the node is only there to be refused.

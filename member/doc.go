@@ -17,6 +17,8 @@
 //	 │                                        │ Failed           │ Failed, bad policy
 //	waiting ◀──────── after the last ─────────┴──────────────────┘ else: the next server of the list
 //
+// TEKs for IEC 61850 (RFC 8052) are kept, replaced and shown like those for ESP, and are no data plane's.
+//
 // Keys that are held serve on through all of it, until they are replaced, deleted or past their hard lifetime.
 //
 // A restart needs no record: a member registers anew.

@@ -27,6 +27,9 @@
 // the activation delay, if it is not configured), if that is sooner. Sub-servers make no keys; a quarter of the margin after Soft they ask (C6), at Hard they
 // forget the key and their members (C7).
 //
+// A TEK for IEC 61850 (RFC 8052) has the same times, but that nobody receives with it either before its activation: see activation
+// in keys.go.
+//
 // A member goes when it lets a push pass that it should have acknowledged, when the KEK that it shares with the server dies, or
 // by an effect or a command. In a group without server-member-communication there is no push, so a registration stays until
 // then; member-threshold counts it.

@@ -294,8 +294,9 @@ func deletion(kek bool, teks []doomed) gdoi.Push {
 // has61850 reports whether members have, or are about to have, TEKs for IEC 61850: "delete all" names that protocol too then. To
 // others it is not named, since they may not know it.
 func (g *group) has61850() bool {
+	conf := func(x step.IPsecSA) bool { return x.IEC61850 != nil }
 	return slices.ContainsFunc(g.teks, func(t sa.TEK) bool { return t.IEC61850 != nil }) ||
-		slices.ContainsFunc(slices.Concat(g.conf.SAs, g.before.SAs), func(x step.IPsecSA) bool { return x.IEC61850 != nil })
+		slices.ContainsFunc(g.conf.SAs, conf) || slices.ContainsFunc(g.before.SAs, conf)
 }
 
 // dropTEKs destroys the TEKs that pick chooses.
