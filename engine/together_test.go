@@ -406,3 +406,74 @@ func TestManyExchangesUnderOneSA(t *testing.T) {
 		}
 	}
 }
+
+// A key for GOOSE that the root makes comes by the sub-server's push, and then by a pull that asks for the group by its
+// object-identity (RFC 8052). The data plane hears nothing of it.
+func TestGooseThroughAllEngines(t *testing.T) {
+	l, root, sub, gm := inCluster(t)
+	goose, err := sa.NewSelector("1.2.840.10070.61850.8.1.2", "233.252.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	added := func(g *step.Group) *step.Group {
+		g.Selector = goose
+		g.SAs = append(g.SAs, step.IPsecSA{
+			Name: "GOOSE", Lifetime: time.Hour, IEC61850: &sa.IEC61850{Selector: goose, Auth: sa.AuthHMACSHA256128, Enc: sa.EncCBC128, Assurance: 90, HasAssurance: true},
+		})
+		return g
+	}
+	apply := func(e *Engine, p *step.Plan) {
+		if err := e.Prepare(p); err != nil {
+			t.Fatal(err)
+		}
+		e.Apply(l.now, p)
+		l.pass(2 * time.Second)
+	}
+	apply(root, &step.Plan{
+		Commit:  2,
+		Groups:  []step.GroupChange{{Old: group(step.RootServer, nil, []string{"SUB"}), New: added(group(step.RootServer, nil, []string{"SUB"}))}},
+		Effects: []step.Effect{{Row: "1.11", Kind: step.GenerateTEK, Group: "G", SA: "GOOSE"}, {Row: "1.11", Kind: step.SendTEKToSubServers, Group: "G", SA: "GOOSE"}},
+	})
+	apply(sub, &step.Plan{
+		Commit: 2,
+		Groups: []step.GroupChange{{Old: group(step.SubServer, []string{"GM"}, []string{"ROOT"}), New: added(group(step.SubServer, []string{"GM"}, []string{"ROOT"}))}},
+	})
+	look := func(when string, want ...int) {
+		t.Helper()
+		made, v := root.State().Server.Groups[0].TEKs, gm.State().Member.VPNs[0]
+		for _, held := range v.TEKs {
+			at := slices.IndexFunc(made, func(t server.TEKState) bool { return t.SPI == held.SPI })
+			if at < 0 || !slices.Contains(want, at) || !reflect.DeepEqual(held.IEC61850, made[at].IEC61850) {
+				t.Errorf("%s: the member has %+v, the root made %+v", when, held, made)
+			} else if late := held.Activate.Sub(made[at].Activate); made[at].Activate.After(l.now) && (late < 0 || late > 2*time.Second) {
+				t.Errorf("%s: the member is active %v after the root", when, late)
+			}
+		}
+		if !v.Up || len(v.TEKs) != len(want) {
+			t.Errorf("%s: the member has %d TEKs, want %d", when, len(v.TEKs), len(want))
+		}
+		if plane := l.teks[netip.MustParseAddr(memberAddr)]; len(plane) != len(want)/2 {
+			t.Errorf("%s: %d TEKs in the data plane", when, len(plane))
+		}
+	}
+	look("pushed", 0, 1)
+
+	v := gm.Configured().VPNs[0]
+	asking := v
+	asking.Selector = goose
+	apply(gm, &step.Plan{
+		Commit: 2, VPNs: []step.VPNChange{{Old: &v, New: &asking}}, Effects: []step.Effect{{Row: "3.3", Kind: step.RegisterNewGroup, VPN: v.Name}},
+	})
+	l.pass(10 * time.Second)
+	look("pulled", 0, 1)
+	if s := gm.State().Member.VPNs[0].Stats; s.PullSucceeded != 2 {
+		t.Errorf("%+v", s)
+	}
+	if err := root.Do(l.now, server.Rekey{Group: "G", TEK: true}); err != nil {
+		t.Fatal(err)
+	}
+	l.pass(2 * time.Second)
+	look("rekeyed", 0, 1, 2, 3)
+	l.pass(time.Minute)
+	look("replaced", 0, 1)
+}
