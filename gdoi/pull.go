@@ -89,7 +89,7 @@ func AppendPull2(dst, nr []byte, p *Policy, now time.Time, o Options) []byte {
 }
 
 // ParsePull2 reads what follows HASH in message 2. The Policy has no keys yet: ParsePull4 brings them. Its SAs are Created
-// now and Hard when their remaining lifetime is over; Soft and Activate are zero.
+// now and Hard when their remaining lifetime is over; Soft is zero, and Activate too but for an SA_ATD.
 func ParsePull2(first isakmp.PayloadType, b []byte, now time.Time, o Options) (nr []byte, p *Policy, err error) {
 	bodies, err := payloads("PULL message 2", first, b, isakmp.PayloadNONCE, isakmp.PayloadSA)
 	if err != nil {

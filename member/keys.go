@@ -129,11 +129,11 @@ func (m *Member) installOlder(now time.Time, v *vpn, at int, t sa.TEK, p *gdoi.P
 		return
 	}
 	t.Soft = m.soft(now, t.Hard)
-	if t.IEC61850 == nil || t.Activate.IsZero() {
+	if t.IEC61850 == nil || t.Activate.IsZero() { // without an SA_ATD
 		t.Activate = now
-	}
-	if newer := v.teks[at].Activate.Add(-time.Millisecond); newer.Before(now) {
-		t.Activate = newer
+		if newer := v.teks[at].Activate.Add(-time.Millisecond); newer.Before(now) {
+			t.Activate = newer
+		}
 	}
 	old := &tek{TEK: t}
 	v.replace(now, old, &v.teks[at].TEK, p)
