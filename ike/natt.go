@@ -109,7 +109,9 @@ type warmPath struct {
 func (e *Endpoint) keepWarm(now time.Time, p *phase1) {
 	g := p.gw
 	w := g.warm[p.remote.Addr()]
-	if !p.nat.behind {
+	// Whoever changes NAT-D on its way can have one side see a NAT that the other does not: they stay on a port where a keepalive is
+	// no message.
+	if !p.nat.behind || p.local.Port() != NATPort {
 		if w != nil {
 			e.letCool(g, p.remote.Addr())
 		}

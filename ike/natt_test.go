@@ -243,3 +243,26 @@ func TestFindNAT(t *testing.T) {
 		}
 	}
 }
+
+// NAT-D is not authenticated. Changed on its way to one side, it makes that one believe in a NAT before it, and the other does not
+// follow: no keepalive goes to a port where it would be half a message.
+func TestAttackStateConfusionNATD(t *testing.T) {
+	const hash = 32
+	w := newWorld(t)
+	w.net = func(d wire) []wire {
+		if d.to == addrB && len(d.b) > 16 && d.b[16] == byte(isakmp.PayloadKE) { // message 3; its last payload but one is for b's address
+			d.b = bytes.Clone(d.b)
+			d.b[len(d.b)-isakmp.GenericLen-hash-1] ^= 1
+		}
+		return []wire{d}
+	}
+	w.up()
+	if b := w.b.last(); !b.nat.behind || b.local.Port() != Port {
+		t.Fatalf("b is %+v on port %d", b.nat, b.local.Port())
+	}
+	n := len(w.sent)
+	w.run(10 * keepaliveEvery)
+	if len(w.sent) != n {
+		t.Errorf("%d datagrams, the first %x", len(w.sent)-n, w.sent[n].b)
+	}
+}
