@@ -14,25 +14,24 @@ import (
 // parts are the parts of a group's configuration that must be the same on every server of its cluster (V8, V9): all of it but
 // its gateways and its server-cluster. Their order is the wire's.
 var parts = [...]struct {
-	name string // as the configuration calls it
-	add  func(h hash.Hash, g *step.Group)
+	name  string // as the configuration calls it
+	add   func(h hash.Hash, g *step.Group)
+	count func(c *Counters) *uint64 // where a difference counts; nil for none of its own
 }{
 	{"group-id", func(h hash.Hash, g *step.Group) {
 		number(h, uint64(g.ID))
 		if x := g.Selector; x != (sa.Selector{}) { // ours, as below: servers without it keep their digest
-			text(h, fmt.Sprintf("%x %x", x.OID, x.Payload))
+			text(h, x.OID)
+			text(h, x.Payload)
 		}
-	}},
-	{"member-threshold", func(h hash.Hash, g *step.Group) { number(h, uint64(g.MemberThreshold)) }},
-	{"activation-time-delay", func(h hash.Hash, g *step.Group) {
-		number(h, uint64(g.ActivationDelay.Milliseconds()))
-		if d := g.DeactivationDelay; d != 0 { // ours: servers without it keep their digest
-			number(h, uint64(d.Milliseconds()))
-		}
-	}},
-	{"anti-replay-time-window", func(h hash.Hash, g *step.Group) { number(h, uint64(g.AntiReplayWindow.Milliseconds())) }},
-	{"server-member-communication", addCommunication},
-	{"ipsec-sa", addSAs},
+	}, nil},
+	{"member-threshold", func(h hash.Hash, g *step.Group) { number(h, uint64(g.MemberThreshold)) }, nil},
+	{"activation-time-delay", func(h hash.Hash, g *step.Group) { number(h, uint64(g.ActivationDelay.Milliseconds())) }, nil},
+	{"deactivation-time-delay", func(h hash.Hash, g *step.Group) { number(h, uint64(g.DeactivationDelay.Milliseconds())) }, nil},
+	{"anti-replay-time-window", func(h hash.Hash, g *step.Group) { number(h, uint64(g.AntiReplayWindow.Milliseconds())) }, nil},
+	{"server-member-communication", addCommunication, func(c *Counters) *uint64 { return &c.CommunicationDiffers }},
+	{"match-policy", addPolicies, func(c *Counters) *uint64 { return &c.PolicyDiffers }},
+	{"proposal", addProposals, func(c *Counters) *uint64 { return &c.ProposalDiffers }},
 }
 
 // digest is the digests of the parts: the first octets of SHA-256 over an unambiguous form of each. It is no secret and no
@@ -56,6 +55,15 @@ func (d digest) differs(e digest) (names []string) {
 		}
 	}
 	return names
+}
+
+// count adds the parts in which d and e differ to the counters that are for them (V8).
+func (d digest) count(e digest, c *Counters) {
+	for i, p := range parts {
+		if d[i] != e[i] && p.count != nil {
+			*p.count(c)++
+		}
+	}
 }
 
 func number(h hash.Hash, n uint64) {
@@ -94,11 +102,10 @@ func addCommunication(h hash.Hash, g *step.Group) {
 	}
 }
 
-func addSAs(h hash.Hash, g *step.Group) {
+// addPolicies adds which traffic each SA is for.
+func addPolicies(h hash.Hash, g *step.Group) {
 	for _, x := range g.SAs {
 		text(h, x.Name)
-		number(h, uint64(x.Cipher)<<32|uint64(x.KeyBits))
-		number(h, uint64(x.Lifetime.Milliseconds()))
 		number(h, uint64(len(x.Policies)))
 		for _, p := range x.Policies {
 			text(h, p.Name)
@@ -107,7 +114,20 @@ func addSAs(h hash.Hash, g *step.Group) {
 			number(h, uint64(p.SourcePort)<<32|uint64(p.DestinationPort)<<16|uint64(p.Protocol))
 		}
 		if i := x.IEC61850; i != nil {
-			text(h, fmt.Sprintf("%x %x %d %d %d %t", i.Selector.OID, i.Selector.Payload, i.Auth, i.Enc, i.Assurance, i.HasAssurance))
+			text(h, i.Selector.OID)
+			text(h, i.Selector.Payload)
+		}
+	}
+}
+
+// addProposals adds how each SA protects it.
+func addProposals(h hash.Hash, g *step.Group) {
+	for _, x := range g.SAs {
+		text(h, x.Name)
+		number(h, uint64(x.Cipher)<<32|uint64(x.KeyBits))
+		number(h, uint64(x.Lifetime.Milliseconds()))
+		if i := x.IEC61850; i != nil {
+			text(h, fmt.Sprint(i.Auth, i.Enc, i.Assurance, i.HasAssurance))
 		}
 	}
 }

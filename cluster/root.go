@@ -33,6 +33,7 @@ func (c *Cluster) handleRequest(now time.Time, m ike.Message, f *frame) {
 		}
 	}
 	c.compare(p, f)
+	f.digest.count(g.digest, &p.count)
 	id := c.number()
 	c.asked[id] = question{peer: p, sa: m.SA, mid: m.MsgID, kind: request}
 	c.emit(Fetch{Group: g.name, Exchange: id})

@@ -39,6 +39,10 @@ type Counters struct {
 	UpdateSent, UpdateReceived, UpdateSucceeded, UpdateFailed, UpdateAborted, UpdateTimeout uint64
 
 	UpdatePending, UpdateMaxRetry uint64
+
+	// How often a sub-server asked that has another configuration than its root, by part (V8). A sub-server counts by the SAs
+	// that it is given (package server).
+	PolicyDiffers, ProposalDiffers, CommunicationDiffers uint64
 }
 
 // State returns a copy.

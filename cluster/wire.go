@@ -15,7 +15,7 @@ import (
 const payloadCluster isakmp.PayloadType = 128
 
 const (
-	format = 1 // of the cluster payload
+	format = 2 // of the cluster payload
 
 	nonceLength  = 32 // ours; any of RFC 6407 section 5.8 is taken
 	leastNonce   = 8
@@ -65,7 +65,7 @@ func (c code) String() string {
 //	 0                   1                   2                   3
 //	 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
 //	+---------------+---------------+---------------+---------------+
-//	!  Format (=1)  !     Kind      !     Code      !  Name length  !
+//	!  Format (=2)  !     Kind      !     Code      !  Name length  !
 //	+---------------+---------------+---------------+---------------+
 //	!                           Group ID                            !
 //	+---------------------------------------------------------------+

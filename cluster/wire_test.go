@@ -58,8 +58,8 @@ func TestWireForm(t *testing.T) {
 	}
 	want := strings.Join([]string{
 		"80 00 000c", "aaaaaaaaaaaaaaaa", // NONCE, followed by payload 128
-		"00 00 004f",                       // 4 + 24 + 3 + 48
-		"01", "01", "00", "03", "01020304", // format, kind, code, name length, group ID
+		"00 00 005f",                       // 4 + 24 + 3 + 64
+		"02", "01", "00", "03", "01020304", // format, kind, code, name length, group ID
 		"0000000000000005", "0000000000000000", // version, base
 		hex.EncodeToString([]byte("GRP")),
 		strings.Repeat("0000000000000000", len(parts)), // digests, of no configuration
@@ -174,15 +174,18 @@ func TestDigest(t *testing.T) {
 		{"group-id", func(g *step.Group) { g.Selector.OID = "\x06\x01\x2a" }},
 		{"member-threshold", func(g *step.Group) { g.MemberThreshold = 2 }},
 		{"activation-time-delay", func(g *step.Group) { g.ActivationDelay = time.Minute }},
+		{"deactivation-time-delay", func(g *step.Group) { g.DeactivationDelay = time.Minute }},
 		{"anti-replay-time-window", func(g *step.Group) { g.AntiReplayWindow = time.Second }},
 		{"server-member-communication", func(g *step.Group) { g.Communication = nil }},
 		{"server-member-communication", func(g *step.Group) { g.Communication.Retries = 1 }},
-		{"ipsec-sa", func(g *step.Group) { g.SAs = nil }},
-		{"ipsec-sa", func(g *step.Group) { g.SAs[0].Name = "T" }},
-		{"ipsec-sa", func(g *step.Group) { g.SAs[0].IEC61850 = &sa.IEC61850{Enc: sa.EncNone} }},
-		{"ipsec-sa", func(g *step.Group) { slices.Reverse(g.SAs[0].Policies) }},
-		{"ipsec-sa", func(g *step.Group) { g.SAs[0].Policies[1].Protocol = 1 }},
-		{"ipsec-sa", func(g *step.Group) { g.SAs[0].Policies[1].DestinationPort = 1 }},
+		{"match-policy,proposal", func(g *step.Group) { g.SAs = nil }},
+		{"match-policy,proposal", func(g *step.Group) { g.SAs[0].Name = "T" }},
+		{"proposal", func(g *step.Group) { g.SAs[0].KeyBits = 256 }},
+		{"proposal", func(g *step.Group) { g.SAs[0].Lifetime = time.Hour }},
+		{"match-policy,proposal", func(g *step.Group) { g.SAs[0].IEC61850 = &sa.IEC61850{Enc: sa.EncNone} }},
+		{"match-policy", func(g *step.Group) { slices.Reverse(g.SAs[0].Policies) }},
+		{"match-policy", func(g *step.Group) { g.SAs[0].Policies[1].Protocol = 1 }},
+		{"match-policy", func(g *step.Group) { g.SAs[0].Policies[1].DestinationPort = 1 }},
 	} {
 		g := base()
 		c.change(g)

@@ -35,8 +35,8 @@ type ClusterPeer struct {
 	Stats   *ClusterCounters `xml:"server-cluster-stats"` // detail
 }
 
-// ClusterCounters are the counters of a peer. What IKE counts (DPD) is of the SAs that are up now; the mismatches are the
-// group's, told of the root's SAs against this server's configuration.
+// ClusterCounters are the counters of a peer. What IKE counts (DPD) is of the SAs that are up now; of the mismatches
+// a sub-server counts the group's, of the root's SAs against its own configuration, and a root the peer's requests.
 type ClusterCounters struct {
 	InitSend      uint64 `xml:"cluster-init-send"`
 	InitRecv      uint64 `xml:"cluster-init-recv"`
@@ -107,7 +107,8 @@ func clusterCounters(i ike.State, m server.Mismatch, p cluster.PeerState) *Clust
 		InitDup: c.InitDuplicate, InitAbort: c.InitAborted, InitTimeout: c.InitTimeout,
 		UpdateSend: c.UpdateSent, UpdateRecv: c.UpdateReceived, UpdateSuccess: c.UpdateSucceeded, UpdateFail: c.UpdateFailed,
 		UpdateAbort: c.UpdateAborted, UpdateTimeout: c.UpdateTimeout, UpdatePending: c.UpdatePending, UpdateMax: c.UpdateMaxRetry,
-		Policy: m.Policy, Proposal: m.Proposal, KEK: m.KEK, Communication: m.Communication,
+		Policy: m.Policy + c.PolicyDiffers, Proposal: m.Proposal + c.ProposalDiffers, KEK: m.KEK + c.CommunicationDiffers,
+		Communication: m.Communication,
 	}
 	for _, sa := range i.SAs {
 		if sa.Gateway == p.Gateway {
