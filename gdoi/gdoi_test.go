@@ -155,7 +155,11 @@ func drawPolicy(t *rapid.T, kek bool) *Policy {
 		}
 		port := rapid.Uint16Min(1)
 		p.PushFrom = netip.AddrPortFrom(netip.AddrFrom4([4]byte(octets(4, "from"))), port.Draw(t, "port"))
-		p.PushTo = netip.AddrPortFrom(netip.AddrFrom4([4]byte(octets(4, "to"))), port.Draw(t, "port"))
+		if rapid.Bool().Draw(t, "multicast") {
+			to := [4]byte(octets(4, "to"))
+			to[0] = 224 | to[0]&15
+			p.KEK.Multicast = &sa.Multicast{Group: netip.AddrPortFrom(netip.AddrFrom4(to), port.Draw(t, "port"))}
+		}
 	}
 	spis := rapid.SliceOfNDistinct(rapid.Uint32Min(minSPI), least, 6, rapid.ID).Draw(t, "SPIs")
 	for _, spi := range spis {

@@ -87,15 +87,17 @@ func katKEK(t testing.TB) *sa.KEK {
 
 // katPolicy is the policy of messages 2 and 4.
 func katPolicy(t testing.TB) *Policy {
+	kek := katKEK(t)
+	kek.Multicast = &sa.Multicast{Group: netip.MustParseAddrPort("233.252.0.1:848")}
 	return &Policy{
-		KEK: katKEK(t),
+		KEK: kek,
 		TEKs: []sa.TEK{{
 			SPI: 0x0badf00d, KeyBits: 256, Key: octets(0x01, 32), AuthKey: octets(0x41, 32),
 			Policies: []sa.Policy{{Source: netip.MustParsePrefix("10.1.0.0/16"), Destination: netip.MustParsePrefix("10.2.0.0/16")}},
 			Created:  now, Hard: now.Add(time.Hour),
 		}},
 		ActivationDelay: 10 * time.Second, DeactivationDelay: 30 * time.Second,
-		PushFrom: netip.MustParseAddrPort("198.51.100.2:848"), PushTo: netip.MustParseAddrPort("233.252.0.1:848"),
+		PushFrom: netip.MustParseAddrPort("198.51.100.2:848"),
 	}
 }
 

@@ -344,7 +344,13 @@ func TestPolicyCheck(t *testing.T) {
 		{"nothing in it", func(p *Policy) { p.KEK, p.TEKs = nil, nil }, ErrForm},
 		{"ATD of 1.5 s", func(p *Policy) { p.ActivationDelay = 1500 * time.Millisecond }, ErrForm},
 		{"DTD of a day", func(p *Policy) { p.DeactivationDelay = 24 * time.Hour }, ErrForm},
-		{"IPv6 PUSH", func(p *Policy) { p.PushTo = netip.MustParseAddrPort("[2001:db8::1]:848") }, ErrUnsupported},
+		{"PUSH from IPv6", func(p *Policy) { p.PushFrom = netip.MustParseAddrPort("[2001:db8::1]:848") }, ErrUnsupported},
+		{"PUSH to an IPv6 group", func(p *Policy) {
+			p.KEK.Multicast = &sa.Multicast{Group: netip.MustParseAddrPort("[ff0e::1]:848")}
+		}, ErrUnsupported},
+		{"PUSH to one address as if it were a group", func(p *Policy) {
+			p.KEK.Multicast = &sa.Multicast{Group: netip.MustParseAddrPort("192.0.2.1:848")}
+		}, ErrUnsupported},
 		{"KEK SPI zero", func(p *Policy) { p.KEK.SPI = [16]byte{} }, ErrForm},
 		{"KEK key short", func(p *Policy) { p.KEK.Key = p.KEK.Key[:8] }, ErrKeys},
 		{"KEK of 100 bits", func(p *Policy) { p.KEK.KeyBits = 100 }, ErrKeys},

@@ -19,9 +19,9 @@ type Policy struct {
 	// ActivationDelay and DeactivationDelay are GAP's ATD and DTD, in whole seconds up to 65535; 0 is absent.
 	ActivationDelay, DeactivationDelay time.Duration
 
-	// PushFrom and PushTo are what SAK says of the PUSH datagram's addresses. The zero value is written as address 0.0.0.0
-	// and port 0, "any": a server of unicast PUSHes sends the same datagram to all of its members.
-	PushFrom, PushTo netip.AddrPort
+	// PushFrom is what SAK says of where PUSH datagrams come from; where they go to is the KEK's Multicast. What is not set is
+	// written as address 0.0.0.0 and port 0, "any": a server of unicast PUSHes sends the same datagram to all of its members.
+	PushFrom netip.AddrPort
 
 	// SenderIDs are one member's own (section 3.5): in message 4 of a PULL and nowhere else. A member that sends with a TEK that
 	// Counts needs one.
@@ -91,10 +91,8 @@ func (p *Policy) shape() error {
 			return refuse(ErrForm, "policy: delay %v, want whole seconds up to 65535", d)
 		}
 	}
-	for _, a := range []netip.AddrPort{p.PushFrom, p.PushTo} {
-		if a.Addr().IsValid() && !a.Addr().Is4() {
-			return refuse(ErrUnsupported, "policy: PUSH address %v is not IPv4", a)
-		}
+	if a := p.PushFrom.Addr(); a.IsValid() && !a.Is4() {
+		return refuse(ErrUnsupported, "policy: PUSH address %v is not IPv4", a)
 	}
 	if p.KEK != nil {
 		if err := checkKEK(p.KEK); err != nil {
@@ -178,12 +176,16 @@ func checkKEK(k *sa.KEK) error {
 		return refuse(ErrKeys, "KEK: key of %d octets for %d bits", len(k.Key), k.KeyBits)
 	case k.Ack != 0 && ackHash(k.Ack) == nil:
 		return refuse(ErrUnsupported, "KEK: acknowledgement type %d", k.Ack)
+	case k.Multicast != nil && !isGroup(k.Multicast.Group):
+		return refuse(ErrUnsupported, "KEK: %v is not an IPv4 multicast group", k.Multicast.Group)
 	}
 	if len(k.SigPublic) == 0 {
 		return refuse(ErrKeys, "KEK without a signature key")
 	}
 	return checkSigHash(k.SigAlg, k.SigHash)
 }
+
+func isGroup(a netip.AddrPort) bool { return a.Addr().Is4() && a.Addr().IsMulticast() }
 
 // checkSigHash reports an error unless the hash is known and goes with the algorithm.
 func checkSigHash(alg sa.SigAlg, h sa.Hash) error {

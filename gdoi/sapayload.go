@@ -167,7 +167,11 @@ func appendSAK(dst []byte, next isakmp.PayloadType, p *Policy, now time.Time, o 
 	dst, at := isakmp.OpenPayload(dst, next)
 	dst = append(dst, protocolUDP)
 	dst = appendAddress(dst, p.PushFrom, o)
-	dst = appendAddress(dst, p.PushTo, o)
+	var to netip.AddrPort
+	if k.Multicast != nil {
+		to = k.Multicast.Group
+	}
+	dst = appendAddress(dst, to, o)
 	dst = append(dst, k.SPI[:]...)
 	dst = append(dst, 0, 0, 0, 0)
 	if o.SAKReserved6 {
@@ -357,7 +361,10 @@ func parseSAK(body []byte, p *Policy, now time.Time, pull bool, o Options) error
 	if err := a.rest(); err != nil {
 		return err
 	}
-	p.KEK, p.PushFrom, p.PushTo = k, s.src.addrPort(), s.dst.addrPort()
+	if to := s.dst.addrPort(); isGroup(to) {
+		k.Multicast = &sa.Multicast{Group: to}
+	}
+	p.KEK, p.PushFrom = k, s.src.addrPort()
 	return nil
 }
 

@@ -80,11 +80,21 @@ type KEK struct {
 	Seq uint32
 	// Ack is the KEK_ACK_REQUESTED type of RFC 8263 section 2, 0 for none.
 	Ack uint16
+	// Multicast is where PUSHes under this KEK go to, by one datagram for all members; nil: to each member at its own address.
+	Multicast *Multicast
 
 	Created, Soft, Hard time.Time // made; to be replaced; dead
 }
 
-// Clone returns a deep copy.
+// Multicast is the way of PUSHes to all members at once (RFC 6407 section 3.4). Nobody writes to it: copies of a KEK share it. A
+// member knows the Group alone.
+type Multicast struct {
+	Group     netip.AddrPort // IPv4
+	TTL       uint8          // how many routers may hand it on; 0: the system's default, which is none
+	Interface string         // where it leaves, by the system's name; "": where the server's address is
+}
+
+// Clone returns a deep copy, but for what nobody writes to.
 func (k *KEK) Clone() *KEK {
 	if k == nil {
 		return nil

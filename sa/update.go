@@ -28,7 +28,8 @@ const (
 	flagDeleteAll
 	flagDeleteMembers
 	flagDeleteKEK
-	flagsKnown = 1<<iota - 1
+	flagMulticast // the KEK's pushes go to a group
+	flagsKnown    = 1<<iota - 1
 )
 
 // Kinds of TEK in the binary form: ESP ciphers as they are numbered, and IEC 61850.
@@ -69,6 +70,8 @@ func (u *Update) Check() error {
 			return fault("KEK signature algorithm %d", k.SigAlg)
 		case len(k.SigPublic) > MaxPublic || len(k.SigPrivate) > MaxPrivate:
 			return fault("KEK signature keys of %d and %d octets", len(k.SigPublic), len(k.SigPrivate))
+		case k.Multicast != nil && !k.Multicast.codable():
+			return fault("KEK for multicast group %v on interface %q", k.Multicast.Group, k.Multicast.Interface)
 		}
 	}
 	for i := range u.TEKs {
@@ -91,6 +94,10 @@ func (u *Update) Check() error {
 		}
 	}
 	return nil
+}
+
+func (m *Multicast) codable() bool {
+	return m.Group.Addr().Is4() && m.Group.Addr().IsMulticast() && name(m.Interface)
 }
 
 // codable reports whether x has one spelling in the binary form.
@@ -119,10 +126,11 @@ func codable(p netip.Prefix) bool { return p == netip.Prefix{} || p.IsValid() &&
 //
 //	Update:  version 1 (=2) | flags 1 | group ID 4 | update version 8 | activation delay 4 (ms) | group name |
 //	         [KEK] | TEK count 2 | TEKs | delete count 2 | SPIs 4 each
-//	flags:   1 a KEK follows, 2 full, 4 delete all, 8 delete members, 16 delete KEK
+//	flags:   1 a KEK follows, 2 full, 4 delete all, 8 delete members, 16 delete KEK, 32 the KEK ends with multicast
 //	name:    length 1 | octets
 //	KEK:     SPI 16 | key bits 2 | IV 16 | key | signature 1 | hash 1 | public length 2 | SPKI | private length 2 | PKCS #8 |
-//	         sequence 4 | ack type 2 | created 8 | soft 8 | hard 8
+//	         sequence 4 | ack type 2 | created 8 | soft 8 | hard 8 | [multicast]
+//	multicast: group 4 | port 2 | TTL 1 | interface, a name
 //	TEK:     name | SPI 4 | kind 1 | key bits 2 or IEC 61850 | key | authentication key | policy count 1 | policies |
 //	         created 8 | soft 8 | hard 8 | activate 8
 //	kind:    0 AES-CBC, 1 AES-GCM, 255 IEC 61850; it says with what follows how long the keys are
@@ -137,7 +145,8 @@ func AppendUpdate(dst []byte, u *Update, ref time.Time) []byte {
 	}
 	be := binary.BigEndian
 	flags := flag(u.KEK != nil, flagKEK) | flag(u.Full, flagFull) | flag(u.DeleteAll, flagDeleteAll) |
-		flag(u.DeleteMembers, flagDeleteMembers) | flag(u.DeleteKEK, flagDeleteKEK)
+		flag(u.DeleteMembers, flagDeleteMembers) | flag(u.DeleteKEK, flagDeleteKEK) |
+		flag(u.KEK != nil && u.KEK.Multicast != nil, flagMulticast)
 	dst = append(dst, updateVersion, flags)
 	dst = be.AppendUint32(dst, u.GroupID)
 	dst = be.AppendUint64(dst, u.Version)
@@ -154,6 +163,11 @@ func AppendUpdate(dst []byte, u *Update, ref time.Time) []byte {
 		dst = be.AppendUint32(dst, k.Seq)
 		dst = be.AppendUint16(dst, k.Ack)
 		dst = appendTimes(dst, ref, k.Created, k.Soft, k.Hard)
+		if m := k.Multicast; m != nil {
+			dst = append(dst, m.Group.Addr().AsSlice()...)
+			dst = append(be.AppendUint16(dst, m.Group.Port()), m.TTL)
+			dst = appendName(dst, m.Interface)
+		}
 	}
 	dst = be.AppendUint16(dst, uint16(len(u.TEKs)))
 	for i := range u.TEKs {
@@ -242,6 +256,9 @@ func ParseUpdate(b []byte, ref time.Time) (u Update, err error) {
 	if c.err == nil && flags&^flagsKnown != 0 {
 		c.fail("flags %#02x unknown", flags&^flagsKnown)
 	}
+	if c.err == nil && flags&flagMulticast != 0 && flags&flagKEK == 0 {
+		c.fail("multicast without a KEK")
+	}
 	u.Full, u.DeleteAll = flags&flagFull != 0, flags&flagDeleteAll != 0
 	u.DeleteMembers, u.DeleteKEK = flags&flagDeleteMembers != 0, flags&flagDeleteKEK != 0
 	u.GroupID = c.uint32("group ID")
@@ -249,7 +266,7 @@ func ParseUpdate(b []byte, ref time.Time) (u Update, err error) {
 	u.ActivationDelay = time.Duration(c.uint32("activation delay")) * time.Millisecond
 	u.Group = c.name("group name")
 	if c.err == nil && flags&flagKEK != 0 {
-		u.KEK = c.kek(ref)
+		u.KEK = c.kek(ref, flags&flagMulticast != 0)
 	}
 	for range c.count("TEKs", MaxTEKs) {
 		if c.err != nil {
@@ -400,7 +417,7 @@ func (c *cursor) prefix(what string) netip.Prefix {
 	}
 }
 
-func (c *cursor) kek(ref time.Time) *KEK {
+func (c *cursor) kek(ref time.Time, multicast bool) *KEK {
 	k := new(KEK)
 	copy(k.SPI[:], c.take(16, "KEK SPI"))
 	k.KeyBits = c.keyBits("KEK key bits")
@@ -415,6 +432,18 @@ func (c *cursor) kek(ref time.Time) *KEK {
 	k.Seq = c.uint32("KEK sequence")
 	k.Ack = c.uint16("KEK ack type")
 	k.Created, k.Soft, k.Hard = c.time(ref, "KEK created"), c.time(ref, "KEK soft"), c.time(ref, "KEK hard")
+	if !multicast {
+		return k
+	}
+	m := new(Multicast)
+	if b := c.take(4, "multicast group"); b != nil {
+		m.Group = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b)), c.uint16("multicast port"))
+	}
+	m.TTL, m.Interface = c.uint8("TTL"), c.name("interface")
+	if !m.codable() {
+		c.fail("%v is no multicast group", m.Group)
+	}
+	k.Multicast = m
 	return k
 }
 

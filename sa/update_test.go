@@ -2,6 +2,7 @@ package sa
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"net/netip"
@@ -19,6 +20,7 @@ var ref = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 var compare = cmp.Options{
 	cmp.Comparer(Secret.Equal),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 	cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) }),
 }
 
@@ -213,6 +215,12 @@ func TestUpdateCheck(t *testing.T) {
 		{"TEK authentication key missing", func(u *Update) { u.TEKs[0].AuthKey = nil }},
 		{"TEK authentication key with GCM", func(u *Update) { u.TEKs[0].Cipher = GCM }},
 		{"TEK of an unknown cipher", func(u *Update) { u.TEKs[0].Cipher = ciphers }},
+		{"a multicast group that is one address", func(u *Update) { u.KEK.Multicast = &Multicast{Group: netip.MustParseAddrPort("192.0.2.1:848")} }},
+		{"an IPv6 multicast group", func(u *Update) { u.KEK.Multicast = &Multicast{Group: netip.MustParseAddrPort("[ff0e::1]:848")} }},
+		{"an interface with a newline", func(u *Update) {
+			*u.KEK = *multicast().KEK
+			u.KEK.Multicast = &Multicast{u.KEK.Multicast.Group, 1, "e\n"}
+		}},
 		{"an unknown signature", func(u *Update) { u.KEK.SigAlg = sigAlgs }},
 		{"IEC 61850 and an ESP cipher", func(u *Update) { u.TEKs[0] = goose(); u.TEKs[0].Cipher = GCM }},
 		{"IEC 61850 without an OID", func(u *Update) { u.TEKs[0] = goose(); u.TEKs[0].IEC61850.Selector.OID = "" }},
@@ -228,6 +236,35 @@ func TestUpdateCheck(t *testing.T) {
 	}
 	if err := sample().Check(); err != nil {
 		t.Errorf("the sample: %v", err)
+	}
+}
+
+func multicast() *Update {
+	u := sample()
+	u.KEK.Multicast = &Multicast{Group: netip.MustParseAddrPort("239.1.2.3:848"), TTL: 64, Interface: "eth0"}
+	return u
+}
+
+func TestUpdateMulticast(t *testing.T) {
+	got := AppendUpdate(nil, multicast(), ref)
+	if want := strings.Replace(strings.Replace(sampleHex, "0213", "0233", 1), "0bb80001", "0bb8"+"ef010203"+"0350"+"40"+"0465746830"+"0001", 1); hex.EncodeToString(got) != want {
+		t.Errorf("AppendUpdate:\n got %x\nwant %s", got, want)
+	}
+	u, err := ParseUpdate(got, ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(*multicast(), u, compare); diff != "" {
+		t.Errorf("ParseUpdate (-want +got):\n%s", diff)
+	}
+	at := bytes.Index(got, []byte{239, 1, 2, 3})
+	one, none := bytes.Clone(got), AppendUpdate(nil, &Update{Group: "G"}, ref)
+	one[at] = 192 // no group
+	none[1] |= flagMulticast
+	for _, b := range [][]byte{one, none, got[:at+3], got[:at+8]} {
+		if _, err := ParseUpdate(b, ref); !errors.Is(err, ErrUpdate) {
+			t.Errorf("%x: %v", b, err)
+		}
 	}
 }
 
@@ -410,6 +447,13 @@ func drawUpdate(t *rapid.T) *Update {
 			Seq:        rapid.Uint32().Draw(t, "seq"), Ack: rapid.Uint16().Draw(t, "ack"),
 			Created: when.Draw(t, "created"), Soft: when.Draw(t, "soft"), Hard: when.Draw(t, "hard"),
 		}
+		if rapid.Bool().Draw(t, "multicast") {
+			group := rapid.Uint32Range(224<<24, 239<<24+1<<24-1).Draw(t, "group")
+			u.KEK.Multicast = &Multicast{
+				Group: netip.AddrPortFrom(netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, group))), rapid.Uint16().Draw(t, "port")),
+				TTL:   rapid.Byte().Draw(t, "TTL"), Interface: name.Draw(t, "interface"),
+			}
+		}
 	}
 	return u
 }
@@ -437,6 +481,7 @@ func TestUpdateRoundTrip(t *testing.T) {
 // Whatever parses is written again as the same octets: the form has one spelling.
 func FuzzParseUpdate(f *testing.F) {
 	f.Add(AppendUpdate(nil, sample(), ref))
+	f.Add(AppendUpdate(nil, multicast(), ref))
 	f.Add(AppendUpdate(nil, &Update{Group: "G", DeleteAll: true}, ref))
 	f.Add(AppendUpdate(nil, &Update{Group: "G", TEKs: []TEK{goose(), {Cipher: GCM, KeyBits: 128, Key: octets(1, 20)}}}, ref))
 	f.Add([]byte{updateVersion})
