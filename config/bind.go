@@ -95,6 +95,9 @@ func plan(plans map[reflect.Type]*binding, t reflect.Type, s *Schema) error {
 				}
 			}
 		}
+		if leaf.Kind() == reflect.Interface && len(fb.words) != len(c.Enums()) {
+			return fmt.Errorf("config: struct %s: of the words of field %s only %d are known: unionEnums must have its enumerations", t.Name(), f.Name, len(fb.words))
+		}
 		b.fields = append(b.fields, fb)
 	}
 	return nil
@@ -105,6 +108,10 @@ var unionEnums = []ygot.GoEnum{
 	gen.E_GvpnConfSecurity_DhGroup_Enum(0), gen.E_GvpnConfSecurity_MemberDhGroup_Enum(0), gen.E_GvpnConfSecurity_ExtensionDhGroup_Enum(0),
 	gen.E_GvpnConfSecurity_Sha_2_Enum(0), gen.E_GvpnConfSecurity_MemberHash_Enum(0), gen.E_GvpnConfSecurity_ExtensionHash_Enum(0),
 	gen.E_GvpnConfSecurity_AesCbc_Enum(0), gen.E_GvpnConfSecurity_ExtensionEspCipher_Enum(0),
+	gen.E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Ike_Proposal_AuthenticationMethod(0),
+	gen.E_GvpnConfSecurity_MemberAuthenticationMethod_Enum(0), gen.E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum(0),
+	gen.E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType(0),
+	gen.E_GvpnConfSecurity_ExtensionCommunicationType_Enum(0),
 }
 
 // enumsOf returns the enumerations whose values a field of type t takes.

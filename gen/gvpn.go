@@ -10668,17 +10668,20 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerCluster_I
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication represents the /gvpn-conf-root/configuration/security/group-vpn/server/group/server-member-communication YANG schema element.
 type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication struct {
-	Acknowledgements       E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements     `path:"acknowledgements" module:"gvpn-extensions-group"`
-	Certificate            *string                                                                                                    `path:"certificate" module:"gvpn-conf-security"`
-	CommunicationType      E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType    `path:"communication-type" module:"gvpn-conf-security"`
-	EncryptionAlgorithm    E_GvpnConfSecurity_AesCbc                                                                                  `path:"encryption-algorithm" module:"gvpn-conf-security"`
-	Heartbeat              *uint32                                                                                                    `path:"heartbeat" module:"gvpn-conf-security"`
-	KeyHierarchy           YANGEmpty                                                                                                  `path:"key-hierarchy" module:"gvpn-extensions-group"`
-	LifetimeSeconds        *uint32                                                                                                    `path:"lifetime-seconds" module:"gvpn-conf-security"`
-	NumberOfRetransmission *uint32                                                                                                    `path:"number-of-retransmission" module:"gvpn-conf-security"`
-	RetransmissionPeriod   *uint32                                                                                                    `path:"retransmission-period" module:"gvpn-conf-security"`
-	SigHashAlgorithm       GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union `path:"sig-hash-algorithm" module:"gvpn-conf-security"`
-	SignatureAlgorithm     E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm   `path:"signature-algorithm" module:"gvpn-extensions-group"`
+	Acknowledgements           E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_Acknowledgements      `path:"acknowledgements" module:"gvpn-extensions-group"`
+	Certificate                *string                                                                                                     `path:"certificate" module:"gvpn-conf-security"`
+	CommunicationType          GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union `path:"communication-type" module:"gvpn-conf-security"`
+	EncryptionAlgorithm        E_GvpnConfSecurity_AesCbc                                                                                   `path:"encryption-algorithm" module:"gvpn-conf-security"`
+	Heartbeat                  *uint32                                                                                                     `path:"heartbeat" module:"gvpn-conf-security"`
+	KeyHierarchy               YANGEmpty                                                                                                   `path:"key-hierarchy" module:"gvpn-extensions-group"`
+	LifetimeSeconds            *uint32                                                                                                     `path:"lifetime-seconds" module:"gvpn-conf-security"`
+	MulticastGroup             *string                                                                                                     `path:"multicast-group" module:"gvpn-conf-security"`
+	MulticastOutgoingInterface *string                                                                                                     `path:"multicast-outgoing-interface" module:"gvpn-conf-security"`
+	MulticastTtl               *uint8                                                                                                      `path:"multicast-ttl" module:"gvpn-conf-security"`
+	NumberOfRetransmission     *uint32                                                                                                     `path:"number-of-retransmission" module:"gvpn-conf-security"`
+	RetransmissionPeriod       *uint32                                                                                                     `path:"retransmission-period" module:"gvpn-conf-security"`
+	SigHashAlgorithm           GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union  `path:"sig-hash-algorithm" module:"gvpn-conf-security"`
+	SignatureAlgorithm         E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SignatureAlgorithm    `path:"signature-algorithm" module:"gvpn-extensions-group"`
 }
 
 // IsYANGGoStruct ensures that GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication implements the yang.GoStruct
@@ -10691,6 +10694,34 @@ func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCom
 // of GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication.
 func (*GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication) ΛBelongingModule() string {
 	return "gvpn-conf-security"
+}
+
+// GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union is an interface that is implemented by valid types for the union
+// for the leaf /gvpn-conf-root/configuration/security/group-vpn/server/group/server-member-communication/communication-type within the YANG schema.
+// Union type can be one of [E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType, E_GvpnConfSecurity_ExtensionCommunicationType_Enum].
+type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union interface {
+	// Union type can be one of [E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType, E_GvpnConfSecurity_ExtensionCommunicationType_Enum]
+	Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union()
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union ensures that E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union interface.
+func (E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union() {
+}
+
+// Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union ensures that E_GvpnConfSecurity_ExtensionCommunicationType_Enum
+// implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union interface.
+func (E_GvpnConfSecurity_ExtensionCommunicationType_Enum) Documentation_for_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union() {
+}
+
+// To_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union takes an input interface{} and attempts to convert it to a struct
+// which implements the GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union union. It returns an error if the interface{} supplied
+// cannot be converted to a type within the union.
+func (t *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication) To_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union(i interface{}) (GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union, error) {
+	if v, ok := i.(GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union); ok {
+		return v, nil
+	}
+	return nil, fmt.Errorf("cannot convert %v to GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType_Union, unknown union type, got: %T, want any of [E_GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_CommunicationType, E_GvpnConfSecurity_ExtensionCommunicationType_Enum]", i, i)
 }
 
 // GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerMemberCommunication_SigHashAlgorithm_Union is an interface that is implemented by valid types for the union
@@ -21696,6 +21727,35 @@ const (
 	GvpnConfSecurity_ExtensionAuthenticationMethod_Enum_ecdsa_signatures_384 E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum = 2
 )
 
+// E_GvpnConfSecurity_ExtensionCommunicationType_Enum is a derived int64 type which is used to represent
+// the enumerated node GvpnConfSecurity_ExtensionCommunicationType_Enum. An additional value named
+// GvpnConfSecurity_ExtensionCommunicationType_Enum_UNSET is added to the enumeration which is used as
+// the nil value, indicating that the enumeration was not explicitly set by
+// the program importing the generated structures.
+type E_GvpnConfSecurity_ExtensionCommunicationType_Enum int64
+
+// IsYANGGoEnum ensures that GvpnConfSecurity_ExtensionCommunicationType_Enum implements the yang.GoEnum
+// interface. This ensures that GvpnConfSecurity_ExtensionCommunicationType_Enum can be identified as a
+// mapped type for a YANG enumeration.
+func (E_GvpnConfSecurity_ExtensionCommunicationType_Enum) IsYANGGoEnum() {}
+
+// ΛMap returns the value lookup map associated with  GvpnConfSecurity_ExtensionCommunicationType_Enum.
+func (E_GvpnConfSecurity_ExtensionCommunicationType_Enum) ΛMap() map[string]map[int64]ygot.EnumDefinition {
+	return ΛEnum
+}
+
+// String returns a logging-friendly string for E_GvpnConfSecurity_ExtensionCommunicationType_Enum.
+func (e E_GvpnConfSecurity_ExtensionCommunicationType_Enum) String() string {
+	return ygot.EnumLogString(e, int64(e), "E_GvpnConfSecurity_ExtensionCommunicationType_Enum")
+}
+
+const (
+	// GvpnConfSecurity_ExtensionCommunicationType_Enum_UNSET corresponds to the value UNSET of GvpnConfSecurity_ExtensionCommunicationType_Enum
+	GvpnConfSecurity_ExtensionCommunicationType_Enum_UNSET E_GvpnConfSecurity_ExtensionCommunicationType_Enum = 0
+	// GvpnConfSecurity_ExtensionCommunicationType_Enum_multicast corresponds to the value multicast of GvpnConfSecurity_ExtensionCommunicationType_Enum
+	GvpnConfSecurity_ExtensionCommunicationType_Enum_multicast E_GvpnConfSecurity_ExtensionCommunicationType_Enum = 1
+)
+
 // E_GvpnConfSecurity_ExtensionDhGroup_Enum is a derived int64 type which is used to represent
 // the enumerated node GvpnConfSecurity_ExtensionDhGroup_Enum. An additional value named
 // GvpnConfSecurity_ExtensionDhGroup_Enum_UNSET is added to the enumeration which is used as
@@ -22370,6 +22430,9 @@ var ΛEnum = map[string]map[int64]ygot.EnumDefinition{
 	"E_GvpnConfSecurity_ExtensionAuthenticationMethod_Enum": {
 		1: {Name: "ecdsa-signatures-256"},
 		2: {Name: "ecdsa-signatures-384"},
+	},
+	"E_GvpnConfSecurity_ExtensionCommunicationType_Enum": {
+		1: {Name: "multicast"},
 	},
 	"E_GvpnConfSecurity_ExtensionDhGroup_Enum": {
 		1: {Name: "group15"},

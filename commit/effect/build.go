@@ -20,6 +20,7 @@ const (
 	defaultDHGroup  = 14
 	defaultKeyBits  = 256
 	defaultLifetime = 3600 * time.Second // of an IPsec proposal
+	defaultTTL      = 64                 // RFC 1122's advice by way of IANA, and what our unicast has; a host's own for multicast is 1
 )
 
 // view reads one configuration.
@@ -249,6 +250,13 @@ func communication(n config.Node) *step.Communication {
 		c.NoAck = true
 	case "sha-512":
 		c.AckHash = sa.SHA512
+	}
+	if n.Get("communication-type") == "multicast" {
+		c.Group, _ = netip.ParseAddr(n.Get("multicast-group"))
+		c.Interface, c.TTL = n.Get("multicast-outgoing-interface"), defaultTTL
+		if n.Has("multicast-ttl") {
+			c.TTL = uint8(n.Uint("multicast-ttl"))
+		}
 	}
 	return c
 }

@@ -50,7 +50,7 @@ var families = []family{
 	{"group-vpn/server/group/no-anti-replay", "1.7", "1.7", "1.7", "T1 for the deletion; no model of 17.4 to 24.4 has the node"},
 	{"group-vpn/server/group/server-member-communication", "1.8", "1.9", "1.10", ""},
 	{"group-vpn/server/group/server-member-communication/", "1.8 1.9", "1.9", "1.9 1.10", "the first and the last leaf are the addition and the deletion of the whole"},
-	{"group-vpn/server/group/server-member-communication/communication-type", "1.8 1.15", "1.15", "1.10 1.15", "as above, and it has one value"},
+	{"group-vpn/server/group/server-member-communication/communication-type", "1.8 1.9 1.15", "1.9", "1.9 1.10 1.15", "as above; its absence means unicast"},
 	{"group-vpn/server/group/server-member-communication/heartbeat", "1.8 1.15", "1.15", "1.10 1.15", "as above, and it has no effect"},
 	{"group-vpn/server/group/ipsec-sa", "1.11", "1.15", "1.13", "a change is one of order"},
 	{"group-vpn/server/group/ipsec-sa/proposal", "1.11", "1.12a", "1.13", "an ipsec-sa without it is not used"},

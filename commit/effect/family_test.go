@@ -221,6 +221,10 @@ set security group-vpn server group G2 iec61850-sa B lifetime-seconds 7200
 set security group-vpn server group G2 iec61850-sa B key-delivery-assurance 90
 set security group-vpn server group G2 deactivation-time-delay 60
 set security group-vpn server group G2 server-member-communication key-hierarchy
+set security group-vpn server group G2 server-member-communication communication-type multicast
+set security group-vpn server group G2 server-member-communication multicast-group 239.1.1.1
+set security group-vpn server group G2 server-member-communication multicast-outgoing-interface eth1
+set security group-vpn server group G2 server-member-communication multicast-ttl 8
 set security group-vpn server group G2 server-member-communication signature-algorithm ecdsa-256
 `
 

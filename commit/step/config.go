@@ -148,6 +148,11 @@ type Communication struct {
 	Retransmission time.Duration // 2..60 s
 	Retries        int           // 0..60
 	Certificate    string
+	// Group is where rekey messages go to by multicast; invalid: to each member by unicast. They leave by Interface, the system's
+	// name ("": the one that has the server's address), and so many routers hand them on as TTL says.
+	Group     netip.Addr
+	Interface string
+	TTL       uint8
 }
 
 // IPsecSA is an ipsec-sa of a group with its proposal resolved, or an iec61850-sa. Their names differ.
