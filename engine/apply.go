@@ -21,7 +21,7 @@ func (e *Engine) Prepare(p *step.Plan) error {
 			errs = append(errs, check.Supports(*c.New))
 		}
 	}
-	return errors.Join(append(errs, e.server.Prepare(p), e.cluster.Prepare(p), e.member.Prepare(p))...)
+	return errors.Join(append(append(errs, e.checkMulticast(p)...), e.server.Prepare(p), e.cluster.Prepare(p), e.member.Prepare(p))...)
 }
 
 // Apply carries out a plan, in one turn: what is new or changed is taken over, the effects follow one by one, what is gone

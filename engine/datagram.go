@@ -16,7 +16,10 @@ type Refused struct {
 	Length   uint64 // the header's Length is not the datagram's (RFC 2408 section 5.1)
 	Version  uint64 // not ISAKMP 1.0
 	Exchange uint64 // an exchange type that is none of ours
-	NotIKE   uint64 // on port 4500 and neither IKE nor a keepalive: ESP in UDP, which no data plane takes from there
+	// Multicast is what came to a group and is no GROUPKEY-PUSH: nothing else is for all, and whoever answers such a thing
+	// answers for all.
+	Multicast uint64
+	NotIKE    uint64 // on port 4500 and neither IKE nor a keepalive: ESP in UDP, which no data plane takes from there
 
 	Keepalives uint64 // that came (RFC 3948 section 2.3); they need no answer and no engine
 }
@@ -54,6 +57,9 @@ func (e *Engine) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 		return
 	}
 	switch x := h.Exchange; {
+	case local.Addr().IsMulticast() && x != isakmp.ExchangePush:
+		e.refused.Multicast++
+		return
 	case x == isakmp.ExchangePush:
 		e.member.HandleDatagram(now, local, remote, b)
 	case x == isakmp.ExchangePushAck:

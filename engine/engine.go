@@ -55,6 +55,7 @@ type Engine struct {
 // New makes an engine without configuration. rand gives all randomness: nonces, cookies, exponents, SPIs, keys, jitter.
 func New(rand io.Reader, o Options) *Engine {
 	o.IKE.WorkBase, o.Server.WorkBase, o.Cluster.TokenBase, o.Member.TokenBase = ikeBase, serverBase, clusterBase, memberBase
+	o.Server.Port, o.Member.Port = o.IKE.Port, o.IKE.Port
 	return &Engine{
 		ike:     ike.New(rand, o.IKE),
 		server:  server.New(rand, o.Server),

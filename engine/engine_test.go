@@ -119,6 +119,24 @@ func TestPort4500(t *testing.T) {
 	}
 }
 
+// What is sent to a multicast group reaches all members at once. Only a GROUPKEY-PUSH is for all: whoever could begin a phase 1 there
+// would have all of them compute and answer.
+func TestAttackMulticastOfOtherThings(t *testing.T) {
+	local, remote := netip.MustParseAddrPort("239.1.1.1:848"), netip.MustParseAddrPort("203.0.113.9:848")
+	for exchange := range 256 {
+		e := New(&stream{}, Options{})
+		e.HandleDatagram(start, local, remote, datagram(60, byte(exchange)))
+		want, strays := Refused{Multicast: 1}, member.Strays{}
+		if exchange == 33 {
+			want, strays = Refused{}, member.Strays{PushMalformed: 1}
+		}
+		st := e.State()
+		if st.Refused != want || st.Member.Strays != strays || len(outputs(e)) > 0 {
+			t.Errorf("exchange %d: refused %+v, strays %+v", exchange, st.Refused, st.Member.Strays)
+		}
+	}
+}
+
 func gateway(name string, side step.Side, remote ...string) *step.Gateway {
 	g := &step.Gateway{
 		Name: name, Side: side, Local: netip.MustParseAddr("192.0.2.1"), Mode: "main", PSK: sa.Secret("secret of a test"),

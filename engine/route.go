@@ -43,7 +43,7 @@ func (e *Engine) route(now time.Time, output turn.Output) {
 			output = o
 		}
 		e.out = append(e.out, output)
-	case turn.Persist, turn.Work, turn.InstallTEK, turn.RemoveTEK, turn.Notify, turn.KeyLog:
+	case turn.Persist, turn.Work, turn.InstallTEK, turn.RemoveTEK, turn.Listen, turn.Notify, turn.KeyLog:
 		e.out = append(e.out, output)
 
 	// ike → the engines above.

@@ -235,6 +235,14 @@ func (e *Endpoint) Gateways() []step.Gateway {
 	return out
 }
 
+// Gateway returns a configured gateway, as Gateways does; false if there is none of that name.
+func (e *Endpoint) Gateway(name string) (step.Gateway, bool) {
+	if g := e.gateways[name]; g != nil {
+		return g.c, true
+	}
+	return step.Gateway{}, false
+}
+
 // Remotes returns the addresses of a gateway; the caller must not change them.
 func (e *Endpoint) Remotes(gateway string) []netip.Addr {
 	if g := e.gateways[gateway]; g != nil {

@@ -19,7 +19,11 @@ type seen struct {
 type seenPush struct {
 	sum [sha256.Size]byte
 	ack []byte // nil: none was asked for
-	n   int    // how often it was answered again
+	n   int    // how often it was answered
+
+	// Of the VPN's registration, for what came by multicast; and when that was acknowledged last.
+	local, server netip.AddrPort
+	acked         time.Time
 }
 
 func (s *seen) find(sum [sha256.Size]byte) *seenPush {
@@ -31,11 +35,13 @@ func (s *seen) find(sum [sha256.Size]byte) *seenPush {
 	return nil
 }
 
-func (s *seen) add(sum [sha256.Size]byte, ack []byte) {
+// add remembers a push; the result is valid until the next one is added.
+func (s *seen) add(p seenPush) *seenPush {
 	if len(s.entries) == maxSeen {
 		s.entries = slices.Delete(s.entries, 0, 1)
 	}
-	s.entries = append(s.entries, seenPush{sum: sum, ack: ack})
+	s.entries = append(s.entries, p)
+	return &s.entries[len(s.entries)-1]
 }
 
 // ackOf makes the acknowledgement of push seq under kek, nil if the KEK does not ask for one. It names the address that we
@@ -58,17 +64,28 @@ type delayedAck struct {
 	out turn.Transmit
 }
 
-// acknowledge answers a push from where it came to, to where it came from (RFC 8263 section 3).
-func (m *Member) acknowledge(now time.Time, local, remote netip.AddrPort, ack []byte) {
-	if ack == nil {
+// acknowledge answers a push from where it came to, to where it came from (RFC 8263 section 3). One that came by multicast is answered
+// from the address that we registered with, to the server that we registered with: a copy of it with a victim's address as its source
+// would have all members answer there.
+func (m *Member) acknowledge(now time.Time, local, remote netip.AddrPort, s *seenPush) {
+	if s.ack == nil {
 		return
 	}
-	t := turn.Transmit{Local: local, Remote: remote, Datagram: slices.Clone(ack)}
-	if m.options.AckJitter == 0 {
+	longest := m.options.AckJitter
+	if local.Addr().IsMulticast() {
+		if !s.acked.IsZero() && now.Sub(s.acked) < repeatAfter {
+			return
+		}
+		s.acked = now
+		local, remote, longest = s.local, s.server, max(longest, spread)
+	}
+	s.n++
+	t := turn.Transmit{Local: local, Remote: remote, Datagram: slices.Clone(s.ack)}
+	if longest == 0 {
 		m.emit(t)
 		return
 	}
-	d := delayedAck{now.Add(m.jitter(m.options.AckJitter)), t}
+	d := delayedAck{now.Add(m.jitter(longest)), t}
 	i, _ := slices.BinarySearchFunc(m.acks, d, func(a, b delayedAck) int {
 		if a.at.After(b.at) {
 			return 1

@@ -205,7 +205,7 @@ func value(d *datadriven.TestData, key, otherwise string) string {
 	return otherwise
 }
 
-// given makes the policy that the arguments kek=, seq=, tek=(…), atd=, dtd= describe.
+// given makes the policy that the arguments kek=, seq=, multicast=, tek=(…), atd=, dtd= describe.
 func (c *conversation) given(d *datadriven.TestData) *gdoi.Policy {
 	p := &gdoi.Policy{}
 	if k := value(d, "kek", ""); k != "" {
@@ -213,6 +213,9 @@ func (c *conversation) given(d *datadriven.TestData) *gdoi.Policy {
 		p.KEK.Seq = uint32(atoi(c.t, value(d, "seq", "0")))
 		if life := value(d, "life", ""); life != "" {
 			p.KEK.Hard = c.now.Add(time.Duration(atoi(c.t, life)) * time.Second)
+		}
+		if to := value(d, "multicast", ""); to != "" {
+			p.KEK.Multicast = &sa.Multicast{Group: netip.MustParseAddrPort(to)}
 		}
 	}
 	for _, w := range values(d, "tek") {
@@ -273,6 +276,14 @@ func (c *conversation) push(d *datadriven.TestData) []byte {
 		c.t.Fatal(err)
 	}
 	return gdoi.SealPush(under, gdoi.PushMessage(under, p, c.now, gdoi.Options{}), sig)
+}
+
+// arrives is the address that a datagram comes to: to=, or ours.
+func (c *conversation) arrives(d *datadriven.TestData) netip.AddrPort {
+	if to := value(d, "to", ""); to != "" {
+		return netip.MustParseAddrPort(to)
+	}
+	return c.local
 }
 
 // seal finishes p under the KEK called name.
@@ -351,6 +362,8 @@ func (c *conversation) drain(b *strings.Builder) {
 				good = good || k.SPI == a.SPI && a.Verify(gdoi.AckKey(k, leaf, gdoi.Options{}))
 			}
 			fmt.Fprintf(b, "ack seq=%d member=%s %s->%s good=%v err=%v\n", a.Seq, a.Member, o.Local, o.Remote, good, err)
+		case turn.Listen:
+			fmt.Fprintf(b, "listen %v\n", o.Groups)
 		case turn.Notify:
 			fmt.Fprintf(b, "notify %s: %s\n", o.Code, o.Text)
 		default:
@@ -464,6 +477,8 @@ func (c *conversation) step(d *datadriven.TestData) string {
 			c.drain(&b)
 		}
 		c.m.Forget(c.now, p)
+	case "move": // to another address of ours, for what comes next
+		c.local = netip.MustParseAddrPort(d.CmdArgs[0].Key)
 	case "up":
 		c.remote = netip.AddrPortFrom(netip.MustParseAddr(value(d, "remote", "10.0.0.1")), 848)
 		c.m.HandleUp(c.now, ike.Up{SA: ike.SAID(atoi(c.t, value(d, "sa", "1"))), Gateway: value(d, "gateway", "G"), Local: c.local, Remote: c.remote, Initiator: true})
@@ -538,7 +553,7 @@ func (c *conversation) step(d *datadriven.TestData) string {
 		if d.HasArg("hold") {
 			break
 		}
-		c.m.HandleDatagram(c.now, c.local, c.remote, b2)
+		c.m.HandleDatagram(c.now, c.arrives(d), c.remote, b2)
 	case "deliver":
 		b2 := slices.Clone(c.pushes[value(d, "as", "last")])
 		if d.HasArg("flip") {
@@ -549,7 +564,7 @@ func (c *conversation) step(d *datadriven.TestData) string {
 		if a := value(d, "from", ""); a != "" {
 			from = netip.MustParseAddrPort(a)
 		}
-		c.m.HandleDatagram(c.now, c.local, from, b2)
+		c.m.HandleDatagram(c.now, c.arrives(d), from, b2)
 	case "advance":
 		dur, err := time.ParseDuration(d.CmdArgs[0].Key)
 		if err != nil {

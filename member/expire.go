@@ -1,6 +1,7 @@
 package member
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -26,6 +27,9 @@ func (m *Member) Deadline() (time.Time, bool) {
 		}
 		if v.oldKEK != nil {
 			see(v.oldKEKEnd)
+		}
+		if v.oldGroup.IsValid() {
+			see(v.oldGroupEnd)
 		}
 		for _, t := range v.teks {
 			see(t.end())
@@ -70,6 +74,9 @@ func (m *Member) expire(now time.Time, v *vpn) {
 	if v.oldKEK != nil && !now.Before(v.oldKEKEnd) {
 		v.oldKEK.Zero()
 		v.oldKEK = nil
+	}
+	if !now.Before(v.oldGroupEnd) {
+		v.oldGroup = netip.AddrPort{}
 	}
 	if v.kek != nil && !now.Before(v.kek.Hard) {
 		m.setKEK(now, v, nil, nil)

@@ -24,7 +24,8 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 	case v.kek != nil && p.KEK != nil && v.kek.SPI == p.KEK.SPI && v.kek.Key.Equal(p.KEK.Key):
 		stale = p.KEK.Seq < v.kek.Seq
 		v.kek.Seq = max(v.kek.Seq, p.KEK.Seq)
-		v.kek.Ack = p.KEK.Ack
+		v.kek.Ack, v.kek.Multicast = p.KEK.Ack, p.KEK.Multicast
+		m.hear(v, v.kek)
 		p.KEK.Zero()
 		v.setHierarchy(p.LKH)
 	default:
@@ -261,7 +262,11 @@ func (m *Member) setKEK(now time.Time, v *vpn, k *sa.KEK, keys *lkh.Keys) {
 	} else {
 		v.kek.Zero()
 	}
+	if v.kek != nil && v.kek.Multicast != nil {
+		v.oldGroup, v.oldGroupEnd = v.kek.Multicast.Group, now.Add(oldKEKLinger)
+	}
 	v.kek = k
+	m.hear(v, k)
 	if k != nil {
 		k.Soft = m.soft(now, k.Hard)
 	}

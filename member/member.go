@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gvpn/commit/step"
+	"gvpn/ike"
 	"gvpn/turn"
 )
 
@@ -57,6 +58,8 @@ type Options struct {
 	Again time.Duration
 	// AckJitter is the most by which an acknowledgement is delayed (RFC 8263 section 4 allows 5 s); default 0.
 	AckJitter time.Duration
+	// Port is where pushes by multicast come to if the server does not say (default 848).
+	Port uint16
 }
 
 func (o Options) withDefaults() Options {
@@ -70,6 +73,9 @@ func (o Options) withDefaults() Options {
 	set(&o.Guard, 30*time.Second)
 	set(&o.LeadMin, 10*time.Second)
 	set(&o.Again, time.Second)
+	if o.Port == 0 {
+		o.Port = ike.Port
+	}
 	if o.TokenBase == 0 {
 		o.TokenBase = 4 << 56
 	}
@@ -89,7 +95,9 @@ type Member struct {
 	seen   seen
 	acks   []delayedAck // in order of due time
 	strays Strays
-	out    []turn.Output
+	// listens is what the node has been told to listen to.
+	listens []turn.Membership
+	out     []turn.Output
 }
 
 // New makes a member engine that draws nonces and jitter from rand.
@@ -166,7 +174,7 @@ func (m *Member) Forget(now time.Time, p *step.Plan) {
 // Next returns the next output, in order; false when there is none.
 func (m *Member) Next() (turn.Output, bool) {
 	if len(m.out) == 0 {
-		return nil, false
+		return m.listen()
 	}
 	o := m.out[0]
 	m.out[0] = nil

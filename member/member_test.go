@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -367,5 +368,57 @@ func TestAttackAttributeAbuse(t *testing.T) {
 	}
 	if failed < 150 || took < 100 { // keys and lifetimes may be anything
 		t.Errorf("%d failed, %d were taken", failed, took)
+	}
+}
+
+// Whoever has heard a push by multicast can send it to all members at once, from whatever address. Nobody but the server is answered,
+// once in a while, and as often as the server itself may repeat it.
+func TestAttackMulticastRepeated(t *testing.T) {
+	c := registered(t)
+	group := netip.MustParseAddrPort("239.1.1.1:848")
+	push := c.seal("K1", &gdoi.Push{Seq: 1, DeleteTEKs: []uint32{0x1000}})
+	answers := map[string]int{}
+	for i := range 200 {
+		for j := range 100 {
+			from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, byte(i), byte(j)}), 848)
+			c.m.HandleDatagram(c.now, group, from, push)
+		}
+		c.now = c.now.Add(repeatAfter)
+		c.m.HandleTimeout(c.now)
+		for o, ok := c.m.Next(); ok; o, ok = c.m.Next() {
+			if a, is := o.(turn.Transmit); is {
+				answers[fmt.Sprintf("%v to %v", a.Local, a.Remote)]++
+			}
+		}
+		if i == 9 && answers["192.0.2.1:848 to 10.0.0.1:848"] != 10 {
+			t.Errorf("after ten seconds: %v", answers)
+		}
+	}
+	if len(answers) != 1 || answers["192.0.2.1:848 to 10.0.0.1:848"] != maxAnswers+1 {
+		t.Errorf("answers %v", answers)
+	}
+}
+
+// However many VPNs there are, and whatever their servers say, the node opens a bounded number of sockets.
+func TestAttackMulticastGroups(t *testing.T) {
+	c := newConversation(t, Options{})
+	for i := range maxGroups + 6 {
+		v := newVPN()
+		v.local = c.local
+		v.kek = &sa.KEK{Multicast: &sa.Multicast{Group: netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 1, 1, byte(i)}), 848)}}
+		c.m.vpns[fmt.Sprint(i)] = v
+	}
+	o, _ := c.m.Next()
+	l, ok := o.(turn.Listen)
+	if !ok || len(l.Groups) != maxGroups || !slices.IsSortedFunc(l.Groups, turn.Membership.Compare) {
+		t.Errorf("%v", o)
+	}
+	if o, ok := c.m.Next(); ok {
+		t.Errorf("said again: %v", o)
+	}
+	l.Groups[0] = turn.Membership{} // the receiver's
+	clear(c.m.vpns)
+	if o, _ := c.m.Next(); len(o.(turn.Listen).Groups) != 0 {
+		t.Errorf("%v", o)
 	}
 }

@@ -19,8 +19,8 @@ func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 		// A server repeats a push whose acknowledgement it has not seen: the same octets, so the same answer, and
 		// nothing is done twice.
 		m.strays.PushRepeated++
-		if s.n++; s.n <= maxAnswers {
-			m.acknowledge(now, local, remote, s.ack)
+		if s.n <= maxAnswers {
+			m.acknowledge(now, local, remote, s)
 		}
 		return
 	}
@@ -53,12 +53,12 @@ func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 		v.trim(p.Policy)
 	}
 	v.stats.PushSucceeded++
-	m.seen.add(sum, ack)
+	s := m.seen.add(seenPush{sum: sum, ack: ack, local: v.local, server: v.server})
 	if obeyed {
 		// The first push under a KEK that was pushed has number 1 or, in a cluster, 2.
 		m.obey(now, v, p, p.Seq-previous > 1 && p.Seq != 2)
 	}
-	m.acknowledge(now, local, remote, ack)
+	m.acknowledge(now, local, remote, s)
 }
 
 // byKEK finds the VPN whose KEK, or whose KEK before that, has this SPI.

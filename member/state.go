@@ -72,7 +72,8 @@ type KEK struct {
 	SigHash             sa.Hash
 	Seq                 uint32 // of the last push accepted
 	Ack                 uint16
-	Hierarchy           int // keys that we hold of a key hierarchy, itself among them; 0: none
+	Multicast           netip.AddrPort // where pushes come to; invalid: to us
+	Hierarchy           int            // keys that we hold of a key hierarchy, itself among them; 0: none
 	Created, Soft, Hard time.Time
 }
 
@@ -117,6 +118,9 @@ func (v *vpn) state() VPN {
 	o.RekeyNeeded = v.registered && o.Phase != Idle
 	if k := v.kek; k != nil {
 		o.KEK = &KEK{SPI: k.SPI, KeyBits: k.KeyBits, SigHash: k.SigHash, Seq: k.Seq, Ack: k.Ack, Created: k.Created, Soft: k.Soft, Hard: k.Hard}
+		if k.Multicast != nil {
+			o.KEK.Multicast = k.Multicast.Group
+		}
 		if v.lkh != nil {
 			o.KEK.Hierarchy = v.lkh.Len()
 		}

@@ -24,9 +24,13 @@ type vpn struct {
 	partAt    time.Time // when to pull for a KEK of which no part of a push was ours; zero: not waiting for another part
 	oldKEK    *sa.KEK   // replaced; its pushes are acknowledged, not obeyed, until oldKEKEnd
 	oldKEKEnd time.Time
-	teks      []*tek          // oldest first
-	senders   []turn.SenderID // of the last pull
-	retired   []uint32        // SPIs that were replaced or deleted: a late pull does not bring them back
+	// oldGroup is where pushes came to before kek, or the lack of one: it is listened to until oldGroupEnd, since a server that has
+	// not seen an acknowledgement repeats the push that changed this.
+	oldGroup    netip.AddrPort
+	oldGroupEnd time.Time
+	teks        []*tek          // oldest first
+	senders     []turn.SenderID // of the last pull
+	retired     []uint32        // SPIs that were replaced or deleted: a late pull does not bring them back
 
 	// The registration that gave the keys.
 	registered    bool

@@ -48,7 +48,7 @@ const (
 	labelKEKAlgo     = "Algorithms:\n    Sig-hash              : %s\n    Encryption            : %s\n"
 	labelTraffic     = "Traffic statistics:\n"
 	labelTrafficLine = "    %-22s: %d\n"
-	labelSMC         = "Server Member Communication: Unicast\n"
+	labelSMC         = "Server Member Communication: %s\n"
 	labelRetransmit  = "Retransmission Period: %d, Number of Retransmissions: %d\n"
 	labelSequence    = "Group Key Push sequence number: %d\n"
 	labelPushes      = "PUSH negotiations in progress: %d\n"

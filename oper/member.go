@@ -38,6 +38,7 @@ type MemberKEKBlock struct {
 	Responder  string        `xml:"responder-cookie"`
 	Lifetime   int64         `xml:"lifetime-remaining"` // seconds
 	Sequence   uint32        `xml:"push-sequence-number"`
+	Multicast  string        `xml:"kek-sa-group-multicast-group,omitempty"` // "Multicast" and the group
 	Algorithms KEKAlgorithms `xml:"kek-sa-algorithms"`
 	Stats      KEKStatistics `xml:"gvpn-kek-security-association-statistics"`
 }
@@ -61,8 +62,13 @@ func memberKEK(s *State, a Args) (Reply, error) {
 			reply.SAs = append(reply.SAs, MemberKEKSA{index, v.Server.Addr().String(), s.remaining(k.Hard), initiator, responder, v.Group})
 			continue
 		}
+		var multicast string
+		if k.Multicast.IsValid() {
+			multicast = communication(k.Multicast)
+		}
 		reply.Blocks = append(reply.Blocks, MemberKEKBlock{
-			Index: index, GroupID: v.Group, VPN: v.Name, Local: v.Local.Addr().String(), Server: v.Server.Addr().String(),
+			Multicast: multicast,
+			Index:     index, GroupID: v.Group, VPN: v.Name, Local: v.Local.Addr().String(), Server: v.Server.Addr().String(),
 			Initiator: initiator, Responder: responder, Lifetime: s.remaining(k.Hard), Sequence: k.Seq,
 			Algorithms: KEKAlgorithms{plainHash(k.SigHash.String()), encryptionCBC(k.KeyBits)},
 			Stats: KEKStatistics{[]string{
@@ -85,6 +91,9 @@ func (r MemberKEK) AppendText(dst []byte) []byte {
 		dst = addf(dst, "  "+labelCookies, b.Initiator, b.Responder)
 		dst = addf(dst, "  "+labelExpires, b.Lifetime, activated)
 		dst = addf(dst, "  "+labelSequence, b.Sequence)
+		if b.Multicast != "" {
+			dst = addf(dst, "  "+labelSMC, b.Multicast)
+		}
 		dst = addf(dst, "  "+labelKEKAlgo, b.Algorithms.SigHash, b.Algorithms.Encryption)
 		dst = append(dst, "  Stats:\n"...)
 		for _, l := range b.Stats.Lines {

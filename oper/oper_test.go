@@ -138,7 +138,16 @@ func states() map[string]*State {
 			{SPI: 0x2c548e4e, IEC61850: sampled, Activate: in(14)},
 		},
 	}}}}
-	return map[string]*State{"root": root, "member": memberNode, "empty": {Now: now}, "kdc": kdc, "ied": ied}
+	cast := *kek
+	cast.Multicast = addrPort("239.1.1.1:848")
+	heard := *memberNode.Member.VPNs[1].KEK
+	heard.Multicast = cast.Multicast
+	multicast := &State{
+		Now: now, VPNs: memberNode.VPNs,
+		Server: server.State{Groups: []server.GroupState{{Name: "G", ID: 1, KEK: &cast, ActivationDelay: 15 * time.Second}}},
+		Member: member.State{VPNs: []member.VPN{{Name: "V", Group: 1, Server: addrPort("10.17.101.1:848"), Local: addrPort("10.18.101.1:848"), KEK: &heard}}},
+	}
+	return map[string]*State{"root": root, "member": memberNode, "empty": {Now: now}, "kdc": kdc, "ied": ied, "multicast": multicast}
 }
 
 // ask carries out a line as the shell would: the longest command that it begins with, and simple arguments.

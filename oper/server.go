@@ -2,6 +2,7 @@ package oper
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -293,7 +294,7 @@ type KEKBlock struct {
 type (
 	KEKGroup struct {
 		ActivationDelay int64  `xml:"kek-sa-group-activation-delay"` // seconds
-		Communication   string `xml:"kek-sa-group-multicast-group"`  // the schema's name for it; "Unicast"
+		Communication   string `xml:"kek-sa-group-multicast-group"`  // the schema's name for it; "Unicast", or "Multicast" and the group
 	}
 	KEKAlgorithms struct {
 		SigHash    string `xml:"kek-sa-authentication-algorithm"`
@@ -332,7 +333,7 @@ func serverKEK(s *State, a Args) (Reply, error) {
 			continue
 		}
 		reply.Blocks = append(reply.Blocks, KEKBlock{
-			Group: KEKGroup{ActivationDelay: int64(g.ActivationDelay / time.Second), Communication: "Unicast"},
+			Group: KEKGroup{ActivationDelay: int64(g.ActivationDelay / time.Second), Communication: communication(k.Multicast)},
 			Index: index, Name: g.Name, GroupID: g.ID, Initiator: initiator, Responder: responder, Method: strings.ToUpper(k.SigAlg.String()),
 			Lifetime: s.remaining(k.Hard), Rekey: s.remaining(k.Soft),
 			Algorithms:   KEKAlgorithms{plainHash(k.SigHash.String()), encryptionCBC(k.KeyBits)},
@@ -343,6 +344,14 @@ func serverKEK(s *State, a Args) (Reply, error) {
 		})
 	}
 	return reply, nil
+}
+
+// communication says where pushes go to.
+func communication(group netip.AddrPort) string {
+	if !group.IsValid() {
+		return "Unicast"
+	}
+	return "Multicast " + group.Addr().String()
 }
 
 // Root implements Reply.
@@ -360,7 +369,7 @@ func (r ServerKEK) AppendText(dst []byte) []byte {
 		dst = append(dst, "  "+labelTraffic...)
 		dst = addf(dst, labelTrafficLine, "Output bytes", b.Traffic.OutBytes)
 		dst = addf(dst, labelTrafficLine, "Output packets", b.Traffic.OutPackets)
-		dst = append(dst, "  "+labelSMC...)
+		dst = addf(dst, "  "+labelSMC, b.Group.Communication)
 		dst = addf(dst, "  "+labelRetransmit, b.Server.Period, b.Server.Retries)
 		dst = addf(dst, "  "+labelSequence, b.Misc.Sequence)
 		dst = addf(dst, "  "+labelPushes, b.Negotiations.Pending)

@@ -94,6 +94,8 @@ func (s *Server) adoptable(now time.Time, a *Adopt) (*group, error) {
 			return nil, fault("KEK: its lifetime is over")
 		case byMember(k.Ack):
 			return nil, fault("KEK: a key hierarchy is not supported in a server cluster")
+		case k.Multicast != nil:
+			return nil, fault("KEK: multicast is not supported in a server cluster")
 		case len(k.SigPrivate) == 0:
 			return nil, fault("KEK: no key to sign with")
 		}

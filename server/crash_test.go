@@ -17,7 +17,7 @@ func remains(st State) string {
 	for _, g := range st.Groups {
 		fmt.Fprintf(&b, "%s %d %v v%d\n", g.Name, g.ID, g.Role, g.Version)
 		if g.KEK != nil {
-			fmt.Fprintf(&b, "kek %x %x seq %d %v %v\n", g.KEK.InitiatorCookie, g.KEK.ResponderCookie, g.KEK.Seq, g.KEK.Soft, g.KEK.Hard)
+			fmt.Fprintf(&b, "kek %x %x seq %d %v %v %v\n", g.KEK.InitiatorCookie, g.KEK.ResponderCookie, g.KEK.Seq, g.KEK.Soft, g.KEK.Hard, g.KEK.Multicast)
 		}
 		for _, t := range g.TEKs {
 			fmt.Fprintf(&b, "tek %s %x %v %v %v %v\n", t.Name, t.SPI, t.Soft, t.Hard, t.Activate, t.Current)
@@ -35,7 +35,7 @@ func remains(st State) string {
 func TestCrashAnywhere(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBench(t)
-		role := rapid.SampledFrom([]string{"standalone", "root-server peers=P"}).Draw(t, "role")
+		role := rapid.SampledFrom([]string{"standalone", "standalone multicast=239.1.1.1%eth0", "root-server peers=P"}).Draw(t, "role")
 		conf := parseGroup(b.t, "G members=m1,m2,m3 sas=S,T iec=U:1.2.3/233.252.0.1/2/2/90 role="+role)
 		config := map[string]step.Group{"G": conf}
 		effects := []step.Effect{{Group: "G", Kind: step.GenerateKEK}, {Group: "G", Kind: step.GenerateTEK}}

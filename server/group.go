@@ -109,6 +109,9 @@ func check(g *step.Group) (errs []error) {
 	if c != nil && c.Certificate != "" {
 		fault([]string{"server-member-communication", "certificate"}, "not yet supported: the server makes its own RSA key")
 	}
+	if c != nil && c.Group.IsValid() && g.Role != step.Standalone {
+		fault([]string{"server-member-communication", "communication-type"}, "multicast is not supported in a server cluster: members would hear every server's messages, and numbers twice")
+	}
 	if c != nil && c.Hierarchy && g.Role != step.Standalone {
 		fault([]string{"server-member-communication", "key-hierarchy"}, "not supported in a server cluster: each server would have members in a tree of its own")
 	}

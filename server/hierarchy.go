@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -226,15 +227,19 @@ func (g *group) way(m *member) *lkh.Keys {
 func (s *Server) sendRoot(now time.Time, g *group, seq uint32) {
 	updates := g.lkh.updates
 	g.lkh.updates = nil
+	var local netip.Addr
+	if len(g.byPlace) > 0 { // nobody else is told
+		local = g.byPlace[0].local.Addr()
+	}
 	if len(updates) == 0 {
-		s.send(now, g, g.old, seq, gdoi.Push{Policy: &gdoi.Policy{KEK: g.kek}})
+		s.send(now, g, g.old, seq, gdoi.Push{Policy: s.announce(&gdoi.Policy{KEK: g.kek}, local)})
 		return
 	}
 	for i, part := range gdoi.SplitUpdates(g.kek, updates, maxUpdates) {
 		if i > 0 {
 			seq = g.numbered(g.old, false)
 		}
-		s.send(now, g, g.old, seq, gdoi.Push{Policy: &gdoi.Policy{KEK: g.kek, Updates: part}})
+		s.send(now, g, g.old, seq, gdoi.Push{Policy: s.announce(&gdoi.Policy{KEK: g.kek, Updates: part}, local)})
 	}
 }
 

@@ -139,8 +139,9 @@ func (s *Server) makeKEK(now time.Time, g *group) {
 	k := &sa.KEK{
 		SPI: s.kekSPI(), KeyBits: c.KeyBits, IV: iv, Key: key,
 		SigAlg: c.SigAlg, SigHash: c.SigHash, SigPublic: bytes.Clone(g.sig.Public), SigPrivate: g.sig.Private.Clone(),
-		Ack:     ackType(c), // whatever the signature's hash: every member can do HMAC-SHA-256
-		Created: now, Hard: now.Add(c.Lifetime),
+		Ack:       ackType(c), // whatever the signature's hash: every member can do HMAC-SHA-256
+		Multicast: s.multicast(c),
+		Created:   now, Hard: now.Add(c.Lifetime),
 	}
 	k.Soft = k.Hard.Add(-margin(c.Lifetime, g.room()))
 	if g.conf.Role == step.RootServer {

@@ -49,6 +49,11 @@ type push struct {
 	period  time.Duration
 	retries int
 	open    []*delivery // by place, since close, awaited and laneTo search it
+
+	// Of a push by multicast (multicast.go); nil and 0 of others.
+	way     *sa.Multicast
+	cast    *delivery // what is sent in place of those in open
+	waiting int       // of open, not reached
 }
 
 // delivery is a push to one member.
@@ -57,7 +62,9 @@ type delivery struct {
 	lane  *lane
 	sent  int
 	due   time.Time // to be sent again, or given up
-	index int       // in the heap; -1 if not sent yet
+	index int       // in the heap; -1 if not sent yet, or not for itself
+
+	reached bool // of a multicast: nothing before it is waited for
 }
 
 // lanePlace is where pushes go to, and from where.
@@ -128,6 +135,9 @@ func (s *Server) send(now time.Time, g *group, kek *sa.KEK, seq uint32, content 
 				ack: kek.Ack, ackKey: gdoi.AckKey(kek, nil, o), keys: content.Policy != nil, period: g.period, retries: g.retries,
 				open: make([]*delivery, 0, len(g.byPlace)),
 			}
+			if kek.Multicast != nil {
+				p.castFrom(netip.AddrPortFrom(m.local.Addr(), kek.Multicast.Group.Port()), kek.Multicast)
+			}
 			ways[o] = p
 			s.start(p)
 		}
@@ -156,6 +166,9 @@ func enqueue(p *push, at lanePlace, m *member, room *parcel) {
 	d.push, d.lane, d.index = p, l, -1
 	l.queue = append(l.queue, d)
 	p.open = append(p.open, d)
+	if p.cast != nil {
+		p.waiting++
+	}
 }
 
 // start lets a push that is not sealed be signed.
@@ -215,9 +228,7 @@ func (s *Server) advance(now time.Time, l *lane) {
 		if d.push.sealed == nil {
 			return
 		}
-		if d.sent == 0 {
-			s.transmit(now, d)
-		}
+		s.reach(now, d)
 		if l.member == nil || !l.member.silent {
 			return
 		}
@@ -227,18 +238,16 @@ func (s *Server) advance(now time.Time, l *lane) {
 func (s *Server) transmit(now time.Time, d *delivery) {
 	p := d.push
 	d.sent++
-	s.emit(turn.Transmit{Local: d.lane.local, Remote: d.lane.remote, Datagram: p.sealed})
+	s.emit(turn.Transmit{Local: d.lane.local, Remote: d.lane.remote, Datagram: p.sealed, Multicast: p.way})
+	told := uint64(d.told())
 	if g := p.box.group; g != nil {
 		if d.sent == 1 {
-			g.stats.PushSent++
+			g.stats.PushSent += told
 		} else {
-			g.stats.PushRetransmitted++
+			g.stats.PushRetransmitted += told
 		}
 		g.sentBytes += uint64(len(p.sealed))
 		g.sentPackets++
-	}
-	if d.sent == 1 && d.lane.member != nil {
-		d.lane.member.sent++
 	}
 	wait := p.period
 	if d.sent > p.retries && p.ack != 0 { // RFC 8263 section 6: wait at least 10 s before it counts as missing
@@ -260,11 +269,7 @@ func (s *Server) retransmit(now time.Time) {
 			s.transmit(now, d)
 			continue
 		}
-		s.close(d)
-		if d.push.ack != 0 {
-			s.missed(d)
-		}
-		s.advance(now, d.lane)
+		s.giveUp(now, d)
 	}
 }
 
@@ -304,6 +309,7 @@ func (s *Server) close(d *delivery) {
 	if i, ok := slices.BinarySearchFunc(p.open, d, compareDeliveries); ok {
 		p.open = slices.Delete(p.open, i, i+1)
 	}
+	s.unwait(d)
 	if len(p.open) > 0 {
 		return
 	}

@@ -29,9 +29,10 @@ import (
 //
 //	sas:     length 4 | sa.Update, times from the Unix epoch
 //	pushes:  count 2 | { flags 1 | SPI 16 | number 4 | period 4 | retries 2 | acknowledgement type 2 | options 2 |
-//	                     sealed: datagram, ack key   or   not: sas (the KEK), message | count 4 | { local | remote } }
+//	                     sealed: datagram, ack key   or   not: sas (the KEK), message |
+//	                     [multicast: local | group | TTL 1 | interface] | count 4 | { local | remote } }
 //	         whom a push is for stands there unless its flags say that it is for all members of the group, as their records have them
-//	key, datagram, message: length 4 | octets        gateway: length 4 | text
+//	key, datagram, message: length 4 | octets        gateway, interface: length 4 | text
 //	address: length 1 (4 or 16) | address | port 2
 //
 // All of a group's SAs and the pushes that announce them are one record, so that no crash can part a push number from the
@@ -51,7 +52,8 @@ const (
 const (
 	pushSealed = 1 << iota
 	pushKeys
-	pushAll   // for the group's members: none is named
+	pushAll // for the group's members: none is named
+	pushMulticast
 	pushFlags = 1<<iota - 1
 )
 
@@ -160,6 +162,9 @@ func (b *outbox) append(dst []byte) []byte {
 			flags |= pushAll
 			named = nil
 		}
+		if p.cast != nil {
+			flags |= pushMulticast
+		}
 		dst = append(append(dst, flags), p.id.spi[:]...)
 		dst = binary.BigEndian.AppendUint32(dst, p.id.seq)
 		dst = binary.BigEndian.AppendUint16(appendMillis(dst, p.period), uint16(p.retries))
@@ -168,6 +173,10 @@ func (b *outbox) append(dst []byte) []byte {
 			dst = appendBytes(appendBytes(dst, p.sealed), p.ackKey)
 		} else {
 			dst = appendBytes(appendKEK(dst, p.kek), p.message)
+		}
+		if p.cast != nil {
+			dst = appendAddrPort(appendAddrPort(dst, p.cast.lane.local), p.way.Group)
+			dst = appendBytes(append(dst, p.way.TTL), []byte(p.way.Interface))
 		}
 		dst = binary.BigEndian.AppendUint32(dst, uint32(len(named)))
 		for _, d := range named {
@@ -343,6 +352,9 @@ func (s *Server) resume(now time.Time, b *outbox, pushes []savedPush, g *group) 
 	for _, saved := range pushes {
 		p := saved.push
 		p.box, p.again = b, true
+		if p.cast != nil {
+			p.cast.lane.box = b
+		}
 		if slices.ContainsFunc(s.pushes[p.id], func(o *push) bool { return o.options == p.options }) {
 			continue // in a leaving record too: a crash came between the two
 		}
@@ -521,6 +533,14 @@ func (r *reader) pushes() (pushes []savedPush) {
 			if r.err == nil {
 				p.ackKey = gdoi.AckKey(p.kek, nil, p.options)
 			}
+		}
+		if flags&pushMulticast != 0 {
+			from, way := r.addrPort(), new(sa.Multicast)
+			way.Group, way.TTL, way.Interface = r.addrPort(), r.uint8(), string(r.bytes())
+			if a := way.Group.Addr(); r.err == nil && !(a.Is4() && a.IsMulticast()) {
+				r.fail("push to %v, which is no multicast group", way.Group)
+			}
+			p.castFrom(from, way)
 		}
 		saved := savedPush{push: p}
 		for range r.uint32() {

@@ -15,7 +15,7 @@ import (
 func busy(t testing.TB) *bench {
 	b := newBench(t)
 	one := parseGroup(t, "G members=m1,m2 sas=S")
-	two := parseGroup(t, "H/% id=2 members=m3 sas=S")
+	two := parseGroup(t, "H/% id=2 members=m3 sas=S multicast=239.1.1.1%eth0")
 	commit(t, b, 1, []string{"1.14 G generate-kek", "1.14 G generate-tek", "1.14 H/% generate-kek", "1.14 H/% generate-tek"}, one, two)
 	b.pull("m1", 1, 0)
 	b.pull("m2", 1, 0)

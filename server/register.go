@@ -107,7 +107,7 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 	delete(s.refused, m.Gateway)
 	s.emit(ike.Reply{
 		SA: m.SA, MsgID: m.MsgID, First: isakmp.PayloadNONCE,
-		Payloads: gdoi.AppendPull2(nil, s.draw(nonceLength), g.policy(now), now, s.spoken[m.Gateway]),
+		Payloads: gdoi.AppendPull2(nil, s.draw(nonceLength), s.announce(g.policy(now), m.Local.Addr()), now, s.spoken[m.Gateway]),
 	})
 }
 

@@ -38,6 +38,8 @@ const (
 type Options struct {
 	// WorkBase is added to the IDs of Work, so that engines side by side do not collide; its low 56 bits are zero.
 	WorkBase uint64
+	// Port is where members listen for pushes by multicast, and where those come from (848).
+	Port uint16
 }
 
 // Outputs to the cluster engine, through package engine.
@@ -148,6 +150,9 @@ type job struct {
 func New(rand io.Reader, o Options) *Server {
 	if o.WorkBase == 0 {
 		o.WorkBase = defaultWorkBase
+	}
+	if o.Port == 0 {
+		o.Port = ike.Port
 	}
 	return &Server{
 		options: o,

@@ -179,6 +179,7 @@ func (b *bench) drain() {
 		b.learn()
 		o, ok := b.s.Next()
 		if !ok {
+			b.checkWaiting()
 			return
 		}
 		if b.keep == 0 {
@@ -199,6 +200,18 @@ func (b *bench) drain() {
 			}
 			b.answer(o)
 		case turn.Transmit:
+			if m := o.Multicast; m != nil {
+				if m.Group != o.Remote {
+					b.t.Errorf("a multicast for %v goes to %v", m.Group, o.Remote)
+				}
+				said := map[string]bool{} // of a hierarchy, each reads another part
+				for _, name := range slices.Sorted(maps.Keys(b.lkh)) {
+					said[b.push(name, o.Datagram)] = true
+				}
+				way := strings.TrimRight(fmt.Sprintf("ttl %d %s", m.TTL, m.Interface), " ")
+				b.say("%s multicast from %v to %v %s: %s", b.at(), o.Local, o.Remote, way, strings.Join(slices.Sorted(maps.Keys(said)), " or "))
+				continue
+			}
 			b.say("%s push to %s: %s", b.at(), memberName(o.Remote), b.push(memberName(o.Remote), o.Datagram))
 		case Distribute:
 			b.say("%s distribute %s", b.at(), b.describe(&o.Update))
@@ -302,6 +315,9 @@ func (b *bench) push(to string, datagram []byte) string {
 		}
 		if p.Policy.KEK != nil {
 			words = append(words, b.name("KEK", p.Policy.KEK.SPI))
+			if m := p.Policy.KEK.Multicast; m != nil {
+				words = append(words, fmt.Sprintf("from %v to %v", p.Policy.PushFrom, m.Group))
+			}
 			if len(p.Policy.TEKs) > 0 {
 				b.t.Errorf("push %s brings a KEK and TEKs", id)
 			}
@@ -431,6 +447,9 @@ func (b *bench) given(p *gdoi.Policy) string {
 	var words []string
 	if p.KEK != nil {
 		words = append(words, fmt.Sprintf("%s seq %d life %v", b.name("KEK", p.KEK.SPI), p.KEK.Seq, p.KEK.Hard.Sub(b.now)))
+		if p.KEK.Multicast != nil {
+			words = append(words, fmt.Sprintf("from %v to %v", p.PushFrom, p.KEK.Multicast.Group))
+		}
 	}
 	for _, t := range p.TEKs {
 		words = append(words, fmt.Sprintf("%s life %v%s", b.name("TEK", t.SPI), t.Hard.Sub(b.now), b.selector(&t)))
@@ -595,6 +614,9 @@ func parseGroup(t rapid.TB, line string) step.Group {
 			if v == "sha-512" {
 				comm.AckHash = sa.SHA512
 			}
+		case "multicast": // group and interface
+			group, name, _ := strings.Cut(v, "%")
+			comm.Group, comm.Interface, comm.TTL = netip.MustParseAddr(group), name, 64
 		case "retries":
 			comm.Retries = number(v)
 		case "period":
@@ -785,6 +807,8 @@ func (b *bench) parseUpdate(line string) sa.Update {
 				SPI: [16]byte(fill(v, 16)), KeyBits: 256, Key: fill(v, 32), SigHash: sa.SHA256, SigPublic: pair.Public, SigPrivate: pair.Private,
 				Ack: gdoi.AckKEKSHA256, Created: b.now, Soft: b.now.Add(life * 9 / 10), Hard: b.now.Add(life),
 			}
+		case "multicast":
+			u.KEK.Multicast = &sa.Multicast{Group: netip.MustParseAddrPort("239.1.1.1:848")}
 		case "seq":
 			n, _ := strconv.Atoi(v)
 			u.KEK.Seq = uint32(n)
@@ -988,6 +1012,30 @@ func (b *bench) checkDisk(spi [16]byte, p *gdoi.Push) {
 		}
 		if k := st.update.KEK; k == nil || k.SPI != spi || k.Seq < p.Seq {
 			b.t.Errorf("push %d is sent and not on disk", p.Seq)
+		}
+	}
+}
+
+// checkWaiting counts what the server counts of a push by multicast, and sees that none is forgotten.
+func (b *bench) checkWaiting() {
+	for id, same := range b.s.pushes {
+		for _, p := range same {
+			if p.cast == nil {
+				continue
+			}
+			waiting := 0
+			for _, d := range p.open {
+				if !d.reached {
+					waiting++
+				}
+				if d.index >= 0 || d.sent != p.cast.sent {
+					b.t.Errorf("push %d: a member's part goes its own way", id.seq)
+				}
+			}
+			scheduled := p.cast.index >= 0
+			if waiting != p.waiting || scheduled != (waiting == 0 && p.sealed != nil) || len(p.open) == 0 {
+				b.t.Errorf("push %d: %d of %d are waited for, the server says %d; scheduled %t", id.seq, waiting, len(p.open), p.waiting, scheduled)
+			}
 		}
 	}
 }

@@ -41,9 +41,10 @@ type KEKState struct {
 	KeyBits                          int
 	SigAlg                           sa.SigAlg
 	SigHash                          sa.Hash
-	Seq                              uint32 // of the last push under it
-	Ack                              uint16 // RFC 8263's type of acknowledgement, 0 for none
-	Hierarchy                        int    // members in the key hierarchy, those to be taken out with them; -1: there is none
+	Seq                              uint32         // of the last push under it
+	Ack                              uint16         // RFC 8263's type of acknowledgement, 0 for none
+	Multicast                        netip.AddrPort // where pushes go to; invalid: to each member
+	Hierarchy                        int            // members in the key hierarchy, those to be taken out with them; -1: there is none
 	Created, Soft, Hard              time.Time
 	Period                           time.Duration // retransmission-period and number-of-retransmission of its pushes
 	Retries                          int
@@ -110,6 +111,9 @@ func (g *group) state() GroupState {
 			KeyBits: k.KeyBits, SigAlg: k.SigAlg, SigHash: k.SigHash, Seq: k.Seq, Ack: k.Ack,
 			Created: k.Created, Soft: k.Soft, Hard: k.Hard, Period: g.period, Retries: g.retries,
 			Bytes: g.sentBytes, Packets: g.sentPackets, Hierarchy: -1,
+		}
+		if k.Multicast != nil {
+			st.KEK.Multicast = k.Multicast.Group
 		}
 		if g.lkh.tree != nil {
 			st.KEK.Hierarchy = g.lkh.tree.Members()

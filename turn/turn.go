@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"cmp"
 	"net/netip"
 
 	"gvpn/sa"
@@ -15,6 +16,22 @@ type Output interface{ IsOutput() }
 type Transmit struct {
 	Local, Remote netip.AddrPort
 	Datagram      []byte
+	Multicast     *sa.Multicast // how it leaves if Remote is a multicast group, else nil
+}
+
+// Listen says to which multicast groups the node listens from now on: these and no others. What they bring is handed in with the
+// group as its local address.
+type Listen struct{ Groups []Membership } // sorted, each once
+
+// Membership is a multicast group on the interface that has the address Local.
+type Membership struct {
+	Group netip.AddrPort
+	Local netip.Addr
+}
+
+// Compare orders memberships.
+func (m Membership) Compare(o Membership) int {
+	return cmp.Or(m.Group.Compare(o.Group), m.Local.Compare(o.Local))
 }
 
 // Persist writes Value under Key, or deletes Key if Value is nil. Keys are printable ASCII, "server/group/NAME" like;
@@ -145,6 +162,7 @@ type KeyLog struct {
 }
 
 func (Transmit) IsOutput()   {}
+func (Listen) IsOutput()     {}
 func (KeyLog) IsOutput()     {}
 func (Persist) IsOutput()    {}
 func (Work) IsOutput()       {}

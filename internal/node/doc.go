@@ -4,7 +4,8 @@
 // Goroutines of a node, all ended by Close:
 //
 //   - the loop (loop.go) owns the engine, the data plane and their one timer; everything reaches them as a call
-//   - one reader for each UDP socket (socket.go), of which an address has two: one for what begins a phase 1
+//   - one reader for each UDP socket (socket.go), of which an address has two: one for what begins a phase 1;
+//     and one for each multicast group that a member listens to (multicast.go)
 //   - the writer (output.go) persists and then sends, in the engine's order, one transaction for all that is waiting; what comes
 //     within two milliseconds of the last one waits for more
 //   - the workers (work.go) compute Diffie-Hellman and RSA, as many as there are processors

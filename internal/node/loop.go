@@ -89,6 +89,8 @@ func (n *Node) drain() {
 			}
 		case turn.RemoveTEK:
 			n.plane.RemoveTEK(o)
+		case turn.Listen:
+			n.sockets.listen(n.now(), o.Groups)
 		case turn.KeyLog:
 			if err := writeKey(n.keyLog, o); err != nil {
 				n.log.Error("a key is missing from the key log", "error", err.Error())

@@ -79,7 +79,7 @@ func (n *Node) State() (oper.State, error) {
 			Refused: map[string]uint64{
 				"short": e.Refused.Short, "long": e.Refused.Long, "wrong-length": e.Refused.Length,
 				"wrong-version": e.Refused.Version, "unknown-exchange": e.Refused.Exchange,
-				"not-ike": e.Refused.NotIKE,
+				"not-ike": e.Refused.NotIKE, "multicast-no-push": e.Refused.Multicast,
 			},
 		}
 	}) {

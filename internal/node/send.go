@@ -80,7 +80,17 @@ func (s *sockets) sendFrom(local netip.AddrPort, batch []turn.Transmit) {
 			s.sendFrom(local, batch[i+1:])
 			return
 		}
-		s.out.fill(i, &batch[i], source)
+		control := source
+		if m := batch[i].Multicast; m != nil {
+			if control, err = multicastControl(local, m); err != nil {
+				s.sendFrom(local, batch[:i])
+				s.log.Warn("no rekey message leaves by multicast", "group", m.Group, "error", err.Error())
+				s.lose(batch[i:i+1], err)
+				s.sendFrom(local, batch[i+1:])
+				return
+			}
+		}
+		s.out.fill(i, &batch[i], control)
 	}
 	sent := 0
 	err = raw.Write(func(fd uintptr) bool {

@@ -43,6 +43,7 @@ type sockets struct {
 	mu     sync.Mutex
 	conns  map[netip.AddrPort]pair // the unspecified address: wildcard
 	want   []netip.AddrPort
+	groups memberships
 	failed map[netip.AddrPort]string // what could not be bound, and why
 	tried  time.Time                 // when bind last tried all of it
 	wg     sync.WaitGroup
@@ -80,6 +81,7 @@ func (s *sockets) bind(now time.Time, want []netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.want, s.tried = want, now
+	defer s.join() // behind the others: see leave
 	for at, conns := range s.conns {
 		if !slices.Contains(want, at) {
 			_ = conns.close()
@@ -94,6 +96,9 @@ func (s *sockets) bind(now time.Time, want []netip.AddrPort) {
 	for _, at := range want {
 		if s.conns[at].main != nil {
 			continue
+		}
+		if at.Addr().IsUnspecified() {
+			s.groups.leave()
 		}
 		conns, err := listen(at)
 		if err != nil {
@@ -117,7 +122,7 @@ func (s *sockets) bind(now time.Time, want []netip.AddrPort) {
 func (s *sockets) deadline() (time.Time, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.tried.Add(rebindEvery), len(s.failed) > 0
+	return s.tried.Add(rebindEvery), len(s.failed)+len(s.groups.failed) > 0
 }
 
 // retry binds what could not be bound, if it is time.
@@ -133,6 +138,7 @@ func (s *sockets) close() {
 		_ = conns.close()
 		delete(s.conns, at)
 	}
+	s.groups.leave()
 	s.mu.Unlock()
 	s.wg.Wait()
 }
@@ -203,7 +209,8 @@ func listenShared(at netip.AddrPort) (*net.UDPConn, error) {
 		err := raw.Control(func(fd uintptr) {
 			set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 			if at.Addr().IsUnspecified() {
-				set = errors.Join(set, unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1))
+				set = errors.Join(set, unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1),
+					unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MULTICAST_ALL, 0)) // what others on the host have joined is not ours
 			}
 		})
 		return errors.Join(err, set)

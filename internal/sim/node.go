@@ -43,6 +43,7 @@ type Node struct {
 	plane   *dataplane.Plane
 	db      *commit.DB
 	vpns    map[string]step.VPN
+	groups  []turn.Membership
 	cut     int       // outputs until a crash; -1: none planned
 	changed bool      // something persisted, installed or removed since the verifiers looked
 	checked time.Time // when they looked last
@@ -97,7 +98,7 @@ func (n *Node) start() {
 	n.w.down--
 	n.engine = engine.New(n, engine.Options{})
 	n.plane = dataplane.New(n)
-	n.vpns = map[string]step.VPN{}
+	n.vpns, n.groups = map[string]step.VPN{}, nil
 	if err := n.engine.Restore(n.now(), n.records); err != nil {
 		n.w.violate("%s: restore: %v", n.Name, err)
 	}
@@ -275,6 +276,11 @@ func (n *Node) receive(from *Node, local, remote netip.AddrPort, b []byte) {
 	n.drain()
 }
 
+// listens reports whether multicasts to a group reach the node.
+func (n *Node) listens(group netip.AddrPort) bool {
+	return n.up && slices.ContainsFunc(n.groups, func(m turn.Membership) bool { return m.Group == group && n.w.at[m.Local] == n })
+}
+
 // drain carries out what a turn has said, in its order.
 func (n *Node) drain() {
 	n.w.turns++
@@ -330,6 +336,9 @@ func (n *Node) carryOut(o turn.Output) {
 		n.w.note("%s remove %s %08x", n.Name, o.VPN, o.SPI)
 		n.changed = true
 		n.plane.RemoveTEK(o)
+	case turn.Listen:
+		n.w.note("%s listens to %v", n.Name, o.Groups)
+		n.groups = o.Groups
 	case turn.Notify:
 		n.w.note("%s notify %d %s: %s", n.Name, o.Severity, o.Code, o.Text)
 	default:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,9 +65,16 @@ var changes = []string{
 	"set security group-vpn server group GROUP_ID-0001 server-member-communication communication-type unicast encryption-algorithm aes-256-cbc sig-hash-algorithm sha-256",
 }
 
+// toMulticast makes a server of the example one that is alone and sends its pushes by multicast, toUnicast one that does not.
+const (
+	toMulticast = "set security group-vpn server group GROUP_ID-0001 server-member-communication communication-type multicast multicast-group 239.1.1.1"
+	toUnicast   = "delete security group-vpn server group GROUP_ID-0001 server-member-communication multicast-group\n" +
+		"set security group-vpn server group GROUP_ID-0001 server-member-communication communication-type unicast"
+)
+
 // commitPending commits what has not been committed on the nodes that are up. A deletion of what is not there is no fault.
-func (s *scenario) commitPending(r *rapid.T) {
-	for _, name := range []string{"root", "sub1", "sub2"} {
+func (s *scenario) commitPending(r *rapid.T, servers []string) {
+	for _, name := range servers {
 		n := s.w.nodes[name]
 		for n.up && len(n.pending) > 0 {
 			if err := n.Commit([]byte(n.pending[0])); err != nil && n.up && !strings.Contains(err.Error(), "not found") {
@@ -88,9 +96,20 @@ func schedule(r *rapid.T) {
 		w.Log = f
 	}
 	s := &scenario{w: w}
-	names := []string{"root", "sub1", "sub2", "gm1", "gm2", "gm3"}
+	servers, changes := []string{"root", "sub1", "sub2"}, changes
+	alone := ""
+	if rapid.IntRange(0, 3).Draw(r, "multicast") == 0 {
+		servers, changes = []string{"sub1"}, append(slices.Clone(changes[:len(changes)-2]), toUnicast, toMulticast)
+		alone = "delete security group-vpn server group GROUP_ID-0001 server-cluster\n" + toMulticast
+	}
+	names := append(slices.Clone(servers), "gm1", "gm2", "gm3")
 	for _, n := range names {
 		if err := s.example(n, ""); err != nil {
+			r.Fatal(err)
+		}
+	}
+	if alone != "" {
+		if err := w.nodes["sub1"].Commit([]byte(alone)); err != nil {
 			r.Fatal(err)
 		}
 	}
@@ -115,7 +134,7 @@ func schedule(r *rapid.T) {
 		case "restart":
 			node().Restart()
 		case "rekey":
-			if n := w.nodes["root"]; n.up {
+			if n := w.nodes[servers[0]]; n.up {
 				kek := rapid.Bool().Draw(r, "kek")
 				_ = n.Do(server.Rekey{Group: group, KEK: kek, TEK: !kek || rapid.Bool().Draw(r, "tek")})
 			}
@@ -132,10 +151,10 @@ func schedule(r *rapid.T) {
 		case "commit": // the same on every server, the root first (V10); a node that is down misses it until it is up
 			w.Disorder()
 			lines := rapid.SampledFrom(changes).Draw(r, "lines")
-			for _, n := range []string{"root", "sub1", "sub2"} {
+			for _, n := range servers {
 				w.nodes[n].pending = append(w.nodes[n].pending, lines)
 			}
-			s.commitPending(r)
+			s.commitPending(r, servers)
 		case "wait":
 		}
 		w.Run(time.Duration(rapid.IntRange(0, 120_000).Draw(r, "ms")) * time.Millisecond)
@@ -145,7 +164,7 @@ func schedule(r *rapid.T) {
 		n.cut = -1
 		n.Restart()
 	}
-	s.commitPending(r)
+	s.commitPending(r, servers)
 	w.Traffic(time.Second, false) // a member that was forgotten learns of it by the packets it cannot read
 	w.Run(recovery)
 	for _, a := range w.order {

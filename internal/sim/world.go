@@ -241,11 +241,25 @@ func (w *World) duration(low, high time.Duration) time.Duration {
 func (w *World) transmit(from *Node, t turn.Transmit) {
 	w.sent++
 	source, target := w.translate(t.Local, t.Remote)
+	if t.Multicast != nil {
+		w.note("%s send %d octets to group %s", from.Name, len(t.Datagram), t.Remote)
+		for _, n := range w.order {
+			if n.listens(t.Remote) {
+				w.carry(from, n, source, target, t)
+			}
+		}
+		return
+	}
 	to := w.at[target.Addr()]
 	if to == nil {
 		w.note("%s send %d octets to %s: nobody is there", from.Name, len(t.Datagram), t.Remote)
 		return
 	}
+	w.carry(from, to, source, target, t)
+}
+
+// carry gives a datagram, or a member's copy of it, its fate.
+func (w *World) carry(from, to *Node, source, target netip.AddrPort, t turn.Transmit) {
 	sum := sha256.Sum256(t.Datagram)
 	w.note("%s send %s to %s %x", from.Name, describe(t.Datagram), to.Name, sum[:8])
 	if w.cuts[[2]string{from.Name, to.Name}] || w.loses(from, to, t.Datagram) || w.chance(w.faults.Loss) {
