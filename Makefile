@@ -33,12 +33,13 @@ generate: ## make gen/ and commit/effect/TABLES.md again from the models and tab
 bench: ## run every benchmark, BENCHTIME each (default 1s)
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
+# The time is for new inputs: without -fuzzminimizetime most of it can go into making one interesting input smaller.
 # go test -fuzz sometimes ends on its own deadline ("context deadline exceeded"): only a failing input is a failure.
 fuzz: ## run every fuzz target, FUZZTIME each (default 10s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -r -n 1 dirname | sort -u | while read -r dir; do \
 		grep -ho '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | awk '{ print $$2 }' | sort | while read -r target; do \
 			echo "== $$dir $$target"; \
-			if out=$$($(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir" 2>&1 </dev/null); then \
+			if out=$$($(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$dir" 2>&1 </dev/null); then \
 				echo "$$out" | grep 'fuzz: elapsed' | tail -n 1; \
 			elif echo "$$out" | grep -q 'context deadline exceeded' && ! echo "$$out" | grep -q 'Failing input'; then \
 				echo "$$out" | grep 'fuzz: elapsed' | tail -n 1; \

@@ -13,10 +13,10 @@ import (
 func aggressively(g *step.Gateway) { g.Mode = "aggressive" }
 
 // dynamicWorld is a member in aggressive mode whose server does not know where it is.
-func dynamicWorld(t *testing.T, id step.Identity) *world {
+func dynamicWorld(t *testing.T, id step.Identity, change ...func(*step.Gateway)) *world {
 	w := newWorld(t)
-	w.a.e.SetGateway(w.now, gatewayTo(addrB, aggressively, func(g *step.Gateway) { g.LocalID = named("gm.example.net") }))
-	w.b.e.SetGateway(w.now, gatewayTo(addrA, aggressively, func(g *step.Gateway) { g.Remote, g.Dynamic = nil, id }))
+	w.a.e.SetGateway(w.now, gatewayTo(addrB, append(change, aggressively, func(g *step.Gateway) { g.LocalID = named("gm.example.net") })...))
+	w.b.e.SetGateway(w.now, gatewayTo(addrA, append(change, aggressively, func(g *step.Gateway) { g.Remote, g.Dynamic = nil, id })...))
 	return w
 }
 
@@ -189,17 +189,23 @@ func TestAggressiveNAT(t *testing.T) {
 
 // Nothing in a message 1 or 2 makes the parser panic or keep more than its share.
 func FuzzAggressive(f *testing.F) {
-	w := dynamicWorld(&testing.T{}, named("gm.example.net"))
+	w := dynamicWorld(&testing.T{}, named("gm.example.net"), onP256)
 	w.connect()
 	for _, m := range w.sent {
 		f.Add(m.b, true)
 		f.Add(m.b, false)
 	}
 	f.Fuzz(func(t *testing.T, b []byte, mid bool) {
-		w := dynamicWorld(t, named("gm.example.net"))
+		w := dynamicWorld(t, named("gm.example.net"), onP256)
 		w.a.hold, w.b.hold = true, true
 		if mid {
-			w.net = func(d wire) []wire { return []wire{d, {d.from, d.to, b}} }
+			left := 3
+			w.net = func(d wire) []wire {
+				if left--; left < 0 {
+					return []wire{d}
+				}
+				return []wire{d, {d.from, d.to, b}}
+			}
 			w.connect()
 		}
 		w.b.e.HandleDatagram(w.now, addrB, addrA, b)

@@ -13,7 +13,7 @@ import (
 // FuzzHandleDatagram throws octets at an endpoint at every stage of a conversation: with its cookies put in, so that they
 // reach the state, and its length, so that they reach the parsers.
 func FuzzHandleDatagram(f *testing.F) {
-	w := newWorld(f, withDPD)
+	w := newWorld(f, withDPD, onP256)
 	w.conversation()
 	sealed := make(map[[16]byte]bool) // by the first block of the body
 	for _, d := range w.sent[4:] {
@@ -26,7 +26,7 @@ func FuzzHandleDatagram(f *testing.F) {
 		f.Add(uint8(i), bytes.Repeat(d.b, 3), false)
 	}
 	f.Fuzz(func(t *testing.T, stage uint8, b []byte, fix bool) {
-		w := newWorld(t, withDPD)
+		w := newWorld(t, withDPD, onP256)
 		n := 0
 		w.net = func(d wire) []wire {
 			if n++; n > int(stage%11) {

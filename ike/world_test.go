@@ -60,6 +60,9 @@ func gatewayTo(remote netip.AddrPort, change ...func(*step.Gateway)) step.Gatewa
 	return g
 }
 
+// onP256 makes Diffie-Hellman cheap, for fuzzing.
+func onP256(g *step.Gateway) { g.Proposals[0].DHGroup = 19 }
+
 func withDPD(g *step.Gateway) { g.DPD = &step.DPD{Interval: 10 * time.Second, Threshold: 3} }
 
 func newWorld(t testing.TB, change ...func(*step.Gateway)) *world {
