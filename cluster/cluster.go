@@ -124,7 +124,8 @@ type peer struct {
 
 	// Of a sub-server, at its root: what it is to be told.
 	has     uint64     // the version that it has
-	pending *sa.Update // everything since; nil if it has all
+	pending *sa.Update // what it is told now, until it has acknowledged that; nil if it has all
+	next    *sa.Update // what came meanwhile; nil for nothing
 	token   uint64     // of the exchange under way, 0 for none (a sub-server's cluster-init too)
 	sa      ike.SAID   // of that exchange
 	begun   time.Time
@@ -416,9 +417,7 @@ func list(words []string) (s string) {
 // inactive marks a peer. What it was to be told is dropped: its next cluster-init brings everything. A finished datagram goes on
 // under its SA (T14), so the exchange is forgotten here and not there.
 func (c *Cluster) inactive(p *peer, why string) {
-	if p.pending != nil {
-		p.pending.Zero()
-		p.pending = nil
+	if p.forget() {
 		p.count.UpdateAborted++
 	}
 	if p.role == step.SubServer {
@@ -433,6 +432,18 @@ func (c *Cluster) inactive(p *peer, why string) {
 	if p.role == step.RootServer {
 		c.emit(RootActive{Group: p.group.name, Active: false})
 	}
+}
+
+// forget destroys what a peer was to be told, and reports whether there was anything.
+func (p *peer) forget() bool {
+	there := p.pending != nil
+	for _, u := range []**sa.Update{&p.pending, &p.next} {
+		if *u != nil {
+			(*u).Zero()
+			*u = nil
+		}
+	}
+	return there
 }
 
 func (c *Cluster) activate(p *peer) {

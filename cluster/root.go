@@ -81,10 +81,7 @@ func (c *Cluster) Fetched(now time.Time, f Fetched) {
 
 // drop forgets what a sub-server was to be told, since it is being told everything.
 func (c *Cluster) drop(p *peer) {
-	if p.pending != nil {
-		p.pending.Zero()
-		p.pending = nil
-	}
+	p.forget()
 	if p.token != 0 {
 		c.emit(ike.Abort{SA: p.sa, Token: p.token})
 		delete(c.tokens, p.token)
@@ -93,7 +90,10 @@ func (c *Cluster) drop(p *peer) {
 	p.again = time.Time{}
 }
 
-// Distribute carries a change to every active sub-server of a group (C4), those of before the plan in hand too.
+// Distribute carries a change to every active sub-server of a group (C4), those of before the plan in hand too. One that has not
+// acknowledged the change before is told when it has: it pushes each under the number that all servers count for it, and its
+// members would take a number that it leaves out for a lost push. A deletion of everything does not wait, since the IKE SA may go
+// with the plan (T14).
 func (c *Cluster) Distribute(now time.Time, d Distribute) {
 	defer d.Update.Zero()
 	g := c.groups[d.Group]
@@ -108,12 +108,23 @@ func (c *Cluster) Distribute(now time.Time, d Distribute) {
 			continue
 		}
 		u := d.Update.Clone()
-		if p.pending != nil {
-			u = merge(*p.pending, u)
+		p.next = both(p.next, &u)
+		if p.token == 0 || u.DeleteAll || u.DeleteMembers {
+			c.send(now, p)
 		}
-		p.pending = &u
-		c.send(now, p)
 	}
+}
+
+// both is merge, where either may be nil.
+func both(a, b *sa.Update) *sa.Update {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	u := merge(*a, *b)
+	return &u
 }
 
 // merge makes one Update of two, the later second: what both together leave a sub-server with. It owns both.
@@ -163,6 +174,7 @@ func (c *Cluster) send(now time.Time, p *peer) {
 		delete(c.tokens, p.token)
 		p.token = 0
 	}
+	p.pending, p.next = both(p.pending, p.next), nil
 	g := p.group
 	way := c.way(p.gateway)
 	if way == 0 { // D5: either side may open one
@@ -202,4 +214,7 @@ func (c *Cluster) handleAck(now time.Time, m ike.Message, f *frame) {
 	p.has = p.pending.Version
 	p.pending.Zero()
 	p.pending = nil
+	if p.next != nil {
+		c.send(now, p)
+	}
 }

@@ -2,6 +2,7 @@ package member
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -85,6 +86,7 @@ func (m *Member) registered(now time.Time, v *vpn, msg ike.Message) {
 	again := v.registered
 	v.registered, v.downReason, v.backoff = true, "", 0
 	v.server, v.local, v.sa = msg.Remote, msg.Local, msg.SA
+	v.heard = netip.AddrPort{}
 	m.takePulled(now, v, a)
 	m.schedule(now, v)
 	code, word := "GKMD_REGISTERED", "registered"

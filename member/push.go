@@ -2,6 +2,7 @@ package member
 
 import (
 	"crypto/sha256"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -36,6 +37,11 @@ func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 	}
 	// Under the old KEK too: the other parts of the change that brought the new one.
 	p, err := gdoi.OpenPush(kek, v.lkh, b, now, m.speak(v))
+	if errors.Is(err, gdoi.ErrReplay) && m.told(now, v, kek, remote, b) {
+		m.strays.PushRepeated++
+		m.acknowledge(now, local, remote, m.seen.add(seenPush{sum: sum, ack: m.ackOf(v, kek, kek.Seq), local: v.local, server: v.server}))
+		return
+	}
 	if err != nil {
 		v.stats.PushFailed++
 		v.countRefusal(err)
@@ -54,11 +60,29 @@ func (m *Member) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 	}
 	v.stats.PushSucceeded++
 	s := m.seen.add(seenPush{sum: sum, ack: ack, local: v.local, server: v.server})
+	v.heard = remote
 	if obeyed {
 		// The first push under a KEK that was pushed has number 1 or, in a cluster, 2.
 		m.obey(now, v, p, p.Seq-previous > 1 && p.Seq != 2)
 	}
 	m.acknowledge(now, local, remote, s)
+}
+
+// told reports whether a push is of the server that we are registered with and has the number of the last one, which came from
+// another. The servers of a cluster number alike, and one that we were registered with before goes on until we do not answer it:
+// what it said first is no news any more, but our own server must not take us for gone. Others get no answer.
+func (m *Member) told(now time.Time, v *vpn, kek *sa.KEK, from netip.AddrPort, b []byte) bool {
+	if kek.Seq == 0 || from != v.server || !v.heard.IsValid() || v.heard == from || v.lkh != nil { // in a cluster there is no key hierarchy
+		return false
+	}
+	before := *kek
+	before.Seq--
+	p, err := gdoi.OpenPush(&before, nil, b, now, m.speak(v))
+	if err != nil {
+		return false
+	}
+	p.Policy.Zero()
+	return p.Seq == kek.Seq
 }
 
 // byKEK finds the VPN whose KEK, or whose KEK before that, has this SPI.

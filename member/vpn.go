@@ -36,6 +36,7 @@ type vpn struct {
 	registered    bool
 	server, local netip.AddrPort
 	sa            said
+	heard         netip.AddrPort // where the last push came from; invalid: none since then
 
 	attempt    *attempt
 	registerAt time.Time     // when to register (again); zero: no time set

@@ -216,7 +216,7 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 		}
 	case u.KEK != nil:
 		if g.kek != nil {
-			g.kek.Seq += steps
+			g.kek.Seq++ // under a KEK that ends here, members need no number that is everybody's, and none left out
 			push.Policy = &gdoi.Policy{KEK: u.KEK}
 			s.send(now, g, g.kek, g.kek.Seq, push)
 		}
