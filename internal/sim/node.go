@@ -73,6 +73,7 @@ func (n *Node) now() time.Time { return n.w.now.Add(n.offset) }
 // Skew sets the node's clock off by d from the world's.
 func (n *Node) Skew(d time.Duration) {
 	n.offset = d
+	n.w.verify.skewed = true
 	n.w.rearm(n)
 	n.w.note("%s clock off by %v", n.Name, d)
 	n.w.verify.disturb(n.w)

@@ -33,6 +33,7 @@ type verifier struct {
 	disturbed time.Time // when the world was last disturbed
 	looked    time.Time // when agree looked last
 	disorder  bool      // an operator may have committed on sub-servers first
+	skewed    bool      // a clock was changed: what was replaced ends at another time there, or comes again from the root
 	secrets   *secrets
 
 	keks      map[[16]byte]*sa.KEK // every KEK that a server has persisted, with number 0
@@ -327,11 +328,15 @@ func (v *verifier) holdings(g server.GroupState, now time.Time) string {
 	kek := "no KEK"
 	if k := g.KEK; k != nil {
 		kek = fmt.Sprintf("KEK %x%x", k.InitiatorCookie, k.ResponderCookie)
-		if !v.disorder {
+		if !v.disorder && !v.skewed {
 			kek += fmt.Sprintf(" with push %d", k.Seq)
 		}
 	}
-	return fmt.Sprintf("%s, TEKs %08x", kek, living(g.TEKs, now))
+	teks := g.TEKs
+	if v.skewed {
+		teks = slices.DeleteFunc(slices.Clone(teks), func(t server.TEKState) bool { return !t.Current })
+	}
+	return fmt.Sprintf("%s, TEKs %08x", kek, living(teks, now))
 }
 
 // Disorder tells the verifiers that commits may come in another order than V10 asks for. A sub-server that was changed before
