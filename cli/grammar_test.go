@@ -146,7 +146,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 }
 
 func FuzzSplitCommands(f *testing.F) {
-	for _, s := range []string{"a;b", `a "b;c" d;e`, "#c;d\ne", `"\";`, "a ##;b"} {
+	for _, s := range []string{"a;b", `a "b;c" d;e`, "#c;d\ne", `"\";`, "a ##;b", "\f#\"\n\n#"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

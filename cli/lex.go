@@ -120,9 +120,10 @@ func splitCommands(text string) []string {
 		case wordStart && comment(text[i:], first):
 			inComment = true
 		default:
-			blank := strings.IndexByte(" \t\r|", c) >= 0
-			wordStart = blank
-			first = first && blank && c != '|'
+			r, size := utf8.DecodeRuneInString(text[i:])
+			i += size - 1
+			wordStart = unicode.IsSpace(r) || r == '|'
+			first = first && wordStart && r != '|'
 		}
 	}
 	cut(len(text))
