@@ -36,7 +36,9 @@
 //
 // Many members send under one SPI, each with its own count, so a receiver can keep no window of sequence numbers: there is no
 // anti-replay by number, and a packet repeated on the WAN arrives twice. (RFC 4303 section 3.3.2 says the same of SAs with
-// several senders.) Protection by time stamps would be the answer.
+// several senders.) Under a TEK with a Window packets carry time stamps (d3p.go), 12 octets each before padding, and one that is
+// repeated when the window is over is dropped: within it, it still arrives twice. The members' clocks must agree to within
+// the window less the time a packet takes.
 //
 // # What it does not do
 //

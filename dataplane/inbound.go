@@ -59,8 +59,8 @@ func (p *Plane) Inbound(now time.Time, packet, dst []byte) ([]byte, Verdict) {
 	return dst, v
 }
 
-// decapsulate checks and opens what is in esp: integrity before anything else is done with it, then decryption, padding,
-// and that the packet inside is what its outer header and the TEK's policy say.
+// decapsulate checks and opens what is in esp: integrity before anything else is done with it, then decryption, padding, time
+// stamp, and that the packet inside is what its outer header and the TEK's policy say.
 func (p *Plane) decapsulate(now time.Time, t *tek, outer *ipv4, esp, dst []byte) ([]byte, Verdict) {
 	ivLen, align := t.ivLen(), t.alignLen()
 	sealed := len(esp) - espLen - ivLen - icvLen
@@ -97,7 +97,10 @@ func (p *Plane) decapsulate(now time.Time, t *tek, outer *ipv4, esp, dst []byte)
 			return dst, DropTrailer
 		}
 	}
-	b = b[:len(b)-pad]
+	b, next, v := t.stamped(now, b[:len(b)-pad], next)
+	if v != NoVerdict {
+		return dst, v
+	}
 	switch next {
 	case protoIPIP:
 	case protoNone:
@@ -122,6 +125,7 @@ func (p *Plane) decapsulate(now time.Time, t *tek, outer *ipv4, esp, dst []byte)
 		b[10], b[11] = 0, 0
 		binary.BigEndian.PutUint16(b[10:], checksum(b[:inner.header]))
 	}
+	copy(out[start:], b[:inner.length]) // over the time stamp, if there was one
 	return out[:start+inner.length], Decrypted
 }
 

@@ -77,7 +77,7 @@ func (p *Plane) Outbound(now time.Time, packet, dst []byte) ([]byte, Verdict) {
 		}
 		t, m := in.sender(now, &ip)
 		if t != nil {
-			return p.encapsulate(t, &ip, packet, dst)
+			return p.encapsulate(now, t, &ip, packet, dst)
 		}
 		doubt = doubt || m == maybe
 		exhausted = exhausted || m == yes
@@ -128,10 +128,11 @@ func (in *vpn) sender(now time.Time, ip *ipv4) (waiting *tek, m match) {
 
 // encapsulate appends packet under t. The outer header has the original's addresses, TOS with ECN (RFC 4301 section
 // 5.1.2.1) and TTL; its DF bit is the VPN's choice.
-func (p *Plane) encapsulate(t *tek, ip *ipv4, packet, dst []byte) ([]byte, Verdict) {
-	align, ivLen := t.alignLen(), t.ivLen()
-	pad := (align - (len(packet)+2)%align) % align
-	sealed := len(packet) + pad + 2
+func (p *Plane) encapsulate(now time.Time, t *tek, ip *ipv4, packet, dst []byte) ([]byte, Verdict) {
+	align, ivLen, stampLen := t.alignLen(), t.ivLen(), t.stampLen()
+	n := stampLen + len(packet)
+	pad := (align - (n+2)%align) % align
+	sealed := n + pad + 2
 	total := headerLen + espLen + ivLen + sealed + icvLen
 	if total > maxPacket {
 		p.count(DropTooBig, total, true, t.vpn, t)
@@ -152,11 +153,12 @@ func (p *Plane) encapsulate(t *tek, ip *ipv4, packet, dst []byte) ([]byte, Verdi
 	binary.BigEndian.PutUint32(esp, t.sa.SPI)
 	binary.BigEndian.PutUint32(esp[4:], t.seq)
 	body := esp[espLen+ivLen : len(esp)-icvLen]
-	n := copy(body, packet)
+	next := t.stamp(now, body, protoIPIP)
+	copy(body[stampLen:], packet)
 	for i := range pad {
 		body[n+i] = byte(i + 1) // "1, 2, 3, …" (RFC 4303 section 2.4)
 	}
-	body[n+pad], body[n+pad+1] = byte(pad), protoIPIP
+	body[n+pad], body[n+pad+1] = byte(pad), next
 	if t.gcm != nil {
 		t.gcm.Seal(body[:0], p.gcmNonce(t, iv), body, esp[:espLen])
 	} else {

@@ -185,7 +185,7 @@ func (p *Plane) RemoveVPN(name string) {
 }
 
 // InstallTEK adds a TEK to a VPN, or replaces the one with its SPI; with the same keys the sequence numbers go on. The Plane
-// keeps a copy of the TEK. Errors name a VPN that is not set, keys of the wrong length, a TEK without IPv4 policy, or one too
+// keeps a copy of the TEK. Errors name a VPN that is not set, keys of the wrong length, a window that cannot be, a TEK without IPv4 policy, or one too
 // many; they are the engine's faults, not a peer's.
 func (p *Plane) InstallTEK(i turn.InstallTEK) error {
 	v, _ := p.find(i.VPN)
@@ -227,6 +227,9 @@ func newTEK(v *vpn, s sa.TEK) (*tek, error) {
 	}
 	if key, auth, ok := s.KeyLengths(); !ok || len(s.Key) != key || len(s.AuthKey) != auth {
 		return nil, fmt.Errorf("dataplane: TEK %#08x: keys of %d and %d octets for %d bits", s.SPI, len(s.Key), len(s.AuthKey), s.KeyBits)
+	}
+	if !s.WindowSound() {
+		return nil, fmt.Errorf("dataplane: TEK %#08x: anti-replay window %v", s.SPI, s.Window)
 	}
 	if len(s.Policies) == 0 {
 		return nil, fmt.Errorf("dataplane: TEK %#08x: no policy", s.SPI)

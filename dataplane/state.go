@@ -20,6 +20,7 @@ type TEKState struct {
 	SPI                     uint32
 	KeyBits                 int
 	Policies                int
+	Window                  time.Duration // of time-based anti-replay; 0: none
 	Created, Activate, Hard time.Time
 	Live                    bool
 	Sequence                uint32 // last number sent
@@ -34,7 +35,7 @@ func (p *Plane) State(now time.Time) State {
 		vs := VPNState{Name: v.name, Stats: v.stats}
 		for _, t := range v.teks {
 			vs.TEKs = append(vs.TEKs, TEKState{
-				SPI: t.sa.SPI, KeyBits: t.sa.KeyBits, Policies: len(t.policies),
+				SPI: t.sa.SPI, KeyBits: t.sa.KeyBits, Policies: len(t.policies), Window: t.sa.Window,
 				Created: t.sa.Created, Activate: t.sa.Activate, Hard: t.sa.Hard,
 				Live: t.live(now), Sequence: t.seq, Exhausted: t.exhausted(), Stats: t.stats,
 			})

@@ -31,6 +31,14 @@ const (
 	DropSelector  // the packet inside is not what the outer header and the TEK's policies say
 	DropDummy     // a dummy packet (RFC 4303 section 2.6)
 
+	DropTooOld              // time stamp before the TEK's window (D3P)
+	DropTooNew              // after it
+	DropNoTimestamp         // the TEK has a window
+	DropUnexpectedTimestamp // the TEK has none
+	DropTimestampType       // of another layout
+	DropTimestampLength     // not its layout's
+	DropTimestampNext       // a next header that is not spoken, behind the time stamp
+
 	verdicts
 )
 
@@ -40,6 +48,8 @@ var verdictNames = [verdicts]string{
 	DropTooBig: "too-big", DropExhausted: "sequence-exhausted", DropNoRandom: "no-randomness", DropSPI: "invalid-spi",
 	DropExpired: "expired-tek", DropShort: "bad-length", DropAuth: "authentication-failure", DropTrailer: "bad-trailer",
 	DropInner: "bad-inner-header", DropSelector: "ts-check-failure", DropDummy: "dummy",
+	DropTooOld: "too-old", DropTooNew: "too-new", DropNoTimestamp: "no-timestamp", DropUnexpectedTimestamp: "unexpected-timestamp",
+	DropTimestampType: "timestamp-type", DropTimestampLength: "timestamp-length", DropTimestampNext: "timestamp-next-header",
 }
 
 // Passed reports whether the packet goes on.
@@ -66,6 +76,7 @@ type Stats struct {
 	InvalidSPI                uint64 // expired TEKs among them
 	TSCheckFail               uint64
 	ExceedsTunnelMTU          uint64
+	D3P                       D3PStats
 	Discards                  uint64 // all other drops: IPv6, fragments, dummies, exhausted TEKs, no randomness
 
 	ExcludePackets          uint64 // both ways
@@ -73,6 +84,14 @@ type Stats struct {
 	FailOpenPacketsReceived uint64
 	FailCloseDrops          uint64
 	PolicyMismatchReceived  uint64 // in the clear, though a group SA is for it
+}
+
+// D3PStats count what time-based anti-replay has dropped.
+type D3PStats struct {
+	TooOld, TooNew                             uint64
+	NoTimestamp                                uint64 // under a TEK with a window
+	Unexpected                                 uint64 // a time stamp under a TEK without one
+	TypeErrors, LengthErrors, NextHeaderErrors uint64
 }
 
 // count adds a packet of n octets on the wire. sent says the direction.
@@ -110,6 +129,20 @@ func (s *Stats) count(v Verdict, n int, sent bool) {
 		s.BadTrailers++
 	case DropSelector:
 		s.TSCheckFail++
+	case DropTooOld:
+		s.D3P.TooOld++
+	case DropTooNew:
+		s.D3P.TooNew++
+	case DropNoTimestamp:
+		s.D3P.NoTimestamp++
+	case DropUnexpectedTimestamp:
+		s.D3P.Unexpected++
+	case DropTimestampType:
+		s.D3P.TypeErrors++
+	case DropTimestampLength:
+		s.D3P.LengthErrors++
+	case DropTimestampNext:
+		s.D3P.NextHeaderErrors++
 	default:
 		s.Discards++
 	}

@@ -39,7 +39,8 @@
 // v1.5 with DigestInfo) over SHA-256, SHA-384 or SHA-512 or with ECDSA on P-256 or P-384; all four types of acknowledgement.
 // AES-GCM and IEC 61850 are taken only by a reader whose Options say so. Not spoken, and refused by name: AH, transport mode,
 // other ciphers, DSS, P-521, IPv6 policy, kilobyte lifetimes, single-source address preservation or direction. An attribute
-// that is not known makes the whole message void (sections 5.3.2 and 5.4).
+// that is not known makes the whole message void (sections 5.3.2 and 5.4). One attribute is ours: the anti-replay windows of TEKs
+// (d3p.go); a message without windows does not have it.
 //
 // Where the field differs from the text, writing keeps to the text and reading is lenient in these places: SAT and SAK
 // identities with two-octet lengths, a SAK with six reserved octets in place of four, lifetimes in the short form, a KEK's SPI

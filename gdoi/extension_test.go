@@ -55,6 +55,9 @@ func drawExtras(t *rapid.T, p *Policy) {
 			}
 			k.IEC61850, k.KeyBits, k.Policies = x, 0, nil
 		}
+		if k.IEC61850 == nil && rapid.Bool().Draw(t, "timed") {
+			k.Window = time.Duration(rapid.IntRange(1, 60000).Draw(t, "window")) * time.Millisecond
+		}
 		key, auth, _ := k.KeyLengths()
 		k.Key, k.AuthKey = octets(key, "key"), octets(auth, "auth")
 		counts = counts || k.Counts()
@@ -862,7 +865,7 @@ func FuzzPolicy(f *testing.F) {
 	iec := sa.TEK{SPI: 1, Created: now, Key: octets(0, 16), AuthKey: octets(0, 32), IEC61850: &sa.IEC61850{Selector: goose, Auth: 2, Enc: 2, HasAssurance: true}}
 	sids := &SenderIDs{Bits: 8, Values: []uint32{1}}
 	root := rootKEK(members[1].Root().Data, 1)
-	for _, p := range []*Policy{{KEK: root, LKH: members[1], TEKs: []sa.TEK{gcm, iec}, SenderIDs: sids}, {KEK: next, Updates: updates}, {TEKs: []sa.TEK{iec}}} {
+	for _, p := range []*Policy{{KEK: root, LKH: members[1], TEKs: []sa.TEK{gcm, iec}, SenderIDs: sids}, {KEK: next, Updates: updates}, {TEKs: []sa.TEK{iec}}, {TEKs: []sa.TEK{iec, windowed(0x200)}}} {
 		f.Add(appendSA(nil, 0, p, now, Options{})[4:], appendKD(nil, 0, p, Options{})[4:], p.Updates == nil, uint8(0))
 	}
 	f.Fuzz(func(t *testing.T, sap, kd []byte, pull bool, quirks uint8) {

@@ -69,7 +69,8 @@ func (p *Policy) Zero() {
 }
 
 // Check reports the first part of p that cannot be written: more TEKs or match-policies than the limits or than a datagram
-// holds, a key whose length is not its algorithm's, a reserved or repeated SPI, a signature key that is not SigAlg's or under
+// holds, a key whose length is not its algorithm's, a reserved or repeated SPI, an anti-replay window
+// that cannot be, a signature key that is not SigAlg's or under
 // the floor (RSA of 2048 bits, exponent 65537), a hash that does not go with it, a prefix that is not IPv4, RFC 8052's CBC
 // without authentication, a hierarchy whose root is not the KEK. The Append functions and PushMessage panic on what Check refuses, so whoever makes policy from a
 // configuration checks it before it is committed to.
@@ -207,6 +208,8 @@ func checkTEK(t *sa.TEK) error {
 		return refuse(ErrKeys, "TEK %#08x: keys of %d and %d octets for %d bits", t.SPI, len(t.Key), len(t.AuthKey), t.KeyBits)
 	case t.IEC61850 != nil:
 		return check61850(t)
+	case !t.WindowSound():
+		return refuse(ErrForm, "TEK %#08x: anti-replay window %v, want whole milliseconds up to %v", t.SPI, t.Window, sa.MaxWindow)
 	case t.SPI < minSPI:
 		return refuse(ErrForm, "TEK: SPI %#08x is reserved", t.SPI)
 	case len(t.Policies) == 0 || len(t.Policies) > sa.MaxPolicies:
@@ -232,8 +235,8 @@ func check61850(t *sa.TEK) error {
 		return refuse(ErrForm, "IEC 61850 TEK %#08x: OID of %d octets with a payload of %d are not DER", t.SPI, len(x.Selector.OID), len(x.Selector.Payload))
 	case x.Assurance > 100:
 		return refuse(ErrForm, "IEC 61850 TEK %#08x: key delivery assurance of %d per cent", t.SPI, x.Assurance)
-	case len(t.Policies) != 0 || t.Cipher != 0 || t.KeyBits != 0:
-		return refuse(ErrForm, "IEC 61850 TEK %#08x: with match-policies, or a cipher, for ESP", t.SPI)
+	case len(t.Policies) != 0 || t.Cipher != 0 || t.KeyBits != 0 || t.Window != 0:
+		return refuse(ErrForm, "IEC 61850 TEK %#08x: with match-policies, a cipher or an anti-replay window, for ESP", t.SPI)
 	}
 	return nil
 }
@@ -269,7 +272,7 @@ func mustPull(p *Policy) {
 // sizeSA and sizeKD are the most octets that the payloads of a Policy have, generic header and all, under any Options. Buffers
 // are made by them, so that append never moves a key and leaves it behind.
 func sizeSA(p *Policy) int {
-	n := isakmp.GenericLen + 12 + 4 + 8 // GAP
+	n := isakmp.GenericLen + 12 + 4 + 8 + sizeWindows(p) // GAP
 	if p.KEK != nil {
 		n += 4 + 1 + 2*9 + 16 + 6 + 7*4 + 8
 	}

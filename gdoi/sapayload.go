@@ -29,7 +29,7 @@ func appendSA(dst []byte, next isakmp.PayloadType, p *Policy, now time.Time, o O
 	dst = binary.BigEndian.AppendUint32(dst, isakmp.DOIGDOI)
 	dst = binary.BigEndian.AppendUint32(dst, isakmp.SituationGDOI)
 
-	gap := p.ActivationDelay > 0 || p.DeactivationDelay > 0
+	gap := p.ActivationDelay > 0 || p.DeactivationDelay > 0 || sizeWindows(p) > 0
 	afterGAP, afterSAK := isakmp.NoPayload, isakmp.PayloadGAP
 	if len(p.TEKs) > 0 {
 		afterGAP = isakmp.PayloadSAT
@@ -87,6 +87,7 @@ func parseSA(body []byte, now time.Time, pull bool, o Options) (*Policy, error) 
 		return nil, refuse(ErrForm, "SA payload: RESERVED2 %#04x", reserved)
 	}
 	p := new(Policy)
+	w := windows{}
 	var last isakmp.PayloadType // for the order SAK, GAP, SAT
 	err := attributePayloads(isakmp.PayloadType(first), rest, func(pl isakmp.Payload) error {
 		var err error
@@ -94,7 +95,7 @@ func parseSA(body []byte, now time.Time, pull bool, o Options) (*Policy, error) 
 		case pl.Type == isakmp.PayloadSAK && last == isakmp.NoPayload:
 			err = parseSAK(pl.Body, p, now, pull, o)
 		case pl.Type == isakmp.PayloadGAP && (last == isakmp.NoPayload || last == isakmp.PayloadSAK):
-			err = parseGAP(pl.Body, p)
+			err = parseGAP(pl.Body, p, w)
 		case pl.Type == isakmp.PayloadSAT:
 			err = parseSAT(pl.Body, p, now, o)
 		default:
@@ -106,6 +107,9 @@ func parseSA(body []byte, now time.Time, pull bool, o Options) (*Policy, error) 
 	if err == nil && p.KEK == nil && len(p.TEKs) == 0 {
 		// "where either one SAK or SAT payload MUST be present" (section 5.2.1)
 		err = refuse(ErrForm, "SA payload: neither SAK nor SAT")
+	}
+	if err == nil {
+		err = w.give(p.TEKs)
 	}
 	if err != nil {
 		return nil, err
@@ -428,13 +432,18 @@ func appendGAP(dst []byte, next isakmp.PayloadType, p *Policy) []byte {
 			dst = isakmp.AppendAttrBasic(dst, a.typ, uint16(a.delay/time.Second))
 		}
 	}
+	dst = appendWindows(dst, p)
 	return isakmp.ClosePayload(dst, at)
 }
 
-func parseGAP(body []byte, p *Policy) error {
+// parseGAP puts the windows, whose TEKs follow, into w.
+func parseGAP(body []byte, p *Policy, w windows) error {
 	list, err := isakmp.ParseAttrs(body)
 	if err != nil {
 		return form("GAP", err)
+	}
+	if list, err = w.take(list); err != nil {
+		return err
 	}
 	a, err := readAttrs("GAP payload", list)
 	if err != nil {

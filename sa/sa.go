@@ -150,6 +150,10 @@ type TEK struct {
 
 	Policies []Policy // for ESP the match-policies in configured order, 1..10
 
+	// Window is, for ESP with time-based anti-replay, how far a packet's time stamp may be from the receiver's clock, before or
+	// after: 1 ms to MaxWindow in whole milliseconds. 0: packets have none. It is the TEK's from its making on.
+	Window time.Duration
+
 	Created, Soft, Hard time.Time // made; to be replaced; dead. An IEC 61850 TEK without a lifetime has a zero Hard.
 	// Activate is when a member starts to send with this TEK if it has an older one for the same traffic; it receives
 	// with it from the start (RFC 6407 section 5.4, ACTIVATION_TIME_DELAY). An IEC 61850 TEK is neither sent nor received
@@ -163,6 +167,14 @@ const (
 	saltLen    = 4
 	authKeyLen = 32
 )
+
+// MaxWindow is the longest Window: Junos's anti-replay-time-window goes to 60000.
+const MaxWindow = 60000 * time.Millisecond
+
+// WindowSound reports whether the TEK can have its Window. An IEC 61850 TEK can have none.
+func (t *TEK) WindowSound() bool {
+	return t.Window == 0 || t.IEC61850 == nil && t.Window > 0 && t.Window <= MaxWindow && t.Window%time.Millisecond == 0
+}
 
 // KeyLengths says how many octets Key and AuthKey have, 0 for one that the TEK does not need. It is false for algorithms that
 // are not known or do not go together.

@@ -32,8 +32,12 @@ const (
 	flagsKnown    = 1<<iota - 1
 )
 
-// Kinds of TEK in the binary form: ESP ciphers as they are numbered, and IEC 61850.
-const kindIEC61850 = 255
+// Kinds of TEK in the binary form: ESP ciphers as they are numbered, those numbers plus kindTimed where a Window follows, and IEC
+// 61850. A program that knows no windows refuses the timed ones, and reads all others as before.
+const (
+	kindTimed    = 64
+	kindIEC61850 = 255
+)
 
 // noAssurance stands for an IEC61850 without HasAssurance; a percentage is at most 100.
 const noAssurance = 255
@@ -48,7 +52,7 @@ const (
 var ErrUpdate = errors.New("sa: update")
 
 // Check reports the first part of u that the binary form cannot carry: more than the caps allow, a key whose length is not
-// KeyBits, a name that is not printable ASCII, a prefix that is not IPv4. An engine checks what it makes from its configuration before it commits to it.
+// KeyBits, a window that cannot be, a name that is not printable ASCII, a prefix that is not IPv4. An engine checks what it makes from its configuration before it commits to it.
 func (u *Update) Check() error {
 	fault := func(format string, args ...any) error {
 		return fmt.Errorf("%w of group %q: %s", ErrUpdate, u.Group, fmt.Sprintf(format, args...))
@@ -84,6 +88,8 @@ func (u *Update) Check() error {
 			return fault("TEK %d: keys of %d and %d octets for %d bits", i, len(t.Key), len(t.AuthKey), t.KeyBits)
 		case t.IEC61850 != nil && (!t.IEC61850.codable() || t.Cipher != 0 || t.KeyBits != 0):
 			return fault("TEK %d: its policy for IEC 61850", i)
+		case !t.WindowSound():
+			return fault("TEK %d: anti-replay window %v", i, t.Window)
 		case len(t.Policies) > MaxPolicies:
 			return fault("TEK %d: %d match-policies, at most %d", i, len(t.Policies), MaxPolicies)
 		}
@@ -131,9 +137,10 @@ func codable(p netip.Prefix) bool { return p == netip.Prefix{} || p.IsValid() &&
 //	KEK:     SPI 16 | key bits 2 | IV 16 | key | signature 1 | hash 1 | public length 2 | SPKI | private length 2 | PKCS #8 |
 //	         sequence 4 | ack type 2 | created 8 | soft 8 | hard 8 | [multicast]
 //	multicast: group 4 | port 2 | TTL 1 | interface, a name
-//	TEK:     name | SPI 4 | kind 1 | key bits 2 or IEC 61850 | key | authentication key | policy count 1 | policies |
+//	TEK:     name | SPI 4 | kind 1 | key bits 2 [| window 4 (ms)] or IEC 61850 | key | authentication key | policy count 1 | policies |
 //	         created 8 | soft 8 | hard 8 | activate 8
-//	kind:    0 AES-CBC, 1 AES-GCM, 255 IEC 61850; it says with what follows how long the keys are
+//	kind:    0 AES-CBC, 1 AES-GCM, either plus 64 if a window follows, 255 IEC 61850; it says with what follows how long the
+//	         keys are
 //	IEC 61850: OID length 1 | OID | payload length 2 | payload | authentication 2 | encryption 2 | assurance 1 (255: none)
 //	policy:  name | source 4 | bits 1 | destination 4 | bits 1 | source port 2 | destination port 2 | protocol 1
 //	time:    signed milliseconds from ref, or the smallest number for the zero time
@@ -177,7 +184,11 @@ func AppendUpdate(dst []byte, u *Update, ref time.Time) []byte {
 		if x := t.IEC61850; x != nil {
 			dst = appendIEC61850(append(dst, kindIEC61850), x)
 		} else {
-			dst = be.AppendUint16(append(dst, byte(t.Cipher)), uint16(t.KeyBits))
+			kind := byte(t.Cipher) | flag(t.Window != 0, kindTimed)
+			dst = be.AppendUint16(append(dst, kind), uint16(t.KeyBits))
+			if t.Window != 0 {
+				dst = be.AppendUint32(dst, uint32(t.Window.Milliseconds()))
+			}
 		}
 		dst = append(dst, t.Key...)
 		dst = append(dst, t.AuthKey...)
@@ -477,10 +488,16 @@ func (c *cursor) tek(ref time.Time) (t TEK) {
 	switch kind := c.uint8("TEK kind"); {
 	case kind == kindIEC61850:
 		t.IEC61850 = c.iec61850()
-	case kind >= uint8(ciphers):
+	case kind&^kindTimed >= uint8(ciphers):
 		c.fail("TEK of kind %d", kind)
 	default:
-		t.Cipher, t.KeyBits = Cipher(kind), c.keyBits("TEK key bits")
+		t.Cipher, t.KeyBits = Cipher(kind&^kindTimed), c.keyBits("TEK key bits")
+		if kind&kindTimed != 0 {
+			t.Window = time.Duration(c.uint32("TEK window")) * time.Millisecond
+			if c.err == nil && (t.Window == 0 || !t.WindowSound()) {
+				c.fail("TEK window of %v", t.Window)
+			}
+		}
 	}
 	key, auth, ok := t.KeyLengths()
 	if !ok {
