@@ -28,7 +28,7 @@ var parts = [...]struct {
 	{"member-threshold", func(h hash.Hash, g *step.Group) { number(h, uint64(g.MemberThreshold)) }, nil},
 	{"activation-time-delay", func(h hash.Hash, g *step.Group) { number(h, uint64(g.ActivationDelay.Milliseconds())) }, nil},
 	{"deactivation-time-delay", func(h hash.Hash, g *step.Group) { number(h, uint64(g.DeactivationDelay.Milliseconds())) }, nil},
-	{"anti-replay-time-window", func(h hash.Hash, g *step.Group) { number(h, uint64(g.AntiReplayWindow.Milliseconds())) }, nil},
+	{"anti-replay-time-window", func(h hash.Hash, g *step.Group) { number(h, uint64(g.Window().Milliseconds())) }, nil},
 	{"server-member-communication", addCommunication, func(c *Counters) *uint64 { return &c.CommunicationDiffers }},
 	{"match-policy", addPolicies, func(c *Counters) *uint64 { return &c.PolicyDiffers }},
 	{"proposal", addProposals, func(c *Counters) *uint64 { return &c.ProposalDiffers }},

@@ -9583,6 +9583,7 @@ type GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group struct {
 	IpsecSa                   *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_IpsecSa_OrderedMap        `path:"ipsec-sa" module:"gvpn-conf-security"`
 	MemberThreshold           *uint32                                                                              `path:"member-threshold" module:"gvpn-conf-security"`
 	Name                      *string                                                                              `path:"name" module:"gvpn-conf-security"`
+	NoAntiReplay              YANGEmpty                                                                            `path:"no-anti-replay" module:"gvpn-conf-security"`
 	ObjectIdentity            *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ObjectIdentity            `path:"object-identity" module:"gvpn-extensions-group"`
 	SenderIdBits              *uint8                                                                               `path:"sender-id-bits" module:"gvpn-extensions-group"`
 	ServerCluster             *GvpnConfRoot_Configuration_Security_GroupVpn_Server_Group_ServerCluster             `path:"server-cluster" module:"gvpn-conf-security"`

@@ -199,6 +199,7 @@ func (v *view) group(name string) *step.Group {
 		DeactivationDelay: seconds(n, "deactivation-time-delay"),
 		SenderIDBits:      int(n.Uint("sender-id-bits")),
 		AntiReplayWindow:  time.Duration(n.Uint("anti-replay-time-window")) * time.Millisecond,
+		NoAntiReplay:      n.Has("no-anti-replay"),
 		Selector:          v.selector(n.Child("object-identity")),
 	}
 	for e := range n.Entries("ike-gateway") {

@@ -470,6 +470,13 @@ func (g *groupClassifier) antiReplay() {
 	default:
 		g.hit("1.6", hit{})
 	}
+	switch {
+	case g.o.NoAntiReplay == g.n.NoAntiReplay:
+	case g.o.NoAntiReplay:
+		g.hit("1.7", hit{reading: "T1"})
+	default:
+		g.hit("1.7", hit{})
+	}
 }
 
 func (g *groupClassifier) communication() {

@@ -47,7 +47,7 @@ var families = []family{
 	{"group-vpn/server/group/deactivation-time-delay", "1.15", "1.15", "1.15", "T3"},
 	{"group-vpn/server/group/sender-id-bits", "1.15", "1.15", "1.15", "acts when the group's sender IDs begin anew"},
 	{"group-vpn/server/group/anti-replay-time-window", "1.6", "1.6", "1.6", "T1 for the deletion"},
-	{"group-vpn/server/group/no-anti-replay", "1.7", "1.7", "1.7", "T1 for the deletion; no model of 17.4 to 24.4 has the node"},
+	{"group-vpn/server/group/no-anti-replay", "1.7", "1.7", "1.7", "T1 for the deletion; of the first version, no model of 17.4 to 24.4 has it"},
 	{"group-vpn/server/group/server-member-communication", "1.8", "1.9", "1.10", ""},
 	{"group-vpn/server/group/server-member-communication/", "1.8 1.9", "1.9", "1.9 1.10", "the first and the last leaf are the addition and the deletion of the whole"},
 	{"group-vpn/server/group/server-member-communication/communication-type", "1.8 1.9 1.15", "1.9", "1.9 1.10 1.15", "as above; its absence means unicast"},

@@ -59,7 +59,8 @@ func groupEdits(g string) []string {
 		"delete " + group + " server-cluster ike-gateway P1", "delete " + group + " server-cluster ike-gateway P2",
 		"set " + group + " server-cluster retransmission-period 5",
 		"set " + group + " server-member-communication sig-hash-algorithm sha-384", "delete " + group + " server-member-communication",
-		"set " + group + " anti-replay-time-window 100", "delete " + group + " anti-replay-time-window", "set " + group + " member-threshold 4",
+		"set " + group + " anti-replay-time-window 100", "delete " + group + " anti-replay-time-window",
+		"set " + group + " no-anti-replay", "delete " + group + " no-anti-replay", "set " + group + " member-threshold 4",
 		"set " + group + " group-id 2" + g[1:],
 	}
 	for _, s := range []string{"A", "B"} {

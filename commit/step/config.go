@@ -188,9 +188,19 @@ type Group struct {
 	// DeactivationDelay is how long a replaced TEK is received with, 10..3600 s; 0: twice ActivationDelay.
 	DeactivationDelay time.Duration
 	SenderIDBits      int           // 8, 12 or 16: the length of sender IDs, for ciphers that count
-	AntiReplayWindow  time.Duration // 0: off
+	AntiReplayWindow  time.Duration // as configured; 0: none. Window says which one acts.
+	NoAntiReplay      bool
 	Communication     *Communication
 	SAs               []IPsecSA
+}
+
+// Window is how far the time stamp of a packet may be off; 0: packets have none. no-anti-replay wins, so that a group can do
+// without what a configuration group brings it.
+func (g *Group) Window() time.Duration {
+	if g.NoAntiReplay {
+		return 0
+	}
+	return g.AntiReplayWindow
 }
 
 // Rule is a fail-open or exclude rule; an invalid prefix means any.
