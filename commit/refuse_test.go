@@ -13,7 +13,7 @@ import (
 // What engines refuse is worded with the statement's place, each refusal as an error of its own.
 func TestRefusalsHaveAPlace(t *testing.T) {
 	err := errors.Join(
-		&step.Refusal{Group: "G", Statement: []string{"anti-replay-time-window"}, Reason: "not yet supported"},
+		&step.Refusal{Group: "G", Statement: []string{"sender-id-bits"}, Reason: "not yet supported"},
 		fmt.Errorf("engine: %w", &step.Refusal{Gateway: "M", Side: step.Member, Reason: "no address"}),
 		&step.Refusal{VPN: "V", Statement: []string{"exclude", "rule", "r", "application"}, Reason: "unknown"},
 		&step.Refusal{Gateway: "S", Statement: []string{"dynamic"}, Reason: "not supported"},
@@ -24,7 +24,7 @@ func TestRefusalsHaveAPlace(t *testing.T) {
 		got = append(got, e.Error())
 	}
 	want := []string{
-		"[edit security group-vpn server group G] 'anti-replay-time-window' not yet supported",
+		"[edit security group-vpn server group G] 'sender-id-bits' not yet supported",
 		"[edit security group-vpn member ike] 'gateway M' no address",
 		"[edit security group-vpn member ipsec vpn V exclude rule r] 'application' unknown",
 		"[edit security group-vpn server ike gateway S] 'dynamic' not supported",

@@ -124,8 +124,16 @@ func spiOf(name string) uint32 {
 	return uint32(sum[0])<<24 | 0x010000 | uint32(sum[1])<<8 | uint32(sum[2])
 }
 
+// windowed names a window if there is one.
+func windowed(w time.Duration) string {
+	if w == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" window=%v", w)
+}
+
 // tek makes a TEK from "T1/3600/A": name, seconds of life, and the letter of its traffic (or several, "AB"; a number after
-// the letter gives that many policies). After that "gcm" is AES-GCM; "iec" IEC 61850, "iec-gcm" that with AES-GCM, both with life 0
+// the letter gives that many policies). After that "gcm" is AES-GCM; "d3p100" a window of 100 ms; "iec" IEC 61850, "iec-gcm" that with AES-GCM, both with life 0
 // for none and with an SA_ATD behind them if there is one.
 func (c *conversation) tek(word string) sa.TEK {
 	parts := strings.Split(word, "/")
@@ -142,6 +150,9 @@ func (c *conversation) tek(word string) sa.TEK {
 	c.names[t.SPI] = name
 	if len(parts) > 3 && parts[3] == "gcm" {
 		t.Cipher, t.KeyBits, t.Key, t.AuthKey = sa.GCM, 128, t.Key[:20], nil
+	}
+	if len(parts) > 3 && strings.HasPrefix(parts[3], "d3p") {
+		t.Window = time.Duration(atoi(c.t, parts[3][3:])) * time.Millisecond
 	}
 	if len(parts) > 3 && strings.HasPrefix(parts[3], "iec") {
 		t.KeyBits, t.IEC61850 = 0, &sa.IEC61850{Selector: goose(traffic), Auth: sa.AuthHMACSHA256128, Enc: sa.EncCBC256}
@@ -339,7 +350,7 @@ func (c *conversation) drain(b *strings.Builder) {
 			}
 			fmt.Fprintln(b)
 		case turn.InstallTEK:
-			fmt.Fprintf(b, "install %s %s activate=%s hard=%s policies=%d\n", o.VPN, c.name(o.TEK.SPI), c.since(o.TEK.Activate), c.since(o.TEK.Hard), len(o.TEK.Policies))
+			fmt.Fprintf(b, "install %s %s activate=%s hard=%s policies=%d%s\n", o.VPN, c.name(o.TEK.SPI), c.since(o.TEK.Activate), c.since(o.TEK.Hard), len(o.TEK.Policies), windowed(o.TEK.Window))
 			if o.TEK.Counts() {
 				for _, s := range o.Senders {
 					fmt.Fprintf(b, "    sender %d of %d bits\n", s.Value, s.Bits)
@@ -456,6 +467,7 @@ func (c *conversation) state(b *strings.Builder) {
 			if t.IEC61850 != nil {
 				what = " " + t.IEC61850.Selector.String()
 			}
+			what += windowed(t.Window)
 			fmt.Fprintf(b, "  tek %s"+what+" activate=%s soft=%s hard=%s replaced=%v remove-at=%s\n", c.name(t.SPI), c.since(t.Activate), c.since(t.Soft), c.since(t.Hard), t.Replaced, c.since(t.RemoveAt))
 		}
 		fmt.Fprintf(b, "  %s\n", strings.Trim(fmt.Sprintf("%+v", v.Stats), "{}"))

@@ -83,10 +83,11 @@ type TEK struct {
 	Cipher                        sa.Cipher
 	KeyBits                       int
 	Policies                      []sa.Policy
-	IEC61850                      *sa.IEC61850 // of a TEK for GOOSE or sampled values; nil: for ESP
-	Created, Activate, Soft, Hard time.Time    // Hard is zero if it has no lifetime, as one for IEC 61850 may
-	Replaced                      bool         // a newer TEK is for the same traffic
-	RemoveAt                      time.Time    // zero: at Hard
+	IEC61850                      *sa.IEC61850  // of a TEK for GOOSE or sampled values; nil: for ESP
+	Window                        time.Duration // of time-based anti-replay; 0: none
+	Created, Activate, Soft, Hard time.Time     // Hard is zero if it has no lifetime, as one for IEC 61850 may
+	Replaced                      bool          // a newer TEK is for the same traffic
+	RemoveAt                      time.Time     // zero: at Hard
 }
 
 // State returns a copy.
@@ -127,7 +128,7 @@ func (v *vpn) state() VPN {
 	}
 	for _, t := range v.teks {
 		o.TEKs = append(o.TEKs, TEK{
-			SPI: t.SPI, Cipher: t.Cipher, KeyBits: t.KeyBits, Policies: slices.Clone(t.Policies), IEC61850: t.IEC61850,
+			SPI: t.SPI, Cipher: t.Cipher, KeyBits: t.KeyBits, Policies: slices.Clone(t.Policies), IEC61850: t.IEC61850, Window: t.Window,
 			Created: t.Created, Activate: t.Activate, Soft: t.Soft, Hard: t.Hard,
 			Replaced: t.replaced, RemoveAt: t.removeAt,
 		})

@@ -102,9 +102,6 @@ func check(g *step.Group) (errs []error) {
 	fault := func(statement []string, format string, args ...any) {
 		errs = append(errs, &step.Refusal{Group: g.Name, Statement: statement, Reason: fmt.Sprintf(format, args...)})
 	}
-	if g.AntiReplayWindow != 0 {
-		fault([]string{"anti-replay-time-window"}, "not yet supported")
-	}
 	c := g.Communication
 	if c != nil && c.Certificate != "" {
 		fault([]string{"server-member-communication", "certificate"}, "not yet supported: the server makes its own RSA key")
@@ -138,7 +135,7 @@ func check(g *step.Group) (errs []error) {
 		if t.Counts() && len(g.Members) > 1<<senderBits(g)/2 {
 			fault([]string{"sender-id-bits"}, "%d member gateways need more than %d bits: each registration uses one up", len(g.Members), senderBits(g))
 		}
-		t.Key, t.AuthKey = make(sa.Secret, key), make(sa.Secret, auth)
+		t.Key, t.AuthKey, t.Window = make(sa.Secret, key), make(sa.Secret, auth), windowOf(g, &x)
 		for j := range maxPerName {
 			t.SPI = uint32(minTEKSPI + i*maxPerName + j)
 			policy.TEKs, update.TEKs = append(policy.TEKs, t), append(update.TEKs, t)

@@ -215,11 +215,19 @@ func blankTEK(x *step.IPsecSA) sa.TEK {
 	return sa.TEK{Name: x.Name, Cipher: x.Cipher, KeyBits: x.KeyBits, Policies: x.Policies, IEC61850: x.IEC61850}
 }
 
+// windowOf is the anti-replay window of TEKs that are made now (rows 1.6 and 1.7); those that there are keep theirs.
+func windowOf(g *step.Group, x *step.IPsecSA) time.Duration {
+	if x.IEC61850 != nil {
+		return 0
+	}
+	return g.Window()
+}
+
 // makeTEK gives an ipsec-sa a new TEK of its current configuration.
 func (s *Server) makeTEK(now time.Time, g *group, x *step.IPsecSA) {
 	t := blankTEK(x)
 	key, auth, _ := t.KeyLengths() // check has asked
-	t.SPI, t.Key, t.AuthKey = s.tekSPI(), s.draw(key), s.draw(auth)
+	t.SPI, t.Key, t.AuthKey, t.Window = s.tekSPI(), s.draw(key), s.draw(auth), windowOf(&g.conf, x)
 	t.Policies, t.Created, t.Hard, t.Activate = slices.Clone(x.Policies), now, now.Add(x.Lifetime), now
 	t.Soft = t.Hard.Add(-margin(x.Lifetime, g.room()+g.conf.ActivationDelay))
 	if at := g.current(x.Name); at >= 0 {

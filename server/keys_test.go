@@ -38,7 +38,9 @@ func TestPrepareNamesWhatItRefuses(t *testing.T) {
 	}{
 		{"", group(func(*step.Group) {})},
 		{"", group(func(g *step.Group) { g.SAs, g.Communication = nil, nil })},
-		{"group G: anti-replay-time-window", group(func(g *step.Group) { g.AntiReplayWindow = time.Millisecond })},
+		{"", group(func(g *step.Group) { g.AntiReplayWindow = sa.MaxWindow })},
+		{"anti-replay window 1m0.001s", group(func(g *step.Group) { g.AntiReplayWindow = sa.MaxWindow + time.Millisecond })},
+		{"", group(func(g *step.Group) { g.AntiReplayWindow, g.NoAntiReplay = sa.MaxWindow+1, true })},
 		{"group G: server-member-communication certificate: not yet supported", group(func(g *step.Group) { g.Communication.Certificate = "C" })},
 		{"group G: ipsec-sa S: AES with a key of 64 bits", group(func(g *step.Group) { g.SAs[0].KeyBits = 64 })},
 		{"do not fit a GDOI message", group(func(g *step.Group) {

@@ -332,11 +332,19 @@ func (b *bench) push(to string, datagram []byte) string {
 	return strings.Join(words, " ")
 }
 
-// selector says what a TEK for IEC 61850 is for, and how long to wait before it is used.
+// timed names a window if there is one.
+func timed(w time.Duration) string {
+	if w == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" window %v", w)
+}
+
+// selector says what a TEK for IEC 61850 is for, and how long to wait before it is used; of one for ESP its window.
 func (b *bench) selector(t *sa.TEK) string {
 	x := t.IEC61850
 	if x == nil {
-		return ""
+		return timed(t.Window)
 	}
 	s := fmt.Sprintf(" for %v with %s", x.Selector, t.Algorithms())
 	if !t.Activate.IsZero() {
@@ -368,7 +376,7 @@ func (b *bench) describe(u *sa.Update) string {
 		}
 	}
 	for _, t := range u.TEKs {
-		words = append(words, b.name("TEK", t.SPI)+"("+t.Name+")")
+		words = append(words, b.name("TEK", t.SPI)+"("+t.Name+")"+timed(t.Window))
 	}
 	return strings.Join(words, " ")
 }
@@ -641,6 +649,8 @@ func parseGroup(t rapid.TB, line string) step.Group {
 			comm.Certificate = v
 		case "window":
 			g.AntiReplayWindow = time.Duration(number(v)) * time.Millisecond
+		case "no-anti-replay":
+			g.NoAntiReplay = true
 		case "sas":
 			for _, s := range strings.Split(v, ",") {
 				if s == "" {
@@ -741,6 +751,7 @@ func (b *bench) state() string {
 			if t.Activate.After(b.now) {
 				fmt.Fprintf(&out, " activate in %v", t.Activate.Sub(b.now))
 			}
+			out.WriteString(timed(t.Window))
 			out.WriteString("\n")
 		}
 		for _, m := range g.Members {
@@ -833,6 +844,14 @@ func (b *bench) parseUpdate(line string) sa.Update {
 					Policies: []sa.Policy{{Source: netip.MustParsePrefix("172.16.0.0/12"), Destination: netip.MustParsePrefix(dst)}},
 					Created:  b.now, Soft: b.now.Add(life * 9 / 10), Hard: b.now.Add(life), Activate: b.now,
 				})
+			}
+		case "window": // of the TEKs named before
+			ms, err := strconv.Atoi(v)
+			if err != nil {
+				b.t.Fatalf("update %q", line)
+			}
+			for i := range u.TEKs {
+				u.TEKs[i].Window = time.Duration(ms) * time.Millisecond
 			}
 		case "iec":
 			id, x := parseIEC61850(b.t, v)

@@ -58,7 +58,8 @@ type TEKState struct {
 	Cipher                        sa.Cipher
 	KeyBits                       int
 	Policies                      []sa.Policy
-	IEC61850                      *sa.IEC61850 // of a TEK for GOOSE or sampled values; nil: for ESP
+	IEC61850                      *sa.IEC61850  // of a TEK for GOOSE or sampled values; nil: for ESP
+	Window                        time.Duration // of time-based anti-replay; 0: none
 	Created, Soft, Hard, Activate time.Time
 	Current                       bool // false: replaced, and lives until its deactivation
 }
@@ -122,7 +123,7 @@ func (g *group) state() GroupState {
 	for _, i := range g.inOrder() {
 		t := &g.teks[i]
 		st.TEKs = append(st.TEKs, TEKState{
-			Name: t.Name, SPI: t.SPI, Cipher: t.Cipher, KeyBits: t.KeyBits, Policies: slices.Clone(t.Policies), IEC61850: t.IEC61850,
+			Name: t.Name, SPI: t.SPI, Cipher: t.Cipher, KeyBits: t.KeyBits, Policies: slices.Clone(t.Policies), IEC61850: t.IEC61850, Window: t.Window,
 			Created: t.Created, Soft: t.Soft, Hard: t.Hard, Activate: t.Activate, Current: g.isCurrent(i),
 		})
 	}
