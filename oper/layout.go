@@ -31,6 +31,7 @@ const (
 	labelSA            = "  IPsec SA: %s\n"
 	labelSAProtocol    = "    Protocol: %s, Authentication: %s, Encryption: %s\n"
 	labelSASPI         = "    SPI: %s\n"
+	labelAntiReplay    = "    Anti-replay service: %s\n"
 	labelExpires       = "Lifetime: Expires in %d seconds, %s\n"
 	labelRekey         = "Rekey in %d seconds\n"
 	labelObject        = "    Object identifier: %s\n" // ours, as the two below

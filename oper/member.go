@@ -225,7 +225,7 @@ func memberSA(s *State, a Args, v member.VPN, t member.TEK, tunnel int) MemberSA
 	if t.IEC61850 != nil { // the data plane is for ESP
 		out.Installation, out.Object = "not installed", selects(t.IEC61850)
 	} else {
-		out.Installation, out.Mode, out.AntiReplay = "installed", "Tunnel", "counter-based anti-replay service disabled"
+		out.Installation, out.Mode, out.AntiReplay = "installed", "Tunnel", antiReplay(t.Window)
 	}
 	return out
 }
@@ -357,7 +357,7 @@ func (b MemberBlock) appendDetail(dst []byte) []byte {
 			continue
 		}
 		dst = addf(dst, "    Mode: %s, Type: %s, State: %s\n", t.Mode, t.Type, t.Installation)
-		dst = addf(dst, "    Anti-replay service: %s\n", t.AntiReplay)
+		dst = addf(dst, labelAntiReplay, t.AntiReplay)
 	}
 	return dst
 }
@@ -514,10 +514,11 @@ func (r MemberPolicy) AppendText(dst []byte) []byte {
 	return dst
 }
 
-// IPsecStatistics is `show security group-vpn member ipsec statistics`. AH and D3P are not spoken, so they have no counters.
+// IPsecStatistics is `show security group-vpn member ipsec statistics`. AH is not spoken, so it has no counters.
 type IPsecStatistics struct {
 	ESP       ESPStatistics   `xml:"esp-statistics"`
 	Errors    ErrorStatistics `xml:"error-statistics"`
+	D3P       D3PStats        `xml:"d3p-statistics"`
 	Exclude   ExcludeStats    `xml:"exclude-statistics"`
 	FailOpen  FailOpenStats   `xml:"failopen-statistics"`
 	FailClose FailCloseStats  `xml:"failclose-statistics"`
@@ -542,6 +543,16 @@ type (
 		MTU            uint64 `xml:"exceeds-tunnel-mtu"`
 		Discarded      uint64 `xml:"discard-errors"`
 	}
+	// D3PStats is also how a data plane's counts of time-based anti-replay come here.
+	D3PStats struct {
+		TooOld           uint64 `xml:"d3p-too-old-pkts"`
+		TooNew           uint64 `xml:"d3p-too-new-pkts"`
+		NoTimestamp      uint64 `xml:"d3p-no-timestamp-pkts"`
+		Unexpected       uint64 `xml:"d3p-unexpected-pkts"`
+		TypeErrors       uint64 `xml:"d3p-type-err-pkts"`
+		LengthErrors     uint64 `xml:"d3p-len-err-pkts"`
+		NextHeaderErrors uint64 `xml:"d3p-next-hdr-err-pkts"`
+	}
 	ExcludeStats struct {
 		Created uint64 `xml:"exclude-created-sess"`
 	}
@@ -558,6 +569,7 @@ func ipsecStatistics(s *State, _ Args) (Reply, error) {
 	return IPsecStatistics{
 		ESP:       ESPStatistics{t.EncryptedBytes, t.DecryptedBytes, t.EncryptedPackets, t.DecryptedPackets},
 		Errors:    ErrorStatistics{t.ReplayErrors, t.AuthenticationFailures, t.DecryptionFailures, t.BadHeaders, t.BadTrailers, t.InvalidSPI, t.TSCheckFailures, t.ExceedsTunnelMTU, t.Discarded},
+		D3P:       t.D3P,
 		Exclude:   ExcludeStats{t.ExcludeSessions},
 		FailOpen:  FailOpenStats{t.FailOpenSessions},
 		FailClose: FailCloseStats{t.FailCloseDropped},
@@ -582,6 +594,10 @@ func (r IPsecStatistics) AppendText(dst []byte) []byte {
 		"Replay errors", r.Errors.Replay, "ESP authentication failures", r.Errors.Authentication,
 		"ESP decryption failures", r.Errors.Decryption, "Bad headers", r.Errors.Headers, "Bad trailers", r.Errors.Trailers,
 		"Invalid SPI", r.Errors.SPI, "TS check fail", r.Errors.TSCheck, "Exceeds tunnel MTU", r.Errors.MTU, "Discarded", r.Errors.Discarded)
+	section("D3P Statistics",
+		"Too old packets", r.D3P.TooOld, "Too new packets", r.D3P.TooNew, "No timestamp packets", r.D3P.NoTimestamp,
+		"Unexpected packets", r.D3P.Unexpected, "Type errors", r.D3P.TypeErrors, "Length errors", r.D3P.LengthErrors,
+		"Next header errors", r.D3P.NextHeaderErrors)
 	section("Exclude Statistics", "Created sessions", r.Exclude.Created)
 	section("Fail-Open Statistics", "Created sessions", r.FailOpen.Created)
 	section("Fail-Close Statistics", "Dropped packets", r.FailClose.Dropped)

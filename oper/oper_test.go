@@ -69,7 +69,7 @@ func states() map[string]*State {
 				Name: "GROUP_ID-0001", ID: 1, Role: step.RootServer, Version: 12, Ready: true, KEK: kek,
 				TEKs: []server.TEKState{
 					{Name: "GROUP_ID-0001", SPI: 0x1c548e4e, KeyBits: 256, Policies: policies("1"), Created: in(-3000), Soft: in(100), Hard: in(600)},
-					{Name: "GROUP_ID-0001", SPI: 0x2c548e4e, KeyBits: 256, Policies: policies("1"), Created: in(-1), Soft: in(3200), Hard: in(3599), Activate: in(14), Current: true},
+					{Name: "GROUP_ID-0001", SPI: 0x2c548e4e, KeyBits: 256, Policies: policies("1"), Created: in(-1), Soft: in(3200), Hard: in(3599), Activate: in(14), Current: true, Window: 100 * time.Millisecond},
 				},
 				Members: []server.MemberState{
 					{Gateway: "GM-0001", Remote: addrPort("10.18.101.1:848"), Registered: in(-500), Updated: in(-1), Pulls: 1, PushSent: 3, PushAcknowledged: 2, PushUnacknowledged: 1},
@@ -94,7 +94,7 @@ func states() map[string]*State {
 	}
 	memberNode := &State{
 		Now:     now,
-		Traffic: Traffic{EncryptedBytes: 1 << 40, DecryptedBytes: 512, EncryptedPackets: 9, DecryptedPackets: 8, InvalidSPI: 3, FailCloseDropped: 2},
+		Traffic: Traffic{EncryptedBytes: 1 << 40, DecryptedBytes: 512, EncryptedPackets: 9, DecryptedPackets: 8, InvalidSPI: 3, FailCloseDropped: 2, D3P: D3PStats{1, 2, 3, 4, 5, 6, 7}},
 		VPNs: []step.VPN{
 			{Name: "DOWN", Group: 2},
 			{
@@ -112,7 +112,7 @@ func states() map[string]*State {
 				KEK: &member.KEK{SPI: [16]byte{0xc1, 2, 3, 4, 5, 6, 7, 8, 0xd1, 2, 3, 4, 5, 6, 7, 8}, KeyBits: 256, SigHash: sa.SHA256, Seq: 3, Hard: in(7100)},
 				TEKs: []member.TEK{
 					{SPI: 0x1c548e4e, KeyBits: 256, Policies: policies(""), Soft: in(0), Hard: in(600), Replaced: true, RemoveAt: in(29)},
-					{SPI: 0x2c548e4e, KeyBits: 256, Policies: policies(""), Activate: in(14), Soft: in(3200), Hard: in(3599)},
+					{SPI: 0x2c548e4e, KeyBits: 256, Policies: policies(""), Activate: in(14), Soft: in(3200), Hard: in(3599), Window: 100 * time.Millisecond},
 				},
 				Stats: member.Stats{PullSucceeded: 1, PushSucceeded: 3, DeleteReceived: 1},
 			},

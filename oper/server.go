@@ -168,6 +168,7 @@ type TEKSA struct {
 	Protocol   string          `xml:"sa-protocol,omitempty"`                 // detail, as what follows
 	HMAC       string          `xml:"sa-hmac-algorithm,omitempty"`           //
 	Encryption string          `xml:"sa-esp-encryption-algorithm,omitempty"` //
+	AntiReplay string          `xml:"sa-anti-replay-service,omitempty"`      // of one for ESP
 	State      string          `xml:"sa-state,omitempty"`                    // "Activated", "Not activated" or "Replaced"
 	Rekey      *int64          `xml:"sa-soft-lifetime"`                      // seconds until it is replaced
 	Object     *ObjectSelector `xml:"sa-object"`                             // of one for IEC 61850
@@ -211,6 +212,9 @@ func tekSA(s *State, a Args, t server.TEKState) TEKSA {
 	if a.Detail {
 		rekey := s.remaining(t.Soft)
 		out.Protocol, out.HMAC, out.Encryption, out.Policies, out.Object = protocol, auth, cipher, matchPolicies(t.Policies), selects(t.IEC61850)
+		if t.IEC61850 == nil {
+			out.AntiReplay = antiReplay(t.Window)
+		}
 		if out.State = s.inUse(t.Activate); t.Current {
 			out.Rekey = &rekey
 		} else {
@@ -240,6 +244,9 @@ func (r ServerIPsec) AppendText(dst []byte) []byte {
 			dst = addf(dst, labelSA, t.Name)
 			dst = addf(dst, labelSAProtocol, t.Protocol, t.HMAC, t.Encryption)
 			dst = addf(dst, labelSASPI, t.SPI)
+			if t.AntiReplay != "" {
+				dst = addf(dst, labelAntiReplay, t.AntiReplay)
+			}
 			dst = addf(append(dst, "    "...), labelExpires, t.Lifetime, t.State)
 			if t.Rekey != nil {
 				dst = addf(append(dst, "    "...), labelRekey, *t.Rekey)

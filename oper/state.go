@@ -48,6 +48,8 @@ type Traffic struct {
 	TSCheckFailures                                          uint64 // decrypted, but no policy of its TEK wants it
 	ExceedsTunnelMTU, Discarded                              uint64
 
+	D3P D3PStats // dropped by time-based anti-replay
+
 	ExcludeSessions, FailOpenSessions uint64 // packets, where the data plane keeps no sessions
 	FailCloseDropped                  uint64
 }
@@ -136,6 +138,14 @@ type ObjectSelector struct {
 	OID       string `xml:"sa-object-identifier,omitempty"` // dotted
 	Payload   string `xml:"sa-object-payload,omitempty"`    // an IPv4 address, or DER in hexadecimal digits
 	Assurance *uint8 `xml:"sa-key-delivery-assurance"`      // per cent
+}
+
+// antiReplay says how packets of a TEK for ESP are told from old ones, by the window of its time stamps.
+func antiReplay(window time.Duration) string {
+	if window == 0 {
+		return "counter-based anti-replay service disabled"
+	}
+	return fmt.Sprintf("time-based anti-replay service (D3P), window %d milliseconds", window.Milliseconds())
 }
 
 // selects is nil for a TEK of ESP.

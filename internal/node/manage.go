@@ -96,6 +96,7 @@ func traffic(s dataplane.Stats) oper.Traffic {
 		AuthenticationFailures: s.ESPAuthenticationFailures, DecryptionFailures: s.ESPDecryptionFailures,
 		BadHeaders: s.BadHeaders, BadTrailers: s.BadTrailers, InvalidSPI: s.InvalidSPI,
 		TSCheckFailures: s.TSCheckFail, ExceedsTunnelMTU: s.ExceedsTunnelMTU, Discarded: s.Discards + s.PolicyMismatchReceived,
+		D3P:             oper.D3PStats(s.D3P),
 		ExcludeSessions: s.ExcludePackets, FailOpenSessions: s.FailOpenPacketsSent + s.FailOpenPacketsReceived,
 		FailCloseDropped: s.FailCloseDrops,
 	}
