@@ -61,6 +61,11 @@ var changes = []string{
 	"set security group-vpn server group GROUP_ID-0001 server-member-communication lifetime-seconds 600",
 	"set security group-vpn server group GROUP_ID-0001 activation-time-delay 20",
 	"set security group-vpn server group GROUP_ID-0001 member-threshold 100",
+	// Clocks are 10 s apart at most.
+	"set security group-vpn server group GROUP_ID-0001 anti-replay-time-window 20000",
+	"set security group-vpn server group GROUP_ID-0001 anti-replay-time-window 60000",
+	"set security group-vpn server group GROUP_ID-0001 no-anti-replay",
+	"delete security group-vpn server group GROUP_ID-0001 no-anti-replay",
 	"delete security group-vpn server group GROUP_ID-0001 server-member-communication",
 	"set security group-vpn server group GROUP_ID-0001 server-member-communication communication-type unicast encryption-algorithm aes-256-cbc sig-hash-algorithm sha-256",
 }
@@ -118,7 +123,7 @@ func schedule(r *rapid.T) {
 	// What takes up to an hour to be due comes by command here.
 	group := "GROUP_ID-0001"
 	for range rapid.IntRange(1, 12).Draw(r, "steps") {
-		switch rapid.SampledFrom([]string{"faults", "cut", "crash", "crash-after", "restart", "rekey", "clear-member", "clear-server", "skew", "heal", "lose", "commit", "wait"}).Draw(r, "what") {
+		switch rapid.SampledFrom([]string{"faults", "cut", "crash", "crash-after", "restart", "rekey", "clear-member", "clear-server", "skew", "heal", "lose", "commit", "replay", "wait"}).Draw(r, "what") {
 		case "faults":
 			w.SetFaults(Faults{
 				Loss: float64(rapid.IntRange(0, 40).Draw(r, "loss")), Duplicate: float64(rapid.IntRange(0, 30).Draw(r, "duplicate")),
@@ -159,6 +164,12 @@ func schedule(r *rapid.T) {
 				w.nodes[n].pending = append(w.nodes[n].pending, lines)
 			}
 			s.commitPending(r, servers)
+		case "replay": // after some packets
+			w.Traffic(time.Second, false)
+			w.Run(2 * time.Second)
+			w.Traffic(0, false)
+			w.Run(time.Duration(rapid.IntRange(0, 70_000).Draw(r, "later")) * time.Millisecond)
+			w.Replay()
 		case "wait":
 		}
 		w.Run(time.Duration(rapid.IntRange(0, 120_000).Draw(r, "ms")) * time.Millisecond)
@@ -191,9 +202,14 @@ func schedule(r *rapid.T) {
 	}
 }
 
-// A packet that was taken is not taken again where anti-replay would see it; without it (as in the example) ESP of a group has
-// no defence, since many send under one SA. What is always refused: a packet under another key, or changed on the way.
+// What is always refused: a packet under another key, or changed on the way. A packet that was taken is taken again, since many
+// send under one SA; with an anti-replay window only until that is over.
 func TestForgedPackets(t *testing.T) {
+	t.Run("no window", func(t *testing.T) { forgedPackets(t, 0) })
+	t.Run("window", func(t *testing.T) { forgedPackets(t, 250*time.Millisecond) })
+}
+
+func forgedPackets(t *testing.T, window time.Duration) {
 	w := New(11)
 	s := &scenario{w: w}
 	for _, n := range []string{"root", "sub1", "gm1", "gm2"} {
@@ -202,6 +218,17 @@ func TestForgedPackets(t *testing.T) {
 		}
 	}
 	w.Run(time.Minute)
+	if window > 0 {
+		for _, n := range []string{"root", "sub1"} {
+			if err := w.nodes[n].Commit(fmt.Appendf(nil, "set security group-vpn server group GROUP_ID-0001 anti-replay-time-window %d", window.Milliseconds())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.nodes["root"].Do(server.Rekey{Group: "GROUP_ID-0001", TEK: true}); err != nil {
+			t.Fatal(err)
+		}
+		w.Run(time.Minute)
+	}
 	a, b := w.nodes["gm1"], w.nodes["gm2"]
 	if !a.protected() || !b.protected() {
 		t.Fatal("the members are not registered")
@@ -220,6 +247,21 @@ func TestForgedPackets(t *testing.T) {
 	}
 	if _, verdict := b.plane.Inbound(b.now(), packet, nil); verdict.Passed() {
 		t.Errorf("a packet in the clear is %s", verdict)
+	}
+	for _, c := range []struct {
+		after time.Duration
+		old   bool
+	}{{0, false}, {window, false}, {time.Millisecond, window > 0}, {time.Minute, window > 0}} {
+		w.Run(c.after)
+		want := dataplane.Decrypted
+		if c.old {
+			want = dataplane.DropTooOld
+		}
+		for range 2 {
+			if _, verdict := b.plane.Inbound(b.now(), esp, nil); verdict != want {
+				t.Errorf("a captured packet is %s after another %v, want %s", verdict, c.after, want)
+			}
+		}
 	}
 	stranger := udp(netip.MustParseAddr("192.0.2.77"), b.LAN.Addr().Next(), "one")
 	if _, verdict := a.plane.Outbound(a.now(), stranger, nil); verdict.Passed() {

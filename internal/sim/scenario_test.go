@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"gvpn/commit/step"
+	"gvpn/dataplane"
 	"gvpn/examples"
 	"gvpn/ike"
 	"gvpn/member"
@@ -153,6 +154,10 @@ func (s *scenario) step(t testing.TB, d *datadriven.TestData) string {
 		node().Skew(duration(t, d, "by", "0s"))
 	case "traffic":
 		w.Traffic(duration(t, d, "every", "1s"), d.HasArg("must"))
+	case "replay": // what was captured last
+		for _, way := range w.Replay() {
+			fmt.Fprintln(&b, way)
+		}
 	case "disorder": // a sub-server is changed before its root, or alone
 		w.Disorder()
 	case "removed":
@@ -217,13 +222,17 @@ func (s *scenario) label(kind, key string) string {
 	return s.names[key]
 }
 
-// tek labels a TEK: T1 for ESP, I1 for IEC 61850.
-func (s *scenario) tek(spi uint32, x *sa.IEC61850) string {
+// tek labels a TEK: T1 for ESP, T1~100ms with an anti-replay window, I1 for IEC 61850.
+func (s *scenario) tek(spi uint32, x *sa.IEC61850, window time.Duration) string {
 	kind := "T"
 	if x != nil {
 		kind = "I"
 	}
-	return s.label(kind, fmt.Sprintf("%08x", spi))
+	label := s.label(kind, fmt.Sprintf("%08x", spi))
+	if window != 0 {
+		label += "~" + window.String()
+	}
+	return label
 }
 
 func (s *scenario) show(b *strings.Builder) {
@@ -239,7 +248,7 @@ func (s *scenario) show(b *strings.Builder) {
 				fmt.Fprintf(b, " %s/%d", s.label("K", fmt.Sprintf("%x%x", g.KEK.InitiatorCookie, g.KEK.ResponderCookie)), g.KEK.Seq)
 			}
 			for _, t := range g.TEKs {
-				fmt.Fprintf(b, " %s", s.tek(t.SPI, t.IEC61850))
+				fmt.Fprintf(b, " %s", s.tek(t.SPI, t.IEC61850, t.Window))
 			}
 			for _, c := range st.Cluster.Groups {
 				for _, p := range c.Peers {
@@ -274,9 +283,12 @@ func (s *scenario) show(b *strings.Builder) {
 				fmt.Fprintf(b, " %s/%d", s.label("K", fmt.Sprintf("%x%x", v.KEK.SPI[:8], v.KEK.SPI[8:])), v.KEK.Seq)
 			}
 			for _, t := range v.TEKs {
-				fmt.Fprintf(b, " %s", s.tek(t.SPI, t.IEC61850))
+				fmt.Fprintf(b, " %s", s.tek(t.SPI, t.IEC61850, t.Window))
 			}
 			fmt.Fprintln(b)
+		}
+		if d := n.plane.State(n.now()).Stats.D3P; d != (dataplane.D3PStats{}) {
+			fmt.Fprintf(b, "%s: d3p %s\n", n.Name, strings.Trim(fmt.Sprintf("%+v", d), "{}"))
 		}
 	}
 }

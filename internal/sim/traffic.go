@@ -83,6 +83,7 @@ func (w *World) pass(a, b *Node) string {
 		return "outbound: " + verdict.String()
 	}
 	w.verify.nonce(a, esp)
+	w.verify.captured[[2]string{a.Name, b.Name}] = captured{esp, a.now()}
 	if bytes.Contains(esp, []byte("from "+a.Name)) {
 		w.violate("%s: a packet leaves in the clear", a.Name)
 	}

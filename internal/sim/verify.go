@@ -44,6 +44,9 @@ type verifier struct {
 	agreed    map[string]time.Time // groups: when the root's keys last changed
 	keysOf    map[string]string    // groups: the root's keys
 
+	windows  map[uint32]time.Duration // of each TEK that a member has had, by SPI
+	captured map[[2]string]captured   // by sender and receiver
+
 	gcm    map[uint32]bool   // SPIs of TEKs whose nonces count
 	nonces map[[12]byte]bool // SPI and IV of every packet under one of them
 }
@@ -63,6 +66,32 @@ func (v *verifier) nonce(n *Node, esp []byte) {
 		n.w.violate("%s: the IV %x is used twice under TEK %08x", n.Name, k[4:], spi)
 	}
 	v.nonces[k] = true
+}
+
+// captured is the last ESP packet that one member sent another, and what the sender's clock said.
+type captured struct {
+	esp []byte
+	at  time.Time
+}
+
+// Replay sends each packet that was captured last between two members once more, and says what became of it. One whose TEK has a
+// window must not be taken when the receiver's clock is outside of it.
+func (w *World) Replay() (ways []string) {
+	for _, a := range w.order {
+		for _, b := range w.order {
+			c, ok := w.verify.captured[[2]string{a.Name, b.Name}]
+			if !ok || !b.up {
+				continue
+			}
+			_, verdict := b.plane.Inbound(b.now(), c.esp, nil)
+			window := w.verify.windows[binary.BigEndian.Uint32(c.esp[20:])]
+			if age := b.now().Sub(c.at).Abs(); verdict.Passed() && window > 0 && age >= window+time.Millisecond {
+				w.violate("%s to %s: a packet is taken again after %v, its window is %v", a.Name, b.Name, age, window)
+			}
+			ways = append(ways, fmt.Sprintf("%s to %s: %v", a.Name, b.Name, verdict))
+		}
+	}
+	return ways
 }
 
 type pushNumber struct {
@@ -86,6 +115,7 @@ func newVerifier() verifier {
 	return verifier{
 		disturbed: Epoch, secrets: newSecrets(), keks: map[[16]byte]*sa.KEK{}, pushes: map[pushNumber]bool{}, datagrams: map[sentPush]bool{},
 		spis: map[spiKey]time.Time{}, gone: map[string]time.Time{}, agreed: map[string]time.Time{}, keysOf: map[string]string{},
+		windows: map[uint32]time.Duration{}, captured: map[[2]string]captured{},
 		gcm: map[uint32]bool{}, nonces: map[[12]byte]bool{},
 	}
 }
@@ -120,6 +150,10 @@ func (v *verifier) output(n *Node, o turn.Output) {
 		if o.TEK.Counts() {
 			v.gcm[o.TEK.SPI] = true
 		}
+		if w, had := v.windows[o.TEK.SPI]; had && w != o.TEK.Window {
+			n.w.violate("%s: TEK %08x with an anti-replay window of %v, before it had %v", n.Name, o.TEK.SPI, o.TEK.Window, w)
+		}
+		v.windows[o.TEK.SPI] = o.TEK.Window
 		v.install(n, o)
 	case turn.Notify:
 		if name := v.secrets.in([]byte(o.Code + " " + o.Text)); name != "" {
