@@ -45,7 +45,8 @@ func TestTimeStampByTheLetter(t *testing.T) {
 	}
 }
 
-func TestWindow(t *testing.T) {
+// A packet that was captured is dropped when its window is over. Until then it is taken: time is all that is checked.
+func TestAttackPacketReplay(t *testing.T) {
 	tek := timedTEK(0x100)
 	inner := hello.build()
 	wire, _ := newPlane(tek).Outbound(start.Add(999*time.Microsecond), inner, nil)
@@ -85,7 +86,8 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-func TestTimeStampRefused(t *testing.T) {
+// Another member has the keys, and may say of the time what it likes: what cannot be is dropped and counted by kind.
+func TestAttackPacketReplayForged(t *testing.T) {
 	inner := hello.build()
 	now := start.UnixMilli()
 	stamped := func(stamp []byte) []byte { return append(stamp, inner...) }
@@ -144,7 +146,7 @@ func TestTimeStampRefused(t *testing.T) {
 }
 
 // Changing any octet of a packet with a time stamp is seen before its time is.
-func TestAttackTimeStampChanged(t *testing.T) {
+func TestAttackPacketReplayChanged(t *testing.T) {
 	tek := timedTEK(0x100)
 	wire, _ := newPlane(tek).Outbound(start, hello.build(), nil)
 	for i := headerLen + espLen; i < len(wire); i++ {
