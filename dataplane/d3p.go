@@ -36,7 +36,8 @@ func (t *tek) stampLen() int {
 	return stampLen
 }
 
-// stamp writes the header of a packet with next at the beginning of b, if t wants one, and gives what ESP is to call it.
+// stamp writes the header of a packet with next at the beginning of b, if t wants one, and gives what ESP is to call it. UnixMilli is
+// the clock of the day, which NTP sets, while lifetimes go by one that runs on evenly.
 func (t *tek) stamp(now time.Time, b []byte, next uint8) uint8 {
 	if t.sa.Window == 0 {
 		return next
