@@ -92,6 +92,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		defer f.Close()
 		options.KeyLog = f
 	}
+	node.CollectLess()
 	n, err := node.Open(options)
 	if err != nil {
 		return err

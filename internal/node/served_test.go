@@ -64,6 +64,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(&text, "set security group-vpn server ike gateway M%d local-address %s\n", i, benchServer)
 		fmt.Fprintf(&text, "set security group-vpn server group G ike-gateway M%d\n", i)
 	}
+	CollectLess() // as gvpnd does
 	n, err := Open(Options{Dir: dir, File: "bench.conf", Config: []byte(text.String()), Port: benchPort})
 	if err != nil {
 		fmt.Println(err)
