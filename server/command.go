@@ -126,7 +126,7 @@ func (s *Server) renew(now time.Time, g *group, atOnce bool) {
 	s.sendTEKs(now, g, true, func(string) bool { return true })
 }
 
-// newPlan forgets what members were told in the last plan.
+// newPlan begins a plan, in which members have been told nothing yet.
 func (g *group) newPlan() {
 	g.deleted, g.told, g.toldAll = make(map[string][]doomed), make(map[uint32]bool), false
 }

@@ -168,7 +168,7 @@ func (s *Server) Configure(now time.Time, p *step.Plan) {
 	s.limit = p.MemberLimit
 	for _, g := range s.groups {
 		g.before, g.added, g.restored = g.conf, false, false
-		g.deleted, g.told, g.toldAll = make(map[string][]doomed), make(map[uint32]bool), false
+		g.newPlan()
 	}
 	for _, c := range p.Gateways {
 		if c.New == nil || c.New.Side != step.Server {
@@ -198,10 +198,10 @@ func (s *Server) setGroup(now time.Time, conf *step.Group) {
 		g = &group{
 			name: conf.Name, conf: copyGroup(conf), added: true,
 			members: make(map[place]*member),
-			deleted: make(map[string][]doomed), told: make(map[uint32]bool),
-			period: defaultPeriod, retries: defaultRetries,
+			period:  defaultPeriod, retries: defaultRetries,
 		}
 		g.before = g.conf
+		g.newPlan()
 		g.box = &outbox{group: g}
 		s.groups[g.name] = g
 		if r := s.saved[g.name]; r != nil {
