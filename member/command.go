@@ -29,13 +29,11 @@ type ClearStatistics struct {
 }
 
 // Recover is the recovery probe: the data plane has seen a packet with an unknown SPI, or sends without receiving, in one VPN
-// or, if it cannot tell which, in any of them. A VPN with recovery-probe then pulls; the next probe is taken after 10, 20, 40, 80, 160, 320 s at the earliest, whether or not
-// the pull went well, since anybody can send packets with an unknown SPI.
+// or, if it cannot tell which, in any of them. A VPN with recovery-probe then pulls; the next probe is taken after 10, 20, 40, 80,
+// 160, 320 s at the earliest, whether or not the pull went well, since anybody can send packets with an unknown SPI.
 type Recover struct{ VPN string }
 
-// SendersLow says that one VPN has few nonces left under its last sender ID. Another pull brings another: "By distributing new SID
-// values, the key server ensures that each time a conforming group member installs a Data-Security SA it will use a unique set of
-// counter-based mode nonces" (RFC 6407 section 3.5).
+// SendersLow says that one VPN has few nonces left under its last sender ID. Another pull brings another: see takeSender.
 type SendersLow struct{ VPN string }
 
 func (ClearGroup) isMemberCommand()      {}
