@@ -595,7 +595,8 @@ func parseGroup(t rapid.TB, line string) step.Group {
 	return g
 }
 
-// TestConversations runs the texts in testdata/conversation. `go test -rewrite` writes them anew.
+// TestConversations runs the texts in testdata/conversation. A part that is about rows of the tables is a subtest of their name.
+// `go test -rewrite` writes them anew.
 func TestConversations(t *testing.T) {
 	datadriven.Walk(t, "testdata/conversation", func(t *testing.T, path string) {
 		b := newBench(t)

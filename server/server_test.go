@@ -876,11 +876,15 @@ func tekSPI(name string) (n uint32) {
 	return n
 }
 
-// TestConversations runs the texts in testdata/conversation: what is said to a server, and what it does. `go test -rewrite` writes them anew.
+// TestConversations runs the texts in testdata/conversation: what is said to a server, and what it does. A part that is about rows of the
+// tables is a subtest of their name. `go test -rewrite` writes them anew.
 func TestConversations(t *testing.T) {
 	datadriven.Walk(t, "testdata/conversation", func(t *testing.T, path string) {
 		b := newBench(t)
-		defer func() { b.checkSecrets() }()
+		defer func() { // b.t is the last subtest, which is over
+			b.t = t
+			b.checkSecrets()
+		}()
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			b.t = t
 			return b.run(d)

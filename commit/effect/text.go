@@ -73,6 +73,36 @@ func effectText(e step.Effect) string {
 	return string(e.Kind) + arg
 }
 
+// tables are the three tables: a row's number begins with its table's, and its cells with the first of the columns.
+var tables = []struct {
+	digit   byte
+	title   string
+	columns []string
+	first   int
+}{
+	{'1', "Table 1: any group server", []string{"standalone", "root-server", "sub-server"}, 0},
+	{'2', "Table 2: the server cluster itself", []string{"root-server", "sub-server"}, 1},
+	{'3', "Table 3: the member", []string{"member"}, 0},
+}
+
+// Cell is the place of one cell of the tables: its row's number, and the name of its column.
+type Cell struct{ Row, Column string }
+
+// Cells returns the places of all cells, table by table and row by row, for tests that hold their cases to the tables.
+func Cells() (all []Cell) {
+	for _, t := range tables {
+		for _, r := range rows {
+			if r.ID[0] != t.digit {
+				continue
+			}
+			for _, c := range t.columns {
+				all = append(all, Cell{Row: r.ID, Column: c})
+			}
+		}
+	}
+	return all
+}
+
 // AppendTables appends the three tables as a page in Markdown: TABLES.md is made of it.
 func AppendTables(dst []byte) []byte {
 	dst = append(dst, `# What a configuration change does at once
@@ -81,16 +111,7 @@ Generated from table.go; do not edit. [O]: the row is ours, the others are in Ju
 the readings T1 to T15 add to a row is in plan.go. generate, rekey and send of a TEK or KEK are left out if none is configured.
 
 `...)
-	for _, t := range []struct {
-		digit   byte
-		title   string
-		columns []string
-		first   int
-	}{
-		{'1', "Table 1: any group server", []string{"standalone", "root-server", "sub-server"}, 0},
-		{'2', "Table 2: the server cluster itself", []string{"root-server", "sub-server"}, 1},
-		{'3', "Table 3: the member", []string{"member"}, 0},
-	} {
+	for _, t := range tables {
 		dst = append(append(append(dst, "## "...), t.title...), "\n\n| row | change | "...)
 		dst = append(append(dst, strings.Join(t.columns, " | ")...), " |\n| --- | --- |"...)
 		dst = append(append(dst, strings.Repeat(" --- |", len(t.columns))...), '\n')

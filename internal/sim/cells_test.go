@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +38,9 @@ delete security group-vpn member ike gateway SubSrv server-address
 set security group-vpn member ike gateway SubSrv server-address 127.1.0.1
 `
 
-// columns are the worlds that the cells of a column of the tables begin in, and the node that the change is committed on.
+// columns are the worlds that the cells of a column of the tables begin in, and the node that the change is committed on: a server
+// with two members; a root-server, two sub-servers and a member of each; a root-server, a sub-server, which alone is changed, and its
+// member; a member and its servers.
 var columns = map[string]struct {
 	of    string
 	nodes [][2]string // name, set lines on top of its example
@@ -50,24 +51,46 @@ var columns = map[string]struct {
 	"member":      {"gm1", [][2]string{{"root", ""}, {"sub1", ""}, {"sub2", ""}, {"gm1", ""}}},
 }
 
-// TestCells runs testdata/cells: every cell of Tables 1 to 3 in a world of its own, with what is there before the commit, its plan, the
-// datagrams that follow, and what is there after.
+// TestCells runs every cell of Tables 1 to 3 in worlds of its own, testdata/cells/ROW/COLUMN.txt, with what is there before the commit, its
+// plan, the datagrams that follow, and what is there after. At least one commit of a file must be of its cell's row. Rewrite what is expected
+// with -rewrite, and read the difference.
 func TestCells(t *testing.T) {
-	datadriven.Walk(t, "testdata/cells", func(t *testing.T, path string) {
-		s := &scenario{}
-		var at string
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			switch d.Cmd {
-			case "before": // COLUMN: a world where all is well, and what is committed there first, "NODE: LINE" each
-				at = s.before(t, d)
-				return s.holdings()
-			case "commit": // row=ROW [on=NODE] [for=TIME]: what the case is about
-				on := s.w.nodes[arg(d, "on", at)]
-				return s.cell(t, d, on)
+	for _, c := range effect.Cells() {
+		t.Run(c.Row+"/"+c.Column, func(t *testing.T) {
+			if rows := runCells(t, filepath.Join("testdata", "cells", c.Row, c.Column+".txt")); !rows[c.Row] {
+				t.Errorf("none of the commits is of row %s", c.Row)
 			}
-			return s.step(t, d)
 		})
+	}
+	files, err := filepath.Glob("testdata/cells/*/*")
+	if err != nil || len(files) != len(effect.Cells()) {
+		t.Errorf("%d files of cells (%v), and %d cells", len(files), err, len(effect.Cells()))
+	}
+}
+
+// TestReadings does the same for readings of the tables (T numbers of commit/effect) that show only where something is there to be
+// told, or is lost on the way.
+func TestReadings(t *testing.T) {
+	datadriven.Walk(t, "testdata/readings", func(t *testing.T, path string) { runCells(t, path) })
+}
+
+// runCells runs a file of cells, and returns the rows that its commits were found to be of.
+func runCells(t *testing.T, path string) map[string]bool {
+	t.Helper()
+	s, rows := &scenario{}, map[string]bool{}
+	var at string
+	datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+		switch d.Cmd {
+		case "before": // COLUMN: a world where all is well, and what is committed there first, "NODE: LINE" each
+			at = s.before(t, d)
+			return s.holdings()
+		case "commit": // row=ROW [on=NODE] [for=TIME]: what the case is about
+			rows[arg(d, "row", "")] = true
+			return s.cell(t, d, s.w.nodes[arg(d, "on", at)])
+		}
+		return s.step(t, d)
 	})
+	return rows
 }
 
 func (s *scenario) before(t *testing.T, d *datadriven.TestData) string {
@@ -115,9 +138,8 @@ func (s *scenario) cell(t *testing.T, d *datadriven.TestData, n *Node) string {
 	row, found := arg(d, "row", ""), len(s.w.Violations)
 	var events bytes.Buffer
 	s.w.Log = &events
-	err := n.Commit([]byte(d.Input))
-	if err != nil {
-		return err.Error() + "\n"
+	if err := n.Commit([]byte(d.Input)); err != nil {
+		t.Fatalf("%s: %v", d.Pos, err)
 	}
 	s.w.Run(duration(t, d, "for", "9s"))
 	s.w.Log = nil
@@ -191,34 +213,4 @@ func (s *scenario) holdings() string {
 		b.WriteByte('\n')
 	}
 	return b.String()
-}
-
-// TestEveryCell holds the cases of TestCells to the tables: none of their cells is without one.
-func TestEveryCell(t *testing.T) {
-	page, err := os.ReadFile("../../commit/effect/TABLES.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	columns := map[byte][]string{'1': {"standalone", "root-server", "sub-server"}, '2': {"root-server", "sub-server"}, '3': {"member"}}
-	cells := 0
-	for _, m := range regexp.MustCompile(`(?m)^\| (([123])\.\d+[ab]?) \|`).FindAllStringSubmatch(string(page), -1) {
-		table, err := strconv.Atoi(m[2])
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, column := range columns[m[2][0]] {
-			cells++
-			name := fmt.Sprintf("testdata/cells/table%d-%s", table, column)
-			cases, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !regexp.MustCompile(`(?m)^commit row=` + regexp.QuoteMeta(m[1]) + `( |$)`).Match(cases) {
-				t.Errorf("%s has no case of row %s", name, m[1])
-			}
-		}
-	}
-	if want := 3*18 + 2*8 + 6; cells < want {
-		t.Errorf("%d cells in TABLES.md, want at least %d", cells, want)
-	}
 }
