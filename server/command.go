@@ -128,7 +128,8 @@ func (s *Server) renew(now time.Time, g *group, atOnce bool) {
 
 // newPlan begins a plan, in which members have been told nothing yet.
 func (g *group) newPlan() {
-	g.deleted, g.told, g.toldAll = make(map[string][]doomed), make(map[uint32]bool), false
+	g.deleted, g.told, g.toldGone = make(map[string][]doomed), make(map[uint32]bool), make(map[uint32]bool)
+	g.toldKEKGone, g.toldAll = false, false
 }
 
 // endMemberSAs ends the IKE SAs of g's registered members, which makes them register again.

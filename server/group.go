@@ -61,9 +61,11 @@ type group struct {
 	owed []doomed
 
 	// Within one plan: what was deleted and must still be named to members, and what they were told of already (T7).
-	deleted map[string][]doomed
-	told    map[uint32]bool
-	toldAll bool
+	deleted     map[string][]doomed
+	told        map[uint32]bool // TEKs that they were given,
+	toldGone    map[uint32]bool // and that they are to delete
+	toldKEKGone bool
+	toldAll     bool
 
 	stats    Statistics
 	mismatch Mismatch

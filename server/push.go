@@ -544,12 +544,25 @@ func (s *Server) pushTEKs(now time.Time, g *group, kek *sa.KEK, seq uint32, teks
 	s.dirty[g] = true
 }
 
-// sendDelete tells members, and sub-servers too if subs, that TEKs or the KEK are gone.
+// sendDelete tells members, and sub-servers too if subs, that TEKs or the KEK are gone. Members are told once in a plan: a second
+// push would put this server's numbers out of step with those of its sub-servers.
 func (s *Server) sendDelete(now time.Time, g *group, subs, kek bool, teks []doomed) {
 	if !kek && len(teks) == 0 {
 		return
 	}
 	subs = subs && g.rootNow()
+	newKEK := kek && !g.toldKEKGone
+	var fresh []doomed
+	for _, t := range teks {
+		if !g.toldGone[t.spi] {
+			fresh = append(fresh, t)
+			g.toldGone[t.spi] = true
+		}
+	}
+	g.toldKEKGone = g.toldKEKGone || kek
+	if !subs && !newKEK && len(fresh) == 0 {
+		return
+	}
 	under := g.carrier()
 	seq := g.numbered(under, subs)
 	if subs {
@@ -559,8 +572,8 @@ func (s *Server) sendDelete(now time.Time, g *group, subs, kek bool, teks []doom
 		}
 		s.distribute(g, u)
 	}
-	if under != nil {
-		s.send(now, g, under, seq, deletion(kek, teks))
+	if under != nil && (newKEK || len(fresh) > 0) {
+		s.send(now, g, under, seq, deletion(newKEK, fresh))
 	}
 	s.dirty[g] = true
 }
