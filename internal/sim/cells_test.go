@@ -15,6 +15,7 @@ import (
 
 	"gvpn/commit/effect"
 	"gvpn/commit/step"
+	"gvpn/dataplane"
 	"gvpn/ike"
 )
 
@@ -38,17 +39,30 @@ delete security group-vpn member ike gateway SubSrv server-address
 set security group-vpn member ike gateway SubSrv server-address 127.1.0.1
 `
 
+// withMember gives the example's root-server a member of its own, gm3.
+const withMember = `
+set security group-vpn server ike policy GMs proposals PSK-SHA256-DH14-AES256 pre-shared-key ascii-text lab-only-members
+set security group-vpn server ike gateway GM-0003 ike-policy GMs address 127.3.0.3 local-address 127.1.0.1
+set security group-vpn server group GROUP_ID-0001 ike-gateway GM-0003
+`
+
+// ofRoot makes of an example's member one of that server.
+const ofRoot = `
+delete security group-vpn member ike gateway SubSrv server-address
+set security group-vpn member ike gateway SubSrv server-address 127.1.0.1
+`
+
 // columns are the worlds that the cells of a column of the tables begin in, and the node that the change is committed on: a server
-// with two members; a root-server, two sub-servers and a member of each; a root-server, a sub-server, which alone is changed, and its
-// member; a member and its servers.
+// with two members; a root-server, two sub-servers and a member of each of the three; a root-server, a sub-server, which alone is
+// changed, and its member; a member, another one, and their servers.
 var columns = map[string]struct {
 	of    string
 	nodes [][2]string // name, set lines on top of its example
 }{
 	"standalone":  {"root", [][2]string{{"root", standalone}, {"gm1", ofStandalone}, {"gm2", ofStandalone}}},
-	"root-server": {"root", [][2]string{{"root", ""}, {"sub1", ""}, {"sub2", ""}, {"gm1", ""}, {"gm2", ""}}},
+	"root-server": {"root", [][2]string{{"root", withMember}, {"sub1", ""}, {"sub2", ""}, {"gm1", ""}, {"gm2", ""}, {"gm3", ofRoot}}},
 	"sub-server":  {"sub1", [][2]string{{"root", ""}, {"sub1", ""}, {"gm1", ""}}},
-	"member":      {"gm1", [][2]string{{"root", ""}, {"sub1", ""}, {"sub2", ""}, {"gm1", ""}}},
+	"member":      {"gm1", [][2]string{{"root", ""}, {"sub1", ""}, {"sub2", ""}, {"gm1", ""}, {"gm2", ""}}},
 }
 
 // TestCells runs every cell of Tables 1 to 3 in worlds of its own, testdata/cells/ROW/COLUMN.txt, with what is there before the commit, its
@@ -158,6 +172,7 @@ func (s *scenario) cell(t *testing.T, d *datadriven.TestData, n *Node) string {
 		}
 		b.WriteByte('\n')
 	}
+	s.packets(&b)
 	b.WriteString(s.holdings())
 	for _, v := range s.w.Violations[found:] {
 		t.Errorf("%s: %s", d.Pos, v)
@@ -188,7 +203,7 @@ func datagrams(events string) map[string]map[string]int {
 	return sent
 }
 
-// holdings is show, and the phase-1 SAs of each node.
+// holdings is show, and the phase-1 SAs of each node, and what its data plane did with packets if there were any.
 func (s *scenario) holdings() string {
 	var b strings.Builder
 	s.show(&b)
@@ -211,6 +226,10 @@ func (s *scenario) holdings() string {
 			}
 		}
 		b.WriteByte('\n')
+		if p := n.plane.State(n.now()).Stats; p != (dataplane.Stats{}) {
+			fmt.Fprintf(&b, "%s: plane %d encrypted, %d decrypted, %d in the clear, %d dropped\n", n.Name,
+				p.ESPEncryptedPackets, p.ESPDecryptedPackets, p.ExcludePackets+p.FailOpenPacketsSent+p.FailOpenPacketsReceived, p.FailCloseDrops)
+		}
 	}
 	return b.String()
 }

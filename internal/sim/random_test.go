@@ -245,7 +245,7 @@ func forgedPackets(t *testing.T, window time.Duration) {
 	if !a.protected() || !b.protected() {
 		t.Fatal("the members are not registered")
 	}
-	packet := udp(a.LAN.Addr().Next(), b.LAN.Addr().Next(), "one")
+	packet := udp(a.LAN.Addr().Next(), b.LAN.Addr().Next(), "one", false)
 	esp, verdict := a.plane.Outbound(a.now(), packet, nil)
 	if verdict != dataplane.Encrypted {
 		t.Fatal(verdict)
@@ -275,7 +275,7 @@ func forgedPackets(t *testing.T, window time.Duration) {
 			}
 		}
 	}
-	stranger := udp(netip.MustParseAddr("192.0.2.77"), b.LAN.Addr().Next(), "one")
+	stranger := udp(netip.MustParseAddr("192.0.2.77"), b.LAN.Addr().Next(), "one", false)
 	if _, verdict := a.plane.Outbound(a.now(), stranger, nil); verdict.Passed() {
 		t.Errorf("a packet that no policy knows is %s", verdict)
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -179,15 +180,14 @@ func (s *scenario) step(t testing.TB, d *datadriven.TestData) string {
 		fail(node().Do(server.Clear{Group: arg(d, "group", ""), Now: d.HasArg("now")}))
 	case "clear-ike":
 		fail(node().Do(ike.Delete{Gateway: arg(d, "gateway", "")}))
+	case "probe": // NODE; a destination a line: what becomes of a packet from its LAN
+		s.probe(t, &b, node(), d.Input)
 	case "show":
 		s.show(&b)
 	default:
 		t.Fatalf("%s: no command %q", d.Pos, d.Cmd)
 	}
-	if w.traffic.sent > 0 {
-		fmt.Fprintf(&b, "packets: %d sent, %d arrived\n", w.traffic.sent, w.traffic.arrived)
-		w.traffic.sent, w.traffic.arrived = 0, 0
-	}
+	s.packets(&b)
 	for _, v := range w.Violations[found:] {
 		fmt.Fprintf(&b, "VIOLATION %s\n", v)
 	}
@@ -195,6 +195,33 @@ func (s *scenario) step(t testing.TB, d *datadriven.TestData) string {
 		return "ok\n"
 	}
 	return b.String()
+}
+
+// packets says what became of the traffic since it was asked last.
+func (s *scenario) packets(b *strings.Builder) {
+	if t := &s.w.traffic; t.sent > 0 {
+		fmt.Fprintf(b, "packets: %d sent, %d arrived\n", t.sent, t.arrived)
+		t.sent, t.arrived = 0, 0
+	}
+}
+
+// probe says what a node's data plane does with a packet from its LAN to each of some destinations; of what it encrypts, whether the
+// outer header (RFC 791) has DF as well: that of the packet is set.
+func (s *scenario) probe(t testing.TB, b *strings.Builder, n *Node, destinations string) {
+	t.Helper()
+	for _, text := range strings.Fields(destinations) {
+		to, err := netip.ParseAddr(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		packet := udp(n.LAN.Addr().Next(), to, "probe", true)
+		out, verdict := n.plane.Outbound(n.now(), packet, nil)
+		fmt.Fprintf(b, "%s to %s: %s", n.Name, to, verdict)
+		if verdict == dataplane.Encrypted {
+			fmt.Fprintf(b, ", df %d", out[6]>>6&1)
+		}
+		fmt.Fprintln(b)
+	}
 }
 
 // example adds a node with its configuration from examples/cluster, and the input's set lines on top.
@@ -229,17 +256,36 @@ func (s *scenario) label(kind, key string) string {
 	return s.names[key]
 }
 
-// tek labels a TEK: T1 for ESP, T1~100ms with an anti-replay window, I1 for IEC 61850.
-func (s *scenario) tek(spi uint32, x *sa.IEC61850, window time.Duration) string {
-	kind := "T"
+// tek labels a TEK: T1 for ESP under AES-256-CBC, T1:128 or T1:gcm-256 under another cipher, T1~100ms with an anti-replay window, I1
+// for IEC 61850.
+func (s *scenario) tek(spi uint32, x *sa.IEC61850, cipher sa.Cipher, bits int, window time.Duration) string {
+	key := fmt.Sprintf("%08x", spi)
 	if x != nil {
-		kind = "I"
+		return s.label("I", key)
 	}
-	label := s.label(kind, fmt.Sprintf("%08x", spi))
+	label := s.label("T", key)
+	if cipher == sa.GCM {
+		label += ":gcm-" + strconv.Itoa(bits)
+	} else {
+		label += size(bits)
+	}
 	if window != 0 {
 		label += "~" + window.String()
 	}
 	return label
+}
+
+// kek labels a KEK: K1/5 for one of 256 bits and the number of its last push, K1:128/5 for one of 128.
+func (s *scenario) kek(spi []byte, bits int, seq uint32) string {
+	return s.label("K", hex.EncodeToString(spi)) + size(bits) + "/" + strconv.FormatUint(uint64(seq), 10)
+}
+
+// size is said of keys that are not of the 256 bits of the example.
+func size(bits int) string {
+	if bits == 256 {
+		return ""
+	}
+	return ":" + strconv.Itoa(bits)
 }
 
 func (s *scenario) show(b *strings.Builder) {
@@ -252,10 +298,11 @@ func (s *scenario) show(b *strings.Builder) {
 		for _, g := range st.Server.Groups {
 			fmt.Fprintf(b, "%s: %s %s", n.Name, g.Name, g.Role)
 			if g.KEK != nil {
-				fmt.Fprintf(b, " %s/%d", s.label("K", fmt.Sprintf("%x%x", g.KEK.InitiatorCookie, g.KEK.ResponderCookie)), g.KEK.Seq)
+				spi := slices.Concat(g.KEK.InitiatorCookie[:], g.KEK.ResponderCookie[:])
+				fmt.Fprintf(b, " %s", s.kek(spi, g.KEK.KeyBits, g.KEK.Seq))
 			}
 			for _, t := range g.TEKs {
-				fmt.Fprintf(b, " %s", s.tek(t.SPI, t.IEC61850, t.Window))
+				fmt.Fprintf(b, " %s", s.tek(t.SPI, t.IEC61850, t.Cipher, t.KeyBits, t.Window))
 			}
 			for _, c := range st.Cluster.Groups {
 				for _, p := range c.Peers {
@@ -287,10 +334,10 @@ func (s *scenario) show(b *strings.Builder) {
 				fmt.Fprintf(b, " %s", v.Phase)
 			}
 			if v.KEK != nil {
-				fmt.Fprintf(b, " %s/%d", s.label("K", fmt.Sprintf("%x%x", v.KEK.SPI[:8], v.KEK.SPI[8:])), v.KEK.Seq)
+				fmt.Fprintf(b, " %s", s.kek(v.KEK.SPI[:], v.KEK.KeyBits, v.KEK.Seq))
 			}
 			for _, t := range v.TEKs {
-				fmt.Fprintf(b, " %s", s.tek(t.SPI, t.IEC61850, t.Window))
+				fmt.Fprintf(b, " %s", s.tek(t.SPI, t.IEC61850, t.Cipher, t.KeyBits, t.Window))
 			}
 			fmt.Fprintln(b)
 		}

@@ -73,7 +73,7 @@ func (n *Node) protected() bool {
 
 // pass sends one packet from a's LAN to b's; it returns why it did not arrive.
 func (w *World) pass(a, b *Node) string {
-	packet := udp(a.LAN.Addr().Next(), b.LAN.Addr().Next(), "from "+a.Name)
+	packet := udp(a.LAN.Addr().Next(), b.LAN.Addr().Next(), "from "+a.Name, false)
 	esp, verdict := a.plane.Outbound(a.now(), packet, nil)
 	for _, name := range a.plane.Low() { // as a node does
 		_ = a.engine.Do(a.now(), member.SendersLow{VPN: name})
@@ -102,11 +102,14 @@ func (w *World) pass(a, b *Node) string {
 	return ""
 }
 
-// udp builds an IPv4 packet (RFC 791, RFC 768) with text as its payload.
-func udp(from, to netip.Addr, text string) []byte {
+// udp builds an IPv4 packet (RFC 791, RFC 768) with text as its payload; df is its Don't Fragment.
+func udp(from, to netip.Addr, text string, df bool) []byte {
 	b := make([]byte, 28, 28+len(text))
 	b[0] = 0x45
 	binary.BigEndian.PutUint16(b[2:], uint16(28+len(text)))
+	if df {
+		b[6] = 0x40
+	}
 	b[8], b[9] = 64, 17
 	copy(b[12:16], from.AsSlice())
 	copy(b[16:20], to.AsSlice())
