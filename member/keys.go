@@ -34,8 +34,13 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 	p.TEKs = slices.DeleteFunc(p.TEKs, func(t sa.TEK) bool { return slices.Contains(a.deleted, t.SPI) })
 	if !stale {
 		for _, t := range slices.Clone(v.teks) {
-			listed := func(u sa.TEK) bool { return u.SPI == t.SPI }
-			if t.disowned || slices.ContainsFunc(p.TEKs, listed) {
+			if slices.ContainsFunc(p.TEKs, func(u sa.TEK) bool { return u.SPI == t.SPI }) {
+				if t.disowned { // by a server that was not in step: others live by it still
+					t.replaced, t.disowned, t.removeAt = false, false, time.Time{}
+				}
+				continue
+			}
+			if t.disowned {
 				continue
 			}
 			if slices.ContainsFunc(p.TEKs, func(u sa.TEK) bool { return overlap(&t.TEK, &u) }) {
