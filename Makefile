@@ -49,7 +49,7 @@ fuzz: ## run every fuzz target, FUZZTIME each (default 10s)
 		done || exit 1; \
 	done
 
-soak: ## kill -9 a committing gvpnd KILLS times (default 500), a day of a cluster with MEMBERS members in the simulator, then random fault schedules for SOAKTIME (default 10m)
+soak: ## kill -9 a committing gvpnd KILLS times (default 500), a day of a cluster with MEMBERS members in the simulator, then random fault schedules for SOAKTIME (default 10m), 2,000 at least
 	$(GO) test -count=1 -timeout 0 -run Kill -v ./internal/soak -args -kills $(KILLS)
 	GVPN_SCALE=$(MEMBERS) $(GO) test -count=1 -timeout 0 -run Scale -v ./internal/sim
 	GVPN_SOAK=$(SOAKTIME) $(GO) test -count=1 -timeout 0 -run Soak -v ./internal/sim

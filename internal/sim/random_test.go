@@ -3,6 +3,7 @@ package sim
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -17,7 +18,7 @@ import (
 	"gvpn/server"
 )
 
-// TestMain runs few random schedules unless -rapid.checks says otherwise, as make soak does.
+// TestMain runs few random schedules unless -rapid.checks says otherwise.
 func TestMain(m *testing.M) {
 	if err := flag.Set("rapid.checks", "15"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -31,69 +32,63 @@ func TestMain(m *testing.M) {
 // rounds of its servers and the rounds themselves, and a member's registration that follows its server's.
 const recovery = 10 * time.Minute
 
-// TestRandomSchedules draws faults, crashes and commands at random times. Whatever happens, no verifier finds anything; and
+// TestRandomSchedules draws faults, crashes, commits and commands at random times. Whatever happens, no verifier finds anything; and
 // when the faults are over, every member comes to hold its group's key, and packets pass between all of them.
-func TestRandomSchedules(t *testing.T) { rapid.Check(t, schedule) }
+func TestRandomSchedules(t *testing.T) {
+	h := newHeld()
+	rapid.Check(t, h.schedule)
+	t.Log(h)
+}
 
-// TestSoak does the same for as long as GVPN_SOAK says.
+// soakSchedules is how many random schedules a soak runs, however little time it is given.
+const soakSchedules = 2000
+
+// TestSoak does the same until the time that GVPN_SOAK says is over, and for soakSchedules at least.
 func TestSoak(t *testing.T) {
 	limit, err := time.ParseDuration(os.Getenv("GVPN_SOAK"))
 	if err != nil {
 		t.Skip("GVPN_SOAK does not say how long; make soak does")
 	}
-	rounds := 0
-	for start := time.Now(); time.Since(start) < limit && !t.Failed(); rounds++ {
-		rapid.Check(t, schedule)
+	h := newHeld()
+	for start := time.Now(); (time.Since(start) < limit || h.schedules < soakSchedules) && !t.Failed(); {
+		rapid.Check(t, h.schedule)
 	}
-	t.Logf("%d rounds", rounds)
+	t.Log(h)
 }
 
-// changes are what commits of a random schedule do to the group.
-var changes = []string{
-	"set security group-vpn server group GROUP_ID-0001 ipsec-sa MORE proposal AES256-SHA256-L3600\n" +
-		"set security group-vpn server group GROUP_ID-0001 ipsec-sa MORE match-policy 1 source 10.0.0.0/8 destination 10.0.0.0/8 protocol 17",
-	"delete security group-vpn server group GROUP_ID-0001 ipsec-sa MORE",
-	"set security group-vpn server group GROUP_ID-0001 ipsec-sa GROUP_ID-0001 match-policy 2 source 192.168.0.0/16 destination 192.168.0.0/16 protocol 0",
-	"delete security group-vpn server group GROUP_ID-0001 ipsec-sa GROUP_ID-0001 match-policy 2",
-	"set security group-vpn server group GROUP_ID-0001 iec61850-sa GOOSE object-identifier 1.2.840.10070.61850.8.1.2 authentication-algorithm hmac-sha-256",
-	"set security group-vpn server group GROUP_ID-0001 iec61850-sa GOOSE payload 233.252.0.1 lifetime-seconds 300",
-	"delete security group-vpn server group GROUP_ID-0001 iec61850-sa GOOSE",
-	"set security group-vpn server group GROUP_ID-0001 server-member-communication lifetime-seconds 600",
-	"set security group-vpn server group GROUP_ID-0001 activation-time-delay 20",
-	"set security group-vpn server group GROUP_ID-0001 member-threshold 100",
-	"set security group-vpn server group GROUP_ID-0001 no-anti-replay",
-	"delete security group-vpn server group GROUP_ID-0001 no-anti-replay",
-	"delete security group-vpn server group GROUP_ID-0001 server-member-communication",
-	"set security group-vpn server group GROUP_ID-0001 server-member-communication communication-type unicast encryption-algorithm aes-256-cbc sig-hash-algorithm sha-256",
+// held counts what schedules held.
+type held struct {
+	schedules int
+	of        map[string]int // by kind: faults, rows of the tables that were committed, notices of what became of keys
 }
 
-// windows are some that clocks which are 18 s apart have.
-var windows = []string{
-	"set security group-vpn server group GROUP_ID-0001 anti-replay-time-window 20000",
-	"set security group-vpn server group GROUP_ID-0001 anti-replay-time-window 60000",
-}
+func newHeld() *held { return &held{of: map[string]int{}} }
 
-// toMulticast makes a server of the example one that is alone and sends its pushes by multicast, toUnicast one that does not.
-const (
-	toMulticast = "set security group-vpn server group GROUP_ID-0001 server-member-communication communication-type multicast multicast-group 239.1.1.1"
-	toUnicast   = "delete security group-vpn server group GROUP_ID-0001 server-member-communication multicast-group\n" +
-		"set security group-vpn server group GROUP_ID-0001 server-member-communication communication-type unicast"
-)
-
-// commitPending commits what has not been committed on the nodes that are up. A deletion of what is not there is no fault.
-func (s *scenario) commitPending(r *rapid.T, servers []string) {
-	for _, name := range servers {
-		n := s.w.nodes[name]
-		for n.up && len(n.pending) > 0 {
-			if err := n.Commit([]byte(n.pending[0])); err != nil && n.up && !strings.Contains(err.Error(), "not found") {
-				r.Errorf("%s: commit: %v", name, err)
-			}
-			n.pending = n.pending[1:]
-		}
+func (h *held) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d schedules held", h.schedules)
+	for _, kind := range slices.Sorted(maps.Keys(h.of)) {
+		fmt.Fprintf(&b, "\n%7d %s", h.of[kind], kind)
 	}
+	return b.String()
 }
 
-func schedule(r *rapid.T) {
+// notices are those that say that a schedule came to the end of keys: at servers, on sub-servers the end of C7, and at members.
+var notices = []string{"GKSD_HARD_LIFETIME", "GKSD_TEK_CREATED", "GKSD_KEK_CREATED", "GKMD_KEYS_EXPIRED"}
+
+// drawn is a random schedule that is under way.
+type drawn struct {
+	*rapid.T
+	*held
+	s       *scenario
+	w       *World
+	servers []string // who makes the keys first, which is the order of commits (V10)
+	names   []string
+	changes []change
+	skew    int // seconds that clocks may be off, either way
+}
+
+func (h *held) schedule(r *rapid.T) {
 	w := New(rapid.Uint64().Draw(r, "seed"))
 	if name := os.Getenv("GVPN_SIM_LOG"); name != "" { // with -rapid.failfile: every event of a schedule that failed
 		f, err := os.Create(name)
@@ -103,95 +98,176 @@ func schedule(r *rapid.T) {
 		defer func() { _ = f.Close() }()
 		w.Log = f
 	}
-	s := &scenario{w: w}
-	servers, changes := []string{"root", "sub1", "sub2"}, changes
-	alone := ""
-	if rapid.IntRange(0, 3).Draw(r, "multicast") == 0 {
-		servers, changes = []string{"sub1"}, append(slices.Clone(changes[:len(changes)-2]), toUnicast, toMulticast)
-		alone = "delete security group-vpn server group GROUP_ID-0001 server-cluster\n" + toMulticast
-	}
-	names := append(slices.Clone(servers), "gm1", "gm2", "gm3")
-	window, skew := "", 300
-	if rapid.IntRange(0, 2).Draw(r, "window") == 0 { // then clocks agree to within it
-		window, skew = windows[0], 9
-		changes = append(slices.Clone(changes), windows...)
-	}
-	for _, n := range names {
-		lines := ""
-		if slices.Contains(servers, n) {
-			lines = window
-		}
-		if err := s.example(n, lines); err != nil {
-			r.Fatal(err)
-		}
-	}
-	if alone != "" {
-		if err := w.nodes["sub1"].Commit([]byte(alone)); err != nil {
-			r.Fatal(err)
-		}
-	}
-	w.Run(time.Duration(rapid.IntRange(0, 60).Draw(r, "quiet")) * time.Second)
-	node := func() *Node { return w.nodes[rapid.SampledFrom(names).Draw(r, "node")] }
-	// What takes up to an hour to be due comes by command here.
-	group := "GROUP_ID-0001"
+	d := &drawn{T: r, held: h, s: &scenario{w: w}, w: w}
+	d.begin()
 	for range rapid.IntRange(1, 12).Draw(r, "steps") {
-		switch rapid.SampledFrom([]string{"faults", "cut", "crash", "crash-after", "restart", "rekey", "clear-member", "clear-server", "skew", "heal", "lose", "commit", "replay", "wait"}).Draw(r, "what") {
-		case "faults":
-			w.SetFaults(Faults{
-				Loss: float64(rapid.IntRange(0, 40).Draw(r, "loss")), Duplicate: float64(rapid.IntRange(0, 30).Draw(r, "duplicate")),
-				Reorder: float64(rapid.IntRange(0, 30).Draw(r, "reorder")), Flip: float64(rapid.IntRange(0, 10).Draw(r, "flip")),
-				DelayMin: time.Millisecond, DelayMax: time.Duration(rapid.IntRange(1, 300).Draw(r, "delay")) * time.Millisecond,
-			})
-		case "cut":
-			w.Cut(node().Name, node().Name)
-		case "crash":
-			node().Crash()
-		case "crash-after":
-			node().CrashAfter(rapid.IntRange(0, 30).Draw(r, "outputs"))
-		case "restart":
-			node().Restart()
-		case "rekey":
-			if n := w.nodes[servers[0]]; n.up {
-				kek := rapid.Bool().Draw(r, "kek")
-				_ = n.Do(server.Rekey{Group: group, KEK: kek, TEK: !kek || rapid.Bool().Draw(r, "tek")})
-			}
-		case "clear-member":
-			_ = node().Do(member.ClearGroup{})
-		case "clear-server":
-			_ = node().Do(server.Clear{Now: rapid.Bool().Draw(r, "now")})
-		case "skew":
-			// A daemon's time runs on evenly, whatever is done to the clock; it takes a new one over when it starts.
-			n := node()
-			n.Crash()
-			n.Skew(time.Duration(rapid.IntRange(-skew, skew).Draw(r, "skew")) * time.Second)
-			n.Restart()
-		case "heal":
-			w.Heal()
-		case "lose":
-			w.Lose(node().Name, node().Name, rapid.SampledFrom([]byte{2, 5, 32, 33, 35, 240, 241}).Draw(r, "exchange"), rapid.IntRange(1, 5).Draw(r, "count"))
-		case "commit": // the same on every server, the root first (V10); a node that is down misses it until it is up
-			w.Disorder()
-			lines := rapid.SampledFrom(changes).Draw(r, "lines")
-			for _, n := range servers {
-				w.nodes[n].pending = append(w.nodes[n].pending, lines)
-			}
-			s.commitPending(r, servers)
-		case "replay": // after some packets
-			w.Traffic(time.Second, false)
-			w.Run(2 * time.Second)
-			w.Traffic(0, false)
-			w.Run(time.Duration(rapid.IntRange(0, 70_000).Draw(r, "later")) * time.Millisecond)
-			w.Replay()
-		case "wait":
-		}
-		w.Run(time.Duration(rapid.IntRange(0, 120_000).Draw(r, "ms")) * time.Millisecond)
+		d.step(rapid.SampledFrom(steps).Draw(r, "what"))
+		w.Run(d.some("ms", 120_000))
 	}
+	d.recover()
+	if len(w.Violations) > 0 {
+		d.s.names, d.s.kinds = map[string]string{}, map[string]int{}
+		var b strings.Builder
+		d.s.show(&b)
+		r.Log("at the end:\n" + b.String())
+	}
+	for _, v := range w.Violations {
+		r.Error(v)
+	}
+	h.schedules++
+	for _, code := range notices {
+		h.of[code] += w.verify.notices[code]
+	}
+}
+
+// some draws a time of up to so many milliseconds.
+func (d *drawn) some(label string, limit int) time.Duration {
+	return time.Duration(rapid.IntRange(0, limit).Draw(d.T, label)) * time.Millisecond
+}
+
+func (d *drawn) node() *Node { return d.w.nodes[rapid.SampledFrom(d.names).Draw(d.T, "node")] }
+
+// worlds are those of random schedules: a cluster; a root-server and one sub-server, which may change places; a server that is alone
+// and sends its pushes by multicast.
+const (
+	cluster = iota
+	pair
+	alone
+)
+
+// begin makes the world.
+func (d *drawn) begin() {
+	kind := rapid.SampledFrom([]int{cluster, cluster, pair, alone}).Draw(d.T, "world")
+	lines := map[string]string{} // by server, on top of its example
+	switch kind {
+	case cluster:
+		d.servers, d.changes = []string{"root", "sub1", "sub2"}, slices.Concat(clusterChanges, unicastChanges, changes)
+	case pair:
+		d.servers, d.changes = []string{"root", "sub1"}, slices.Concat(changes, unicastChanges)
+		lines["root"] = onePeer
+	case alone:
+		d.servers, d.changes = []string{"sub1"}, slices.Concat(changes, multicastChanges)
+		lines["sub1"] = "delete security group-vpn server group GROUP_ID-0001 server-cluster\n" + toMulticast
+	}
+	d.names = append(slices.Clone(d.servers), "gm1", "gm2", "gm3")
+	d.skew = 300
+	common := ""
+	if rapid.IntRange(0, 2).Draw(d.T, "window") == 0 { // then clocks agree to within it
+		d.skew = 9
+		d.changes = append(d.changes, windowChanges...)
+		common = windowChanges[0].root
+	}
+	if life := rapid.SampledFrom([]int{0, 0, 180, 300}).Draw(d.T, "lifetime"); life > 0 { // so that keys come to their end
+		common += fmt.Sprintf("\nset security group-vpn server ipsec proposal AES256-SHA256-L3600 lifetime-seconds %d"+
+			"\nset security group-vpn server group GROUP_ID-0001 server-member-communication lifetime-seconds %d", life, max(life, 300))
+	}
+	for _, name := range d.names {
+		own := ""
+		if slices.Contains(d.servers, name) {
+			own = strings.TrimSpace(lines[name] + "\n" + common)
+		}
+		if err := d.s.example(name, own); err != nil {
+			d.Fatal(err)
+		}
+	}
+	d.w.Run(time.Duration(rapid.IntRange(0, 60).Draw(d.T, "quiet")) * time.Second)
+}
+
+// steps are what a schedule is drawn from.
+var steps = []string{
+	"faults", "cut", "crash", "crash-after", "restart", "rekey", "clear-member", "clear-server", "skew", "heal", "lose", "commit", "commit",
+	"roles", "outage", "replay", "wait",
+}
+
+func (d *drawn) step(what string) {
+	w, r := d.w, d.T
+	switch what {
+	case "faults":
+		w.SetFaults(Faults{
+			Loss: float64(rapid.IntRange(0, 40).Draw(r, "loss")), Duplicate: float64(rapid.IntRange(0, 30).Draw(r, "duplicate")),
+			Reorder: float64(rapid.IntRange(0, 30).Draw(r, "reorder")), Flip: float64(rapid.IntRange(0, 10).Draw(r, "flip")),
+			DelayMin: time.Millisecond, DelayMax: time.Duration(rapid.IntRange(1, 300).Draw(r, "delay")) * time.Millisecond,
+		})
+		d.of["times of loss, doubling, disorder and damage"]++
+	case "cut":
+		from, to := d.node().Name, d.node().Name
+		w.Cut(from, to)
+		if from != to {
+			d.of["one-way cuts"]++
+		}
+	case "crash":
+		d.crash(d.node(), -1)
+	case "crash-after":
+		d.crash(d.node(), rapid.IntRange(0, 30).Draw(r, "outputs"))
+	case "restart":
+		d.node().Restart()
+	case "rekey":
+		if n := w.nodes[d.servers[0]]; n.up {
+			kek := rapid.Bool().Draw(r, "kek")
+			_ = n.Do(server.Rekey{Group: group, KEK: kek, TEK: !kek || rapid.Bool().Draw(r, "tek")})
+		}
+	case "clear-member":
+		_ = d.node().Do(member.ClearGroup{})
+	case "clear-server":
+		_ = d.node().Do(server.Clear{Now: rapid.Bool().Draw(r, "now")})
+	case "skew":
+		// A daemon's time runs on evenly, whatever is done to the clock; it takes a new one over when it starts.
+		n := d.node()
+		d.crash(n, -1)
+		n.Skew(time.Duration(rapid.IntRange(-d.skew, d.skew).Draw(r, "skew")) * time.Second)
+		n.Restart()
+		d.of["skews"]++
+	case "heal":
+		w.Heal()
+	case "lose":
+		w.Lose(d.node().Name, d.node().Name, rapid.SampledFrom([]byte{2, 5, 32, 33, 35, 240, 241}).Draw(r, "exchange"), rapid.IntRange(1, 5).Draw(r, "count"))
+		d.of["losses of some datagrams of one kind"]++
+	case "commit":
+		d.commit(rapid.SampledFrom(d.changes).Draw(r, "change"))
+	case "roles":
+		d.roles()
+	case "outage": // long enough for the end of short keys: sub-servers and members are on their own (C6, C7)
+		n := w.nodes[d.servers[0]]
+		d.crash(n, -1)
+		w.Run(time.Duration(rapid.IntRange(1, 10).Draw(r, "minutes")) * time.Minute)
+		n.Restart()
+		d.of["outages of the root"]++
+	case "replay": // after some packets
+		w.Traffic(time.Second, false)
+		w.Run(2 * time.Second)
+		w.Traffic(0, false)
+		w.Run(d.some("later", 70_000))
+		w.Replay()
+	case "wait":
+	}
+}
+
+// crash ends a node's life now, or after so many more outputs if that is not negative.
+func (d *drawn) crash(n *Node, outputs int) {
+	if !n.up {
+		return
+	}
+	if outputs >= 0 {
+		n.CrashAfter(outputs)
+	} else {
+		n.Crash()
+	}
+	if n.Name == d.servers[0] {
+		d.of["root kills"]++
+	} else {
+		d.of["kills of others"]++
+	}
+}
+
+// recover ends all faults, and holds the world to what it must be some time after.
+func (d *drawn) recover() {
+	w := d.w
 	w.Heal()
 	for _, n := range w.order {
 		n.cut = -1
 		n.Restart()
 	}
-	s.commitPending(r, servers)
+	d.commitPending()
 	w.Traffic(time.Second, false) // a member that was forgotten learns of it by the packets it cannot read
 	w.Run(recovery)
 	for _, a := range w.order {
@@ -202,15 +278,6 @@ func schedule(r *rapid.T) {
 				}
 			}
 		}
-	}
-	if len(w.Violations) > 0 {
-		s.names, s.kinds = map[string]string{}, map[string]int{}
-		var b strings.Builder
-		s.show(&b)
-		r.Log("at the end:\n" + b.String())
-	}
-	for _, v := range w.Violations {
-		r.Error(v)
 	}
 }
 

@@ -44,6 +44,8 @@ type verifier struct {
 	agreed    map[string]time.Time // groups: when the root's keys last changed
 	keysOf    map[string]string    // groups: the root's keys
 
+	notices map[string]int // how often each was given
+
 	windows  map[uint32]time.Duration // of each TEK that a member has had, by SPI
 	captured map[[2]string]captured   // by sender and receiver
 
@@ -115,7 +117,7 @@ func newVerifier() verifier {
 	return verifier{
 		disturbed: Epoch, secrets: newSecrets(), keks: map[[16]byte]*sa.KEK{}, pushes: map[pushNumber]bool{}, datagrams: map[sentPush]bool{},
 		spis: map[spiKey]time.Time{}, gone: map[string]time.Time{}, agreed: map[string]time.Time{}, keysOf: map[string]string{},
-		windows: map[uint32]time.Duration{}, captured: map[[2]string]captured{},
+		notices: map[string]int{}, windows: map[uint32]time.Duration{}, captured: map[[2]string]captured{},
 		gcm: map[uint32]bool{}, nonces: map[[12]byte]bool{},
 	}
 }
@@ -156,6 +158,7 @@ func (v *verifier) output(n *Node, o turn.Output) {
 		v.windows[o.TEK.SPI] = o.TEK.Window
 		v.install(n, o)
 	case turn.Notify:
+		v.notices[o.Code]++
 		if name := v.secrets.in([]byte(o.Code + " " + o.Text)); name != "" {
 			n.w.violate("%s: %s in a notification", n.Name, name)
 		}
@@ -286,8 +289,8 @@ func (v *verifier) turn(n *Node) {
 		return
 	}
 	n.changed, n.checked = false, n.w.now
-	v.agree(n.w)
 	if n.sub {
+		v.agree(n.w)
 		return // it makes no keys, and has no data plane
 	}
 	s := n.engine.State()
@@ -298,6 +301,7 @@ func (v *verifier) turn(n *Node) {
 			}
 		}
 	}
+	v.agree(n.w) // after that: sub-servers cannot have what their root has made in this turn
 	now := n.now()
 	plane := map[uint32]bool{}
 	for _, p := range n.plane.State(now).VPNs {
