@@ -43,10 +43,6 @@ func (s *Server) Apply(now time.Time, e step.Effect) {
 	case step.SendTEKToMembers:
 		s.sendTEKs(now, g, false, named)
 	case step.DeleteRegisteredMembers:
-		if e.Gateway == "" {
-			// Row 1.8 names no IKE SA, but a member that is forgotten without a word goes on with keys that nobody renews.
-			s.endMemberSAs(g)
-		}
 		s.unregister(g, func(m *member) bool { return e.Gateway == "" || m.gateway == e.Gateway })
 	case step.DeleteMemberIKESAs:
 		// The SAs are package ike's. T7: on a root the registrations go with them.

@@ -1,5 +1,7 @@
 // Package effect turns the difference between two configurations into a plan: what changes for the engines, and what is done
-// at once to keys, members, peers and IKE SAs. It implements Tables 1, 2 and 3 of change-effects.md and the readings T1 to T15.
+// at once to keys, members, peers and IKE SAs. It implements Tables 1, 2 and 3 of change-effects.md and the readings T1 to T15, with
+// one more of ours, T16: a sub-server or a standalone server that forgets its members by row 1.8 ends their IKE SAs too, as the
+// root-server's cell says.
 //
 // The tables are data (table.go; as a page, TABLES.md). Plan works in three steps: it reads the entries that the changes name,
 // and what they refer to, into the plain values of package step, old and new (build.go); it finds the rows that the

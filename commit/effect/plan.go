@@ -211,7 +211,7 @@ func (g *groupPlan) effects(hits []hit) []step.Effect {
 	return g.placeKEKGone(kekGone, hits)
 }
 
-// readings adds to a row's effects what T7, T8 and T12 say.
+// readings adds to a row's effects what T7, T8, T12 and T16 say.
 func (g *groupPlan) readings(h hit, effects []step.Effect) []step.Effect {
 	var out []step.Effect
 	for _, e := range effects {
@@ -221,6 +221,10 @@ func (g *groupPlan) readings(h hit, effects []step.Effect) []step.Effect {
 		}
 	}
 	switch {
+	case h.is("1.8") && h.column != step.RootServer && g.o != nil && len(g.o.Members) > 0:
+		// T16: what a root's cell says in so many words. A member that is forgotten without a word comes for the KEK when its TEK
+		// ends, some before the others, and meanwhile the TEK is renewed for those who came: a planned rekey would lose packets.
+		out = append(out, step.Effect{Row: "T16", Kind: step.DeleteMemberIKESAs, Group: h.group})
 	case h.is("2.4b") && h.column == step.SubServer && len(g.n.Peers) > 0:
 		// T8: it has got another root in the same commit (V1), and asks that one.
 		out = append(out, step.Effect{Row: "T8", Kind: step.StartClusterInit, Group: h.group})

@@ -75,6 +75,7 @@ var readings = map[string]string{
 	"T8":  "another root-server takes its place",
 	"T12": "a peer went with the change of role",
 	"T13": "an ipsec-sa would be left without a TEK",
+	"T16": "members that are forgotten have no KEK",
 }
 
 // because says what a row or reading stands for.

@@ -108,7 +108,7 @@ func AppendTables(dst []byte) []byte {
 	dst = append(dst, `# What a configuration change does at once
 
 Generated from table.go; do not edit. [O]: the row is ours, the others are in Juniper's page "Group VPNv2 Server Clusters". What
-the readings T1 to T15 add to a row is in plan.go. generate, rekey and send of a TEK or KEK are left out if none is configured.
+readings add to a row is below them. generate, rekey and send of a TEK or KEK are left out if none is configured.
 
 `...)
 	for _, t := range tables {
@@ -131,6 +131,18 @@ the readings T1 to T15 add to a row is in plan.go. generate, rekey and send of a
 		}
 		dst = append(dst, '\n')
 	}
+	dst = append(dst, `## Readings that add effects
+
+They stand in a plan under their own number, beside the cell's.
+
+| reading | when |
+| --- | --- |
+`...)
+	for _, id := range []string{"T7", "T8", "T12", "T13", "T16"} {
+		dst = append(append(append(append(dst, "| "...), id...), " | "...), readings[id]...)
+		dst = append(dst, " |\n"...)
+	}
+	dst = append(dst, '\n')
 	dst = append(dst, `## Where a change of each statement goes
 
 A statement belongs to the longest place that it is at or below. "-": no row, for the reason given.
