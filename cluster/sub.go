@@ -199,6 +199,9 @@ func (c *Cluster) Adopted(now time.Time, a Adopted) {
 		g.version = q.version
 		g.init, g.trouble = attempt{}, ""
 		c.activate(p)
+		if c.way(p.gateway) == 0 { // it went while the reply was on its way, and without one DPD sees nothing
+			c.start(now, g)
+		}
 	case a.Err != nil:
 		p.count.UpdateFailed++
 		c.emit(ike.Abort{SA: q.sa, MsgID: q.mid})
