@@ -88,7 +88,7 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 		refuse()
 		return
 	}
-	if why, counter := s.refusal(g, m); why != "" {
+	if why, counter := s.refusal(now, g, m); why != "" {
 		if !again {
 			*counter++
 			s.complain(now, "GKSD_PULL_REFUSED", fmt.Sprintf("group %s: gateway %s (%v): %s", g.name, m.Gateway, m.Remote.Addr(), why))
@@ -112,13 +112,15 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 }
 
 // refusal says why m's sender is not served, and what counts it; "" if it is.
-func (s *Server) refusal(g *group, m ike.Message) (string, *uint64) {
+func (s *Server) refusal(now time.Time, g *group, m ike.Message) (string, *uint64) {
 	_, known := g.members[placeOf(m.Gateway, m.Local, m.Remote)]
 	switch {
 	case !g.serves(m.Gateway):
 		return "not a member gateway of the group", &g.stats.PullFailed
 	case !g.ready():
 		return "the group's keys are not there yet", &g.stats.PullRefused
+	case g.kek == nil && len(g.live(now)) == 0: // a sub-server's that has lost its root
+		return "the group's last keys end", &g.stats.PullRefused
 	case known: // may always come again
 		return "", nil
 	case g.conf.Role == step.SubServer && !g.rootActive: // D4
@@ -192,7 +194,7 @@ func (s *Server) register(now time.Time, m ike.Message) {
 		fail("GKSD_PULL_FAILED", "the group's keys changed meanwhile")
 		return
 	}
-	if why, counter := s.refusal(g, m); why != "" {
+	if why, counter := s.refusal(now, g, m); why != "" {
 		*counter++
 		s.complain(now, "GKSD_PULL_REFUSED", fmt.Sprintf("group %s: gateway %s (%v): %s", g.name, m.Gateway, m.Remote.Addr(), why))
 		s.emit(ike.Abort{SA: m.SA, MsgID: m.MsgID})
@@ -240,18 +242,22 @@ func (s *Server) register(now time.Time, m ike.Message) {
 // policy is what a member is given: the KEK and every live TEK, older before newer. It shares the group's keys; whoever gets
 // it encodes it at once.
 func (g *group) policy(now time.Time) *gdoi.Policy {
-	var live []sa.TEK
-	for _, i := range g.inOrder() {
-		if g.teks[i].Hard.Sub(now) >= time.Second { // the wire's unit
-			live = append(live, g.teks[i])
-		}
-	}
-	p := g.tekPolicy(live)
+	p := g.tekPolicy(g.live(now))
 	if p == nil {
 		p = &gdoi.Policy{}
 	}
 	p.KEK = g.kek
 	return p
+}
+
+// live is the TEKs that do not end before a member has them: those that have a second yet, the wire's unit.
+func (g *group) live(now time.Time) (all []sa.TEK) {
+	for _, i := range g.inOrder() {
+		if g.teks[i].Hard.Sub(now) >= time.Second {
+			all = append(all, g.teks[i])
+		}
+	}
+	return all
 }
 
 // inOrder lists the TEKs' places by configured order of their ipsec-sas; those that are not configured come last.
