@@ -63,7 +63,7 @@ var changes = []change{
 	everywhere("delete group no-anti-replay"),
 	everywhere("set ike proposal PSK-SHA256-DH14-AES256 encryption-algorithm aes-128-cbc"). // 1.1a, and 2.1b in a cluster
 												then(everywhere("set ike proposal PSK-SHA256-DH14-AES256 encryption-algorithm aes-256-cbc")),
-	onSubs("set ike policy GMs pre-shared-key ascii-text another").then(onSubs("set ike policy GMs pre-shared-key ascii-text lab-only-members")),
+	onSubs("set ike policy GMs pre-shared-key ascii-text another-secret").then(onSubs("set ike policy GMs pre-shared-key ascii-text lab-only-members")),
 	onSubs("deactivate ike gateway GM-0003\ndeactivate group ike-gateway GM-0003").
 		then(onSubs("activate ike gateway GM-0003\nactivate group ike-gateway GM-0003")), // 1.1b
 	onSubs("delete group ike-gateway GM-0003").then(onSubs("set group ike-gateway GM-0003")), // 1.5b and 1.5a
@@ -95,8 +95,8 @@ var windowChanges = []change{
 // clusterChanges are of Table 2.
 var clusterChanges = []change{
 	change{ // 2.1b
-		root: inFull("set ike policy SubSrv pre-shared-key ascii-text another"),
-		sub1: inFull("set ike policy RootSrv pre-shared-key ascii-text another"), sub2: inFull("set ike policy RootSrv pre-shared-key ascii-text another"),
+		root: inFull("set ike policy SubSrv pre-shared-key ascii-text another-secret"),
+		sub1: inFull("set ike policy RootSrv pre-shared-key ascii-text another-secret"), sub2: inFull("set ike policy RootSrv pre-shared-key ascii-text another-secret"),
 	}.then(change{
 		root: inFull("set ike policy SubSrv pre-shared-key ascii-text lab-only-between-servers"),
 		sub1: inFull("set ike policy RootSrv pre-shared-key ascii-text lab-only-between-servers"),

@@ -30,23 +30,22 @@ type Node struct {
 	// LAN is the network behind a member, for the traffic that is sent through its data plane; invalid if none.
 	LAN netip.Prefix
 
-	w       *World
-	up      bool
-	server  bool      // has groups to serve,
-	sub     bool      // and is a sub-server in all of them
-	due     time.Time // of its engines, in the world's time
-	at      int       // in the world's queue of those; -1: nothing is due
-	life    int       // counts starts
-	offset  time.Duration
-	rand    *rand.Rand
-	engine  *engine.Engine
-	plane   *dataplane.Plane
-	db      *commit.DB
-	vpns    map[string]step.VPN
-	groups  []turn.Membership
-	cut     int       // outputs until a crash; -1: none planned
-	changed bool      // something persisted, installed or removed since the verifiers looked
-	checked time.Time // when they looked last
+	w      *World
+	up     bool
+	server bool      // has groups to serve,
+	sub    bool      // and is a sub-server in all of them
+	due    time.Time // of its engines, in the world's time
+	at     int       // in the world's queue of those; -1: nothing is due
+	life   int       // counts starts
+	offset time.Duration
+	rand   *rand.Rand
+	engine *engine.Engine
+	plane  *dataplane.Plane
+	db     *commit.DB
+	vpns   map[string]step.VPN
+	groups []turn.Membership
+	cut    int       // outputs until a crash; -1: none planned
+	shown  time.Time // when its operational replies were looked at last
 
 	pending []string   // set lines that a test has not committed yet
 	planned *step.Plan // of the last commit of this life
@@ -205,7 +204,7 @@ func (n *Node) Load(file string, text []byte) error {
 func (n *Node) Commit(lines []byte) error {
 	t, errs := n.db.Running().LoadSet(nil, n.Name, lines)
 	if err := errs.Err(); err != nil {
-		return err
+		return n.w.verify.failure(n, err)
 	}
 	return n.commit(t)
 }
@@ -221,7 +220,7 @@ func (n *Node) commit(t config.Tree) error {
 	done, err := db.Commit(commit.Options{User: "sim", Client: "sim"})
 	if err != nil {
 		db.Candidate().Discard()
-		return err
+		return n.w.verify.failure(n, err)
 	}
 	n.planned = done.Plan
 	return nil
@@ -236,7 +235,7 @@ func (n *Node) Do(c any) error {
 	n.w.verify.disturb(n.w)
 	err := n.engine.Do(n.now(), c)
 	n.drain()
-	return err
+	return n.w.verify.failure(n, err)
 }
 
 // State is the engine's; ok is false if the node is down.
@@ -312,7 +311,6 @@ func (n *Node) carryOut(o turn.Output) {
 	case turn.Transmit:
 		n.w.transmit(n, o)
 	case turn.Persist:
-		n.changed = true
 		n.w.note("%s persist %s, %d octets", n.Name, o.Key, len(o.Value))
 		if o.Value == nil {
 			delete(n.records, o.Key)
@@ -329,13 +327,11 @@ func (n *Node) carryOut(o turn.Output) {
 		})
 	case turn.InstallTEK:
 		n.w.note("%s install %s %08x", n.Name, o.VPN, o.TEK.SPI)
-		n.changed = true
 		if err := n.plane.InstallTEK(o); err != nil {
 			n.w.violate("%s: data plane refuses TEK %08x: %v", n.Name, o.TEK.SPI, err)
 		}
 	case turn.RemoveTEK:
 		n.w.note("%s remove %s %08x", n.Name, o.VPN, o.SPI)
-		n.changed = true
 		n.plane.RemoveTEK(o)
 	case turn.Listen:
 		n.w.note("%s listens to %v", n.Name, o.Groups)

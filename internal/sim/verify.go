@@ -3,9 +3,7 @@ package sim
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"reflect"
@@ -159,13 +157,9 @@ func (v *verifier) output(n *Node, o turn.Output) {
 		v.install(n, o)
 	case turn.Notify:
 		v.notices[o.Code]++
-		if name := v.secrets.in([]byte(o.Code + " " + o.Text)); name != "" {
-			n.w.violate("%s: %s in a notification", n.Name, name)
-		}
+		v.public(n, "a notification", []byte(o.Code+" "+o.Text))
 	case turn.Transmit:
-		if name := v.secrets.in(o.Datagram); name != "" {
-			n.w.violate("%s: %s in the clear in %s", n.Name, name, describe(o.Datagram))
-		}
+		v.public(n, describe(o.Datagram), o.Datagram)
 		if o.Local.Port() == ike.NATPort {
 			if len(o.Datagram) == 1 && o.Datagram[0] == 0xff { // a keepalive (RFC 3948 section 2.3)
 				return
@@ -283,12 +277,9 @@ func (v *verifier) install(n *Node, o turn.InstallTEK) {
 
 func tekName(spi uint32) string { return fmt.Sprintf("tek %08x", spi) }
 
-// turn checks a node after a turn that changed something, and now and then after any.
+// turn checks a node after each of its turns.
 func (v *verifier) turn(n *Node) {
-	if !n.changed && n.w.now.Sub(n.checked) < 10*time.Second {
-		return
-	}
-	n.changed, n.checked = false, n.w.now
+	v.replies(n)
 	if n.sub {
 		v.agree(n.w)
 		return // it makes no keys, and has no data plane
@@ -332,9 +323,16 @@ func (v *verifier) turn(n *Node) {
 	}
 }
 
-// agree checks that root and sub-servers hold the same keys, once the world has been left alone for long enough.
+// seldom is how long after a look at much another is worth its time: d, but where there are many nodes, so that it takes longer and what
+// is seen is more of the same, up to limit.
+func (w *World) seldom(d, limit time.Duration) time.Duration {
+	return min(d*time.Duration(1+len(w.order)/20), limit)
+}
+
+// agree checks that root and sub-servers hold the same keys, once the world has been left alone for long enough. What they must agree on
+// has minutes, so not every turn of a second needs a look.
 func (v *verifier) agree(w *World) {
-	if !w.calm() || w.now.Sub(v.disturbed) < settled || w.now.Sub(v.looked) < 30*time.Second {
+	if !w.calm() || w.now.Sub(v.disturbed) < settled || w.now.Sub(v.looked) < w.seldom(time.Second, 30*time.Second) {
 		return
 	}
 	v.looked = w.now
@@ -441,40 +439,4 @@ func (s *stream) Read(b []byte) (int, error) {
 		b[i] = byte(s.n >> 56)
 	}
 	return len(b), nil
-}
-
-// secrets finds key material where it must not be: as it is, in hexadecimal, in base64.
-type secrets struct {
-	names map[string]string
-	list  [][]byte // oldest first
-}
-
-// maxSecrets bounds what is looked for; older secrets are dead ones.
-const maxSecrets = 300
-
-func newSecrets() *secrets { return &secrets{names: map[string]string{}} }
-
-func (s *secrets) add(name string, secret []byte) {
-	if len(secret) < 8 {
-		return
-	}
-	for _, form := range []string{string(secret), hex.EncodeToString(secret), base64.RawStdEncoding.EncodeToString(secret[:len(secret)/3*3])} {
-		if s.names[form] == "" {
-			s.names[form] = name
-			s.list = append(s.list, []byte(form))
-		}
-	}
-	for len(s.list) > maxSecrets {
-		delete(s.names, string(s.list[0]))
-		s.list = s.list[1:]
-	}
-}
-
-func (s *secrets) in(b []byte) string {
-	for _, form := range s.list {
-		if bytes.Contains(b, form) {
-			return s.names[string(form)]
-		}
-	}
-	return ""
 }

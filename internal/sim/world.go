@@ -165,9 +165,13 @@ func (w *World) after(d time.Duration, do func()) {
 	heap.Push(&w.events, event{w.now.Add(d), w.number, do})
 }
 
-// note writes one event into the trace. Nothing in it is secret: what engines have worded is checked before it comes here.
+// note writes one event into the trace. Nothing in it is secret.
 func (w *World) note(format string, args ...any) {
 	line := fmt.Sprintf("%12.6f %s\n", w.now.Sub(Epoch).Seconds(), fmt.Sprintf(format, args...))
+	if name := w.verify.secrets.in([]byte(line)); name != "" {
+		w.found(name + " in the trace")
+		return
+	}
 	_, _ = io.WriteString(w.trace, line)
 	if w.Log != nil {
 		_, _ = io.WriteString(w.Log, line)
@@ -175,11 +179,16 @@ func (w *World) note(format string, args ...any) {
 }
 
 func (w *World) violate(format string, args ...any) {
-	s := fmt.Sprintf("%s at %.3f s", fmt.Sprintf(format, args...), w.now.Sub(Epoch).Seconds())
+	w.note("VIOLATION %s", w.found(fmt.Sprintf(format, args...)))
+}
+
+// found adds to the violations.
+func (w *World) found(what string) string {
+	s := fmt.Sprintf("%s at %.3f s", what, w.now.Sub(Epoch).Seconds())
 	if len(w.Violations) < 100 {
 		w.Violations = append(w.Violations, s)
 	}
-	w.note("VIOLATION %s", s)
+	return s
 }
 
 // Run lets d pass.
