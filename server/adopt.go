@@ -219,6 +219,8 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 			g.kek.Seq++ // under a KEK that ends here, members need no number that is everybody's, and none left out
 			push.Policy = &gdoi.Policy{KEK: u.KEK}
 			s.send(now, g, g.kek, g.kek.Seq, push)
+		} else if !u.Full { // which says when each ends
+			g.endReplaced(now)
 		}
 		s.dropKEK(g)
 		g.kek = u.KEK.Clone()

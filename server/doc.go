@@ -27,6 +27,8 @@
 // the activation delay, if it is not configured), if that is sooner. Sub-servers make no keys; a quarter of the margin after Soft they ask (C6), at Hard they
 // forget the key and their members (C7).
 //
+// In a group without a KEK nobody is told, so the old TEK keeps its lifetime until there is one: see endReplaced in keys.go.
+//
 // A TEK for IEC 61850 (RFC 8052) has the same times, but that nobody receives with it either before its activation: see activation
 // in keys.go.
 //

@@ -73,11 +73,12 @@ var windows = []string{
 	"set security group-vpn server group GROUP_ID-0001 anti-replay-time-window 60000",
 }
 
-// toMulticast makes a server of the example one that is alone and sends its pushes by multicast, toUnicast one that does not.
+// toMulticast makes a server of the example one that is alone and sends its pushes by multicast, toUnicast one that does not. Both
+// bring server-member-communication back after its deletion; toUnicast sets the multicast-group that it deletes, so that there is one.
 const (
-	toMulticast = "set security group-vpn server group GROUP_ID-0001 server-member-communication communication-type multicast multicast-group 239.1.1.1"
-	toUnicast   = "delete security group-vpn server group GROUP_ID-0001 server-member-communication multicast-group\n" +
-		"set security group-vpn server group GROUP_ID-0001 server-member-communication communication-type unicast"
+	toMulticast = "set security group-vpn server group GROUP_ID-0001 server-member-communication communication-type multicast multicast-group 239.1.1.1 encryption-algorithm aes-256-cbc sig-hash-algorithm sha-256"
+	toUnicast   = "set security group-vpn server group GROUP_ID-0001 server-member-communication communication-type unicast multicast-group 239.1.1.1 encryption-algorithm aes-256-cbc sig-hash-algorithm sha-256\n" +
+		"delete security group-vpn server group GROUP_ID-0001 server-member-communication multicast-group"
 )
 
 // commitPending commits what has not been committed on the nodes that are up. A deletion of what is not there is no fault.
@@ -107,7 +108,7 @@ func schedule(r *rapid.T) {
 	servers, changes := []string{"root", "sub1", "sub2"}, changes
 	alone := ""
 	if rapid.IntRange(0, 3).Draw(r, "multicast") == 0 {
-		servers, changes = []string{"sub1"}, append(slices.Clone(changes[:len(changes)-2]), toUnicast, toMulticast)
+		servers, changes = []string{"sub1"}, append(slices.Clone(changes[:len(changes)-1]), toUnicast, toMulticast)
 		alone = "delete security group-vpn server group GROUP_ID-0001 server-cluster\n" + toMulticast
 	}
 	names := append(slices.Clone(servers), "gm1", "gm2", "gm3")
