@@ -31,6 +31,8 @@ func (s *Server) Fetch(now time.Time, f Fetch) {
 		answer.Err = fmt.Errorf("server: group %s: this server is its %v", g.name, g.conf.Role)
 	case !g.ready():
 		answer.Err = fmt.Errorf("server: group %s: its keys are not there yet", g.name)
+	case g.alone() || g.counts():
+		answer.Err = fmt.Errorf("server: group %s: its keys of before there was a cluster have not ended yet", g.name)
 	default:
 		u := sa.Update{
 			Group: g.name, GroupID: g.conf.ID, Version: g.version, ActivationDelay: g.conf.ActivationDelay,

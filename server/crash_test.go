@@ -93,3 +93,41 @@ func TestCrashAnywhere(t *testing.T) {
 		}
 	})
 }
+
+// TestCrashBecomingRoot stops a server at every place of the turn in which it becomes a root-server with a KEK that sub-servers cannot
+// take. Once it has started again they get keys that they can: of that commit or, if that was lost, after it is carried out.
+func TestCrashBecomingRoot(t *testing.T) {
+	for _, alone := range []string{"multicast=239.1.1.1", "lkh", "multicast=239.1.1.1 lkh"} {
+		done := false
+		for keep := 0; !done; keep++ {
+			b := newBench(t)
+			commit(t, b, 1, []string{"1.14 G generate-kek", "1.14 G generate-tek"}, parseGroup(t, "G members=m1,m2 sas=S "+alone))
+			b.pull("m1", 1, 0)
+			b.pull("m2", 1, 0)
+			before := b.s.groups["G"].kek.SPI
+			root := parseGroup(t, "G role=root-server peers=P members=m1,m2 sas=S")
+			effects := []string{"1.9 G at-next-kek-rekey"}
+			b.keep = keep
+			commit(t, b, 2, effects, root)
+			done = b.keep > 0
+			b.keep = -1
+			b.restart()
+			if b.s.Applied() < 2 {
+				commit(t, b, 2, effects, root)
+			}
+			b.update = nil
+			b.s.Fetch(b.now, Fetch{Group: "G"})
+			b.drain()
+			if b.update == nil || b.update.KEK == nil {
+				t.Fatalf("%s, %d outputs: sub-servers get no KEK:\n%s", alone, keep, b.said())
+			}
+			k := b.update.KEK
+			if k.SPI == before || k.Multicast != nil || byMember(k.Ack) || b.s.groups["G"].lkh.tree != nil {
+				t.Errorf("%s, %d outputs: sub-servers get %+v", alone, keep, k)
+			}
+			if said := b.said(); !strings.Contains(said, ": KEK1/1 KEK") { // to each, or to all
+				t.Errorf("%s, %d outputs: members are not told:\n%s", alone, keep, said)
+			}
+		}
+	}
+}

@@ -29,6 +29,10 @@
 //
 // In a group without a KEK nobody is told, so the old TEK keeps its lifetime until there is one: see endReplaced in keys.go.
 //
+// A group that becomes a root-server's may have keys that a cluster cannot share: a KEK with multicast or a key hierarchy, TEKs whose
+// nonces count. They are replaced at the end of that plan, and sub-servers get nothing before the old ones are gone: see suit in
+// group.go.
+//
 // A TEK for IEC 61850 (RFC 8052) has the same times, but that nobody receives with it either before its activation: see activation
 // in keys.go.
 //

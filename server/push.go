@@ -492,11 +492,11 @@ func (g *group) rootNow() bool {
 // sendKEK tells members, and sub-servers too if subs, of the KEK made last: under the one before it.
 func (s *Server) sendKEK(now time.Time, g *group, subs bool) {
 	subs = subs && g.rootNow()
-	if g.kek == nil {
-		g.wantSubs = g.want && (g.wantSubs || subs)
+	if g.want { // when it is made
+		g.wantSubs = g.wantSubs || subs
 		return
 	}
-	if g.old == nil && !subs {
+	if g.kek == nil || g.old == nil && !subs {
 		return
 	}
 	seq := g.numbered(g.old, subs)
