@@ -155,9 +155,6 @@ func (e *Endpoint) SetGateway(now time.Time, c step.Gateway) {
 	if c.DPD != nil {
 		g.dpd.timer.fire = func(now time.Time) { e.dpdTick(now, g) }
 	}
-	if responds(g) {
-		e.half.open(e.o.MaxHalfOpen)
-	}
 	e.index(g)
 	for _, p := range slices.Clone(g.sas) {
 		if !p.negotiating() {
