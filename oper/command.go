@@ -2,6 +2,7 @@ package oper
 
 import (
 	"fmt"
+	"slices"
 
 	"gvpn/cluster"
 	"gvpn/ike"
@@ -45,6 +46,47 @@ type ClearTraffic struct{}
 
 // Commands returns the table, by words. The caller must not change what is in it.
 func Commands() []Command { return commands }
+
+// Engines is the node that a Command is for.
+type Engines interface {
+	// State returns a copy of the node's operational state as of now.
+	State() (State, error)
+	// Do gives the engines what Command.Do made and returns after that turn.
+	Do(command any) error
+}
+
+// Run carries a command out. The reply is nil if the command acts.
+func (c Command) Run(e Engines, a Args) (Reply, error) {
+	state, err := e.State()
+	if err != nil {
+		return nil, err
+	}
+	if c.Reply != nil {
+		return c.Reply(&state, a)
+	}
+	all, err := c.Do(&state, a)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range all {
+		if err := e.Do(one); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// Excludes reports that b cannot be given beside a: they choose the same thing in two ways.
+func (a Argument) Excludes(b Argument) bool {
+	choice := []Argument{Group, GroupID, VPN}
+	return slices.Contains(choice, a) && slices.Contains(choice, b)
+}
+
+// The largest values of GroupID and Index; the smallest are 1.
+const (
+	MaxGroupID = 1<<32 - 1
+	MaxIndex   = 1 << 48
+)
 
 var commands = []Command{
 	{

@@ -218,7 +218,7 @@ func TestReplies(t *testing.T) {
 			case "text":
 				return string(r.AppendText(nil))
 			case "xml":
-				return string(AppendXML(nil, r, 0))
+				return string(AppendXML(nil, r, 0, ""))
 			case "json":
 				return string(AppendJSON(nil, r))
 			}
@@ -259,7 +259,7 @@ func TestFormsAgree(t *testing.T) {
 }
 
 func xmlLeaves(t *testing.T, where string, r Reply) (leaves []string) {
-	d := xml.NewDecoder(bytes.NewReader(AppendXML(nil, r, 0)))
+	d := xml.NewDecoder(bytes.NewReader(AppendXML(nil, r, 0, "")))
 	depth := 0
 	var text string
 	var children bool
@@ -357,7 +357,7 @@ func TestEscaping(t *testing.T) {
 	var back struct {
 		Name string `xml:"group-vpn-group-name"`
 	}
-	if err := xml.Unmarshal(AppendXML(nil, r, 0), &back); err != nil || !strings.HasPrefix(back.Name, "a<b>&\"'\\\n") {
+	if err := xml.Unmarshal(AppendXML(nil, r, 0, ""), &back); err != nil || !strings.HasPrefix(back.Name, "a<b>&\"'\\\n") {
 		t.Errorf("XML gives %q, %v", back.Name, err)
 	}
 	var j map[string][]map[string]any
