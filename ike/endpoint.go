@@ -36,7 +36,7 @@ type Options struct {
 	ClosingTimeout time.Duration
 
 	MaxHalfOpen      int // negotiations that peers began, before message 3 (16384, some 20 MB; at most 65535)
-	MaxPinned        int // those past message 3 (1024)
+	MaxPinned        int // those past message 3 (8192: two or three seconds of computing)
 	MaxPinnedPerPeer int // of those, one address's (8)
 	MaxSAsPerPeer    int // SAs with one address of a gateway; the oldest goes (8)
 	MaxExchanges     int // unfinished exchanges of each side under one SA (64)
@@ -71,7 +71,7 @@ func (o Options) withDefaults() Options {
 	set(&o.ClosingTimeout, 60*time.Second)
 	limit(&o.MaxHalfOpen, 16384)
 	o.MaxHalfOpen = min(o.MaxHalfOpen, 0xffff)
-	limit(&o.MaxPinned, 1024)
+	limit(&o.MaxPinned, 8192)
 	limit(&o.MaxPinnedPerPeer, 8)
 	limit(&o.MaxSAsPerPeer, 8)
 	limit(&o.MaxExchanges, 64)

@@ -35,9 +35,9 @@ const keptSlots = 256
 // from everywhere, and a real peer in the middle of it needs only be faster than the flood fills the table.
 //
 // Whoever sent message 3 has shown that it receives at its address: it is pinned, with an SA of its own outside the table, and
-// never pushed out. Since it costs two exponentiations, there are far fewer such, and each address and each network is given a few
-// only. Whoever finds no room comes again with its message 3, and its slot waits for it: when all members of a group lose their
-// server and find it again at the same moment, most of them have a slot, and are computed for one after another.
+// never pushed out. Since it costs two exponentiations, there are no more of those than can be computed for while their peers wait,
+// and each address and each network is given a few only. Whoever finds no room comes again with its message 3, and its slot waits for
+// it: when all members of a group find their server again at the same moment, most are served without beginning anew.
 type halfOpen struct {
 	slots  []*slot
 	free   []uint16
