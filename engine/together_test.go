@@ -164,7 +164,7 @@ func peer(name string, side step.Side, local, remote string, dpd bool) *step.Gat
 	g := gateway(name, side, remote)
 	g.Local = netip.MustParseAddr(local)
 	if dpd {
-		g.DPD = &step.DPD{Interval: 10 * time.Second, Threshold: 5}
+		g.DPD, g.Peer = &step.DPD{Interval: 10 * time.Second, Threshold: 5}, true
 	}
 	return g
 }

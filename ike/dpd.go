@@ -10,7 +10,7 @@ import (
 	"gvpn/turn"
 )
 
-// dpd is dead peer detection of one gateway, in the form always-send (RFC 3706; rules D1 to D6). There is one verdict for a
+// dpd is dead peer detection of one gateway, in the form always-send (RFC 3706; rules D1 to D7). There is one verdict for a
 // gateway however many SAs it has (D1).
 //
 //	stopped --SA up--> running --Threshold probes or negotiations in a row unanswered--> dead --SA up--> running
@@ -28,7 +28,7 @@ func anySA(*phase1) bool { return true }
 // dpdUp is told of every new SA.
 func (e *Endpoint) dpdUp(now time.Time, p *phase1) {
 	g := p.gw
-	if g.c.DPD == nil || g.gone {
+	if !g.c.Probes() || g.gone {
 		return
 	}
 	if !p.peerDPD {
@@ -49,7 +49,7 @@ func (e *Endpoint) dpdUp(now time.Time, p *phase1) {
 func (e *Endpoint) dpdConfigured(now time.Time, g *gateway) {
 	p := g.newest(netip.Addr{}, anySA)
 	switch {
-	case g.c.DPD == nil:
+	case !g.c.Probes():
 		e.dpdStop(g)
 		g.dpd.dead = false
 	case g.dpd.running:

@@ -249,3 +249,37 @@ func TestDPDReconfigured(t *testing.T) {
 		t.Errorf("%+v", a.stat)
 	}
 }
+
+// D7: "An active server probes the gateways under its server-cluster, and no others", whatever their configuration says of DPD.
+// One that becomes a peer is probed from then on; a negotiation under way is none of DPD's business.
+func TestD7OnlyPeersAreProbed(t *testing.T) {
+	w := newWorld(t)
+	alone := func(g *step.Gateway) { withDPD(g); g.Peer = false }
+	w.a.e.SetGateway(w.now, gatewayTo(addrB, alone))
+	a, b := w.up()
+	w.run(10 * time.Minute)
+	w.wantIdle()
+	if a.stat.dpdSent != 0 || b.stat.dpdAnswered != 0 || len(w.a.e.State().Gateways) != 0 {
+		t.Errorf("%+v\n%+v", a.stat, b.stat)
+	}
+	w.a.e.SetGateway(w.now, gatewayTo(addrB, withDPD))
+	w.run(35 * time.Second)
+	if a.stat.dpdAcked != 3 {
+		t.Errorf("as a peer: %+v", a.stat)
+	}
+	w.a.e.SetGateway(w.now, gatewayTo(addrB, alone))
+	w.run(10 * time.Minute)
+	if a.stat.dpdSent != 3 {
+		t.Errorf("as a peer no more: %+v", a.stat)
+	}
+
+	w = newWorld(t)
+	w.a.e.Do(w.now, Connect{Gateway: "peer", Remote: addrB.Addr()})
+	begun := w.a.last()
+	w.a.e.SetGateway(w.now, gatewayTo(addrB, withDPD))
+	if w.a.last() != begun {
+		t.Error("the negotiation began anew")
+	}
+	w.settle()
+	w.a.want("up 1")
+}

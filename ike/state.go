@@ -69,7 +69,7 @@ type SAState struct {
 	ExchangesRunning                  int
 }
 
-// GatewayState is DPD of a gateway that has it configured.
+// GatewayState is DPD of a gateway towards which it runs (step.Gateway.Probes).
 type GatewayState struct {
 	Name    string
 	Running bool
@@ -84,7 +84,7 @@ func (e *Endpoint) State() State {
 		s.SAs = append(s.SAs, p.look())
 	}
 	for _, g := range e.gateways {
-		if g.c.DPD != nil {
+		if g.c.Probes() {
 			s.Gateways = append(s.Gateways, GatewayState{Name: g.c.Name, Running: g.dpd.running, Missed: g.dpd.missed, Dead: g.dpd.dead})
 		}
 	}
