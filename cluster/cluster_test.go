@@ -23,7 +23,7 @@ import (
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// giveUp is when package ike gives up an exchange or a negotiation.
+// giveUp is when package ike gives up a negotiation, or an exchange that is left to its own schedule.
 const giveUp = 5500 * time.Millisecond
 
 // bench is a cluster of engines with an IKE between them that loses what it is told to lose, and a server engine at each that
@@ -395,7 +395,11 @@ func (n *node) begin(o ike.Begin) {
 	mid := b.last
 	x := &exchange{token: o.Token, typ: o.Exchange, from: n, sa: o.SA}
 	n.exchanges[mid] = x
-	b.timers = append(b.timers, timer{b.now.Add(giveUp), func() {
+	wait := giveUp
+	if o.Every != 0 {
+		wait = o.Every * time.Duration(o.Tries)
+	}
+	b.timers = append(b.timers, timer{b.now.Add(wait), func() {
 		if !x.answered && !x.dropped && n.exchanges[mid] == x {
 			delete(n.exchanges, mid)
 			n.c.HandleFailed(b.now, ike.Failed{SA: o.SA, Token: o.Token, Reason: "no answer"})

@@ -166,8 +166,8 @@ func merge(a, b sa.Update) sa.Update {
 	return b
 }
 
-// send begins a cluster-update with all that a sub-server has not acknowledged, in place of one under way: times in it are
-// relative, so that it must be fresh.
+// send begins a cluster-update with all that a sub-server has not acknowledged, in place of one under way. It is one datagram, with
+// the retransmission-period for its answer (C5); what goes out after that is made anew, since times in it are relative.
 func (c *Cluster) send(now time.Time, p *peer) {
 	if p.token != 0 {
 		c.emit(ike.Abort{SA: p.sa, Token: p.token})
@@ -194,7 +194,10 @@ func (c *Cluster) send(now time.Time, p *peer) {
 	p.sa, p.token = way, c.number()
 	c.tokens[p.token] = p
 	p.count.UpdateSent++
-	c.emit(ike.Begin{SA: way, Exchange: isakmp.ExchangeClusterUpdate, Messages: 2, Token: p.token, First: isakmp.PayloadNONCE, Payloads: chain})
+	c.emit(ike.Begin{
+		SA: way, Exchange: isakmp.ExchangeClusterUpdate, Messages: 2, Token: p.token, First: isakmp.PayloadNONCE, Payloads: chain,
+		Every: period(g), Tries: 1,
+	})
 }
 
 // handleAck takes the acknowledgement of a cluster-update.
