@@ -123,13 +123,14 @@ type peer struct {
 	count   Counters
 
 	// Of a sub-server, at its root: what it is to be told.
-	has     uint64     // the version that it has
-	pending *sa.Update // what it is told now, until it has acknowledged that; nil if it has all
-	next    *sa.Update // what came meanwhile; nil for nothing
-	token   uint64     // of the exchange under way, 0 for none (a sub-server's cluster-init too)
-	sa      ike.SAID   // of that exchange
-	begun   time.Time
-	again   time.Time // when to begin the next, zero while one is under way
+	has      uint64     // the version that it has
+	answered ike.SAID   // the IKE SA under which it asked for that, 0 for none
+	pending  *sa.Update // what it is told now, until it has acknowledged that; nil if it has all
+	next     *sa.Update // what came meanwhile; nil for nothing
+	token    uint64     // of the exchange under way, 0 for none (a sub-server's cluster-init too)
+	sa       ike.SAID   // of that exchange
+	begun    time.Time
+	again    time.Time // when to begin the next, zero while one is under way
 }
 
 // group is one group with a server-cluster, now or before the plan in hand.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -164,6 +165,8 @@ func (n *node) do(o turn.Output) {
 	case ike.Delete:
 		b.say("%s deletes its IKE SAs to %s", n.name, o.Gateway)
 		b.down(n, b.node(o.Gateway), "deleted")
+	case ike.ClearDPD:
+		b.say("%s clears DPD of %s", n.name, o.Gateway)
 	case Fetch:
 		f := Fetched{Group: o.Group, Exchange: o.Exchange}
 		if n.empty {
@@ -686,6 +689,7 @@ func (b *bench) run(t *testing.T, d *datadriven.TestData) string {
 		if err := b.node(arg(0)).c.Do(b.now, ClearStatistics{Group: arg(1)}); err != nil {
 			return err.Error() + "\n"
 		}
+		b.settle()
 	case "restart":
 		b.restart(b.node(arg(0)))
 	case "advance":
@@ -711,11 +715,25 @@ func (n *node) state() string {
 			if len(p.Differs) > 0 {
 				fmt.Fprintf(&out, " differs %v", p.Differs)
 			}
-			fmt.Fprintf(&out, "\n    %+v\n", p.Counters)
+			out.WriteString("\n   " + counted(p.Counters) + "\n")
 		}
 	}
 	if out.Len() == 0 {
 		return "empty\n"
 	}
 	return out.String()
+}
+
+// counted names the counters that are not zero.
+func counted(c Counters) (words string) {
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		if n := v.Field(i).Uint(); n != 0 {
+			words += fmt.Sprintf(" %s:%d", v.Type().Field(i).Name, n)
+		}
+	}
+	if words == "" {
+		return " nothing counted"
+	}
+	return words
 }

@@ -181,7 +181,8 @@ type (
 	// server server-cluster`. Keys and members stay.
 	Clear struct{}
 
-	// ClearStatistics sets the counters of peers to zero; empty for all groups, and all peers of a group.
+	// ClearStatistics sets the counters of peers to zero, and DPD's of their gateways, which are one for all groups (D1); empty
+	// for all groups, and all peers of a group.
 	ClearStatistics struct{ Group, Gateway string }
 )
 
@@ -220,6 +221,7 @@ func (c *Cluster) Do(now time.Time, cmd Command) error {
 			for _, p := range g.peers {
 				if (cmd.Group == "" || g.name == cmd.Group) && (cmd.Gateway == "" || p.gateway == cmd.Gateway) {
 					p.count = Counters{}
+					c.emit(ike.ClearDPD{Gateway: p.gateway})
 				}
 			}
 		}

@@ -227,3 +227,39 @@ func hear(t *testing.T, way uint8, payloads []byte) {
 		}
 	}
 }
+
+// An acknowledgement of something else than what was sent is none: it counts as a failure, and the cluster-update comes again when
+// its period is over (C5).
+func TestWrongAcknowledgement(t *testing.T) {
+	c := New(strings.NewReader(strings.Repeat("x", 1000)), Options{})
+	g := parseGroup(t, "G role=root peers=P")
+	c.Configure(start, &step.Plan{Gateways: []step.GatewayChange{{New: &step.Gateway{Name: "P"}}}, Groups: []step.GroupChange{{New: &g}}})
+	c.HandleUp(start, ike.Up{SA: 1, Gateway: "P"})
+	c.groups["G"].peers[0].active = true
+	c.Distribute(start, Distribute{Group: "G", Update: sa.Update{Group: "G", GroupID: 1, Version: 2}})
+	begun := func() (token uint64) {
+		for o, ok := c.Next(); ok; o, ok = c.Next() {
+			if b, ok := o.(ike.Begin); ok {
+				token = b.Token
+			}
+		}
+		return token
+	}
+	chain, err := appendMessage(nil, make([]byte, nonceLength), &frame{kind: ack, groupID: 1, version: 1, group: "G"}, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.HandleMessage(start, ike.Message{
+		SA: 1, Gateway: "P", MsgID: 5, Number: 2, Initiator: true, Token: begun(), Exchange: isakmp.ExchangeClusterUpdate, First: isakmp.PayloadNONCE, Payloads: chain,
+	})
+	if got := c.State().Groups[0].Peers[0].Counters; got != (Counters{UpdateSent: 1, UpdateFailed: 1, UpdatePending: 1}) {
+		t.Errorf("counted %+v", got)
+	}
+	if at, ok := c.Deadline(); !ok || !at.Equal(start.Add(g.PeerPeriod)) {
+		t.Errorf("due at %v", at)
+	}
+	c.HandleTimeout(start.Add(g.PeerPeriod))
+	if begun() == 0 {
+		t.Error("it does not come again")
+	}
+}

@@ -26,14 +26,11 @@ func (c *Cluster) handleRequest(now time.Time, m ike.Message, f *frame) {
 		return
 	}
 	p.count.InitReceived++
-	for _, q := range c.asked {
-		if q.peer == p && q.kind == request {
-			p.count.InitDuplicate++
-			break
-		}
+	if m.SA == p.answered && f.version < p.has { // it has not got the answer to its last question
+		p.count.InitDuplicate++
 	}
 	c.compare(p, f)
-	f.digest.count(g.digest, &p.count)
+	p.count.add(f.digest, g.digest)
 	id := c.number()
 	c.asked[id] = question{peer: p, sa: m.SA, mid: m.MsgID, kind: request}
 	c.emit(Fetch{Group: g.name, Exchange: id})
@@ -74,7 +71,7 @@ func (c *Cluster) Fetched(now time.Time, f Fetched) {
 	p.count.InitSucceeded++
 	g.version = max(g.version, f.Update.Version)
 	c.drop(p)
-	p.has = f.Update.Version
+	p.has, p.answered = f.Update.Version, q.sa
 	c.emit(ike.Reply{SA: q.sa, MsgID: q.mid, First: isakmp.PayloadNONCE, Payloads: chain, Last: true})
 	c.activate(p)
 }

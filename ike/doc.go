@@ -14,7 +14,7 @@
 // HandleResult, Do, SetGateway and RemoveGateway; after any of them the caller drains Next until it says false and looks at
 // Deadline for when HandleTimeout is due. What comes out is turn.Transmit, turn.Work (a Diffie-Hellman computation or a signature; DHPublic,
 // DHShared, DHBoth and Sign carry it out), turn.Notify, turn.KeyLog where it is asked for, and Up, Down, Moved, Dead, Message and Failed for the engines above, which in turn emit
-// the commands Connect, Begin, Reply, Abort and Delete.
+// the commands Connect, Begin, Reply, Abort, Delete and ClearDPD.
 //
 // # Phase 1
 //

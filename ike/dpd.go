@@ -21,6 +21,7 @@ type dpd struct {
 	running, dead bool
 	missed        int // probes or negotiations without an answer, in a row
 	timer         timer
+	count         DPDCounters
 }
 
 func anySA(*phase1) bool { return true }
@@ -74,11 +75,13 @@ func (e *Endpoint) dpdTick(now time.Time, g *gateway) {
 	g.dpd.missed++
 	p := g.newest(netip.Addr{}, func(p *phase1) bool { return p.peerDPD })
 	if p == nil {
+		g.dpd.count.SendFailed++
 		e.dpdNegotiate(now, g)
 		return
 	}
 	p.dpdSeq++
 	p.stat.dpdSent++
+	g.dpd.count.Sent++
 	e.sendNotify(p, isakmp.RUThere, p.dpdSeq)
 }
 
@@ -133,10 +136,12 @@ func (e *Endpoint) answerProbe(p *phase1, d datagram, seq uint32) {
 func (e *Endpoint) probeAnswered(p *phase1, d datagram, seq uint32) {
 	if n := seq - p.dpdAcked; n == 0 || n > p.dpdSeq-p.dpdAcked {
 		e.tally(dropSequence)
+		p.gw.dpd.count.InvalidAcks++
 		return
 	}
 	e.move(p, d)
 	p.dpdAcked = seq
 	p.stat.dpdAcked++
+	p.gw.dpd.count.Acked++
 	p.gw.dpd.missed = 0
 }

@@ -283,3 +283,33 @@ func TestD7OnlyPeersAreProbed(t *testing.T) {
 	w.settle()
 	w.a.want("up 1")
 }
+
+// D1: what DPD of a gateway counts outlives its SAs.
+func TestDPDCountsByGateway(t *testing.T) {
+	w := newWorld(t)
+	w.a.e.SetGateway(w.now, gatewayTo(addrB, withDPD))
+	_, b := w.up()
+	want := func(c DPDCounters) {
+		t.Helper()
+		if got := w.a.e.State().Gateways[0].DPDCounters; got != c {
+			t.Errorf("counted %+v, want %+v", got, c)
+		}
+	}
+	w.run(25 * time.Second)
+	want(DPDCounters{Sent: 2, Acked: 2})
+	w.b.e.sendNotify(b, isakmp.RUThereAck, b.dpdPeer+7) // a number that is not out
+	w.b.e.sendNotify(b, isakmp.RUThereAck, b.dpdPeer)   // one that was answered
+	w.settle()
+	want(DPDCounters{Sent: 2, Acked: 2, InvalidAcks: 2})
+	w.b.e.Do(w.now, Delete{Gateway: "peer"})
+	w.settle()
+	want(DPDCounters{Sent: 2, Acked: 2, InvalidAcks: 2})
+	w.run(5 * time.Second) // a probe is due, and there is no SA
+	want(DPDCounters{Sent: 2, Acked: 2, InvalidAcks: 2, SendFailed: 1})
+	w.run(10 * time.Second)
+	want(DPDCounters{Sent: 3, Acked: 3, InvalidAcks: 2, SendFailed: 1})
+	w.a.e.Do(w.now, ClearDPD{Gateway: "nobody"})
+	want(DPDCounters{Sent: 3, Acked: 3, InvalidAcks: 2, SendFailed: 1})
+	w.a.e.Do(w.now, ClearDPD{Gateway: "peer"})
+	want(DPDCounters{})
+}

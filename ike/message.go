@@ -72,6 +72,9 @@ type (
 		Gateway string
 		Remote  netip.Addr
 	}
+
+	// ClearDPD sets the DPDCounters of a gateway to zero.
+	ClearDPD struct{ Gateway string }
 )
 
 // The outputs for the engines above.
@@ -127,17 +130,18 @@ type (
 	}
 )
 
-// Command is one of Connect, Begin, Reply, Abort and Delete.
+// Command is one of Connect, Begin, Reply, Abort, Delete and ClearDPD.
 type Command interface {
 	IsOutput()
 	isCommand()
 }
 
-func (Connect) isCommand() {}
-func (Begin) isCommand()   {}
-func (Reply) isCommand()   {}
-func (Abort) isCommand()   {}
-func (Delete) isCommand()  {}
+func (Connect) isCommand()  {}
+func (Begin) isCommand()    {}
+func (Reply) isCommand()    {}
+func (Abort) isCommand()    {}
+func (Delete) isCommand()   {}
+func (ClearDPD) isCommand() {}
 
 // IsOutput implements turn.Output.
 func (Connect) IsOutput() {}
@@ -153,6 +157,9 @@ func (Abort) IsOutput() {}
 
 // IsOutput implements turn.Output.
 func (Delete) IsOutput() {}
+
+// IsOutput implements turn.Output.
+func (ClearDPD) IsOutput() {}
 
 // IsOutput implements turn.Output.
 func (Up) IsOutput() {}
