@@ -16,7 +16,13 @@ import (
 )
 
 // Constants of the specification.
-const initRetry = 5 * time.Second // C3
+const (
+	// MaxSubServers is how many sub-servers a group's root-server may have (P3, V1): Juniper's page "Group VPNv2 Server Clusters"
+	// knows no more than four. Options can raise it in a lab; nothing else here depends on it.
+	MaxSubServers = 4
+
+	initRetry = 5 * time.Second // C3
+)
 
 // Constants of this implementation.
 const (
@@ -32,6 +38,8 @@ const (
 type Options struct {
 	// TokenBase is the high octet of the tokens of exchanges; its low 56 bits are zero.
 	TokenBase uint64
+	// MaxSubServers takes the place of the constant, in a lab.
+	MaxSubServers int
 }
 
 // Outputs to the server engine, through package engine, and inputs from it. The types have the shape of server's.
@@ -162,6 +170,9 @@ type question struct {
 func New(rand io.Reader, o Options) *Cluster {
 	if o.TokenBase == 0 {
 		o.TokenBase = defaultTokenBase
+	}
+	if o.MaxSubServers == 0 {
+		o.MaxSubServers = MaxSubServers
 	}
 	return &Cluster{
 		rand: rand, options: o,

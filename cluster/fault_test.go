@@ -263,3 +263,18 @@ func TestWrongAcknowledgement(t *testing.T) {
 		t.Error("it does not come again")
 	}
 }
+
+// P3, V1: as many sub-servers as the constant says, or a lab's option. A sub-server's one root is no matter of it.
+func TestMaxSubServers(t *testing.T) {
+	peers := func(n int) string { return "G role=root peers=" + strings.TrimSuffix(strings.Repeat("P,", n), ",") }
+	for _, c := range []struct {
+		option, peers int
+		good          bool
+	}{{0, MaxSubServers, true}, {0, MaxSubServers + 1, false}, {5, 5, true}, {5, 6, false}, {1, 2, false}} {
+		g := parseGroup(t, peers(c.peers))
+		err := New(nil, Options{MaxSubServers: c.option}).Prepare(&step.Plan{Groups: []step.GroupChange{{New: &g}}})
+		if (err == nil) != c.good {
+			t.Errorf("%d sub-servers, option %d: %v", c.peers, c.option, err)
+		}
+	}
+}
