@@ -85,6 +85,8 @@ func (e *Engine) route(now time.Time, output turn.Output) {
 		e.ike.Do(now, o)
 	case ike.Delete:
 		e.ike.Do(now, o)
+	case ike.ClearDPD:
+		e.ike.Do(now, o)
 
 	// server → cluster.
 	case server.Distribute:

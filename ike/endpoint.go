@@ -207,6 +207,10 @@ func (e *Endpoint) Do(now time.Time, c Command) {
 		e.abort(c)
 	case Delete:
 		e.delete(now, c)
+	case ClearDPD:
+		if g := e.gateways[c.Gateway]; g != nil {
+			g.dpd.count = DPDCounters{}
+		}
 	}
 }
 

@@ -388,7 +388,7 @@ func (e *Endpoint) exchangeDue(now time.Time, x *exchange) {
 		e.drop(x)
 		return
 	}
-	if x.tries > 0 && x.sent >= x.tries {
+	if x.tries > 0 && x.sent >= x.tries && (x.every == 0 || p.state != closing) {
 		p.suspect = true
 		e.failExchange(x, "no answer")
 		e.settle(p)

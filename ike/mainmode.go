@@ -835,7 +835,7 @@ func (e *Endpoint) establish(now time.Time, p *phase1) {
 	e.timers.arm(&p.timeout, now.Add(p.life))
 	p.since = now
 	p.gw.met(p.contactKey())
-	if p.initiator && p.gw.c.DPD != nil {
+	if p.initiator && p.gw.c.Probes() {
 		e.timers.arm(p.renewal, now.Add(renewal(p.life)))
 	}
 	e.tally(tallyUp)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"gvpn/cluster"
+	"gvpn/commit/step"
 	"gvpn/ike"
 	"gvpn/member"
 	"gvpn/server"
@@ -136,10 +137,7 @@ var commands = []Command{
 	{
 		Words: "clear security group-vpn server server-cluster statistics", RPC: "clear-security-group-vpn-svr-svr-cluster-stats",
 		Help: "Clear server cluster statistics", Args: []Argument{Group, GroupID, PeerGateway},
-		Do: func(s *State, a Args) ([]any, error) {
-			name, err := s.groupName(a)
-			return []any{cluster.ClearStatistics{Group: name, Gateway: a.PeerGateway}}, err
-		},
+		Do: clearClusterStatistics,
 	},
 	{
 		Words: "clear security group-vpn server statistics", RPC: "clear-security-group-vpn-server-statistics",
@@ -229,6 +227,20 @@ func (s *State) groupName(a Args) (string, error) {
 		return "", err
 	}
 	return groups[0].Name, nil
+}
+
+// clearClusterStatistics sets to zero what the reply serverCluster shows of the groups and peers that the arguments choose.
+func clearClusterStatistics(s *State, a Args) ([]any, error) {
+	name, err := s.groupName(a)
+	out := []any{cluster.ClearStatistics{Group: name, Gateway: a.PeerGateway}}
+	for _, g := range s.Cluster.Groups {
+		for _, p := range g.Peers {
+			if p.Role == step.RootServer && (name == "" || g.Name == name) && (a.PeerGateway == "" || p.Gateway == a.PeerGateway) {
+				out = append(out, server.ClearMismatch{Group: g.Name})
+			}
+		}
+	}
+	return out, err
 }
 
 // clearIKE deletes the phase-1 SAs that the arguments choose, each by its gateway and address.

@@ -58,7 +58,10 @@ func states() map[string]*State {
 		IKE: ike.State{
 			Counters: map[string]uint64{"established": 2, "malformed-length": 1},
 			SAs:      []ike.SAState{up, negotiating},
-			Gateways: []ike.GatewayState{{Name: "SubSrv01", Running: true, Missed: 1}, {Name: "SubSrv02", Dead: true, Missed: 5}},
+			Gateways: []ike.GatewayState{
+				{Name: "SubSrv01", Running: true, Missed: 1, DPDCounters: ike.DPDCounters{Sent: 16, SendFailed: 2, Acked: 13, InvalidAcks: 1}},
+				{Name: "SubSrv02", Dead: true, Missed: 5},
+			},
 		},
 		Groups: []step.Group{
 			{Name: "GROUP_ID-0001", ID: 1, Members: []string{"GM-0001"}, Peers: []string{"SubSrv01"}},

@@ -9,7 +9,7 @@ import (
 	"gvpn/turn"
 )
 
-// Command is one of Rekey, Clear and ClearStatistics.
+// Command is one of Rekey, Clear, ClearStatistics and ClearMismatch.
 type Command interface{ isCommand() }
 
 type (
@@ -32,11 +32,15 @@ type (
 
 	// ClearStatistics sets a group's counters to zero ("" for all groups and the server's own).
 	ClearStatistics struct{ Group string }
+
+	// ClearMismatch sets a group's Mismatch to zero, which is of the statistics of its server-cluster.
+	ClearMismatch struct{ Group string }
 )
 
 func (Rekey) isCommand()           {}
 func (Clear) isCommand()           {}
 func (ClearStatistics) isCommand() {}
+func (ClearMismatch) isCommand()   {}
 
 // Do carries out an operator's command. An error means that nothing was done.
 func (s *Server) Do(now time.Time, c Command) error {
@@ -82,11 +86,17 @@ func (s *Server) Do(now time.Time, c Command) error {
 			if c.Group != "" && g.name != c.Group {
 				continue
 			}
-			g.stats, g.mismatch, g.sentBytes, g.sentPackets = Statistics{}, Mismatch{}, 0, 0
+			g.stats, g.sentBytes, g.sentPackets = Statistics{}, 0, 0
 			for _, m := range g.members {
 				m.pulls, m.sent, m.acked, m.unacked = 0, 0, 0, 0
 			}
 		}
+	case ClearMismatch:
+		g := s.groups[c.Group]
+		if g == nil {
+			return fmt.Errorf("server: clear mismatch: group %q: %w", c.Group, errUnknown)
+		}
+		g.mismatch = Mismatch{}
 	}
 	return nil
 }

@@ -651,6 +651,10 @@ func parseGroup(t rapid.TB, line string) step.Group {
 			g.AntiReplayWindow = time.Duration(number(v)) * time.Millisecond
 		case "no-anti-replay":
 			g.NoAntiReplay = true
+		case "bits": // of every ipsec-sa named before
+			for i := range g.SAs {
+				g.SAs[i].KeyBits = number(v)
+			}
 		case "sas":
 			for _, s := range strings.Split(v, ",") {
 				if s == "" {
@@ -960,13 +964,15 @@ func (b *bench) run(d *datadriven.TestData) string {
 	case "fetch":
 		b.s.Fetch(b.now, Fetch{Group: "G", Exchange: 3})
 		b.drain()
-	case "rekey", "clear", "clear-statistics":
+	case "rekey", "clear", "clear-statistics", "clear-mismatch": // group, of the last
 		var c Command
 		switch d.Cmd {
 		case "rekey":
 			c = Rekey{Group: "G", KEK: d.HasArg("kek"), TEK: d.HasArg("tek")}
 		case "clear":
 			c = Clear{Now: d.HasArg("now")}
+		case "clear-mismatch":
+			c = ClearMismatch{Group: arg(0)}
 		default:
 			c = ClearStatistics{Group: "G"}
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gvpn/cli"
+	"gvpn/cluster"
 	"gvpn/commit"
 	"gvpn/commit/step"
 	"gvpn/dataplane"
@@ -40,6 +41,9 @@ type Options struct {
 
 	// KeyLog is where the cipher key of every phase-1 SA is written in clear, for whoever reads recorded traffic. nil: nowhere.
 	KeyLog io.Writer
+
+	// MaxSubServers is cluster.Options', for labs. What was committed under a higher one stays.
+	MaxSubServers int
 }
 
 // Node is one running node. Its methods may be called from any goroutine.
@@ -133,7 +137,10 @@ func Open(o Options) (_ *Node, err error) {
 		return nil, errors.Join(err, n.store.Close())
 	}
 	n.plane = dataplane.New(dice)
-	n.engine = engine.New(dice, engine.Options{IKE: ike.Options{Port: o.Port, KeyLog: o.KeyLog != nil}})
+	n.engine = engine.New(dice, engine.Options{
+		IKE:     ike.Options{Port: o.Port, KeyLog: o.KeyLog != nil},
+		Cluster: cluster.Options{MaxSubServers: o.MaxSubServers},
+	})
 	if err := n.engine.Restore(n.now(), records); err != nil {
 		n.log.Error("some records of the engines could not be read; going on without them", "error", err.Error())
 	}
