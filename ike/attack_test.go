@@ -374,7 +374,7 @@ func TestAttackHalfOpenFlood100000(t *testing.T) {
 	empty := heap()
 	flood(0, 20000)
 	before := heap()
-	if before > empty+28<<20 {
+	if before > empty+12<<20 {
 		t.Errorf("%d octets in use, and %d with the table full", empty, before)
 	}
 	for i := range 16 {

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -26,7 +27,7 @@ const keptSlots = 256
 // halfOpen is what peers have begun and not finished.
 //
 // Whoever sent only message 1 may have forged its address. All that is kept of those is a slot of a table that holds up to
-// MaxHalfOpen, each as large as any. The responder's cookie says which slot, and authenticates it:
+// MaxHalfOpen. The responder's cookie says which slot, and authenticates it:
 //
 //	slot + 1 (2) | use (1) | HMAC-SHA-256(secret, slot + 1 | use | initiator's cookie | addresses and ports), cut to 5 octets
 //
@@ -53,7 +54,7 @@ type halfOpen struct {
 	secret, previous hash.Hash // HMACs; nil before the first message 1
 }
 
-// slot is one message 1 that was answered. It has no part that grows.
+// slot is one message 1 that was answered.
 type slot struct {
 	used   bool
 	use    uint8 // how often the slot was used, modulo 256; no number comes twice under one secret
@@ -67,8 +68,7 @@ type slot struct {
 	doi    uint32
 	dpd    bool
 	natt   bool
-	length int // of sai
-	sai    [maxSAi]byte
+	sai    []byte  // up to maxSAi octets; the room stays for the next use
 	stat   tallies // the octets and packets only
 	links  [3]link
 }
@@ -284,7 +284,7 @@ func (e *Endpoint) pin(now time.Time, s *slot) *phase1 {
 	h := &e.half
 	p := e.newSA(now, s.gw, false, s.start.local, s.start.remote)
 	p.start, p.ck = s.start, cookies{s.start.cookie, s.cookie}
-	p.sai = append([]byte(nil), s.sai[:s.length]...)
+	p.sai = bytes.Clone(s.sai)
 	p.suite, p.life, p.peerDPD, p.nat.both, p.doi, p.stat = s.suite, s.life, s.dpd, s.natt, s.doi, s.stat
 	p.created = s.began
 	e.timers.arm(&p.timeout, s.began.Add(e.o.HalfOpenTimeout))

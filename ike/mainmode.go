@@ -425,7 +425,7 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 		e.tally(tallyAnswered)
 		s = e.takeSlot(now, key)
 		s.gw, s.hash, s.suite, s.life, s.dpd, s.natt, s.doi = g, d.hash, o.suite, o.life, m.dpd, m.natt && !d.local.Addr().IsUnspecified(), m.sa.DOI
-		s.length = copy(s.sai[:], m.saBody)
+		s.sai = append(s.sai[:0], m.saBody...)
 	}
 
 	// A stranger's address may be forged: the answer is never longer than what asked for it.
