@@ -95,8 +95,9 @@ type bench struct {
 	now  time.Time
 
 	disk   map[string][]byte
-	config map[string]step.Group // by name, as committed
-	keep   int                   // outputs that are carried out before a crash; < 0: all
+	config map[string]step.Group            // by name, as committed
+	past   map[uint64]map[string]step.Group // by number of the commit
+	keep   int                              // outputs that are carried out before a crash; < 0: all
 
 	hold   bool // do not answer Work
 	held   []turn.Work
@@ -116,7 +117,7 @@ type bench struct {
 
 func newBench(t rapid.TB) *bench {
 	b := &bench{
-		t: t, now: start, disk: make(map[string][]byte), config: make(map[string]step.Group), keep: -1,
+		t: t, now: start, disk: make(map[string][]byte), config: make(map[string]step.Group), past: make(map[uint64]map[string]step.Group), keep: -1,
 		keks: make(map[string]*sa.KEK), names: make(map[string]string), seqs: make(map[string]string), sids: make(map[string]bool), lkh: make(map[string]*lkh.Keys), sa: 100,
 	}
 	b.fresh()
@@ -547,7 +548,7 @@ func (b *bench) commit(number uint64, next map[string]step.Group, effects []step
 	if err := b.s.Prepare(p); err != nil {
 		return err
 	}
-	b.config = next
+	b.config, b.past[number] = next, next
 	b.s.Configure(b.now, p)
 	b.drain()
 	for _, e := range effects {
@@ -559,7 +560,8 @@ func (b *bench) commit(number uint64, next map[string]step.Group, effects []step
 	return nil
 }
 
-// restart gives the records to a new server, and the configuration as a repetition of the last commit.
+// restart gives the records to a new server, and the configuration of the last commit that it has carried out to its end, as a
+// repetition.
 func (b *bench) restart() {
 	b.fresh()
 	b.held = nil
@@ -567,9 +569,8 @@ func (b *bench) restart() {
 		b.say("restore: %v", err)
 	}
 	b.drain()
-	next := b.config
 	b.config = nil
-	if err := b.commit(b.s.Applied(), next, nil); err != nil {
+	if err := b.commit(b.s.Applied(), b.past[b.s.Applied()], nil); err != nil {
 		b.t.Fatal(err)
 	}
 }
