@@ -75,8 +75,9 @@ func states() map[string]*State {
 					{Name: "GROUP_ID-0001", SPI: 0x2c548e4e, KeyBits: 256, Policies: policies("1"), Created: in(-1), Soft: in(3200), Hard: in(3599), Activate: in(14), Current: true, Window: 100 * time.Millisecond},
 				},
 				Members: []server.MemberState{
-					{Gateway: "GM-0001", Remote: addrPort("10.18.101.1:848"), Registered: in(-500), Updated: in(-1), Pulls: 1, PushSent: 3, PushAcknowledged: 2, PushUnacknowledged: 1},
+					{Gateway: "GM-0001", Remote: addrPort("10.18.101.1:848"), Registered: in(-500), Updated: in(-1), Pulls: 1, PushSent: 3, PushAcknowledged: 2, PushUnacknowledged: 1, Acknowledges: true},
 					{Gateway: "GM-0002", Remote: addrPort("10.18.102.1:848"), Registered: in(-400), Updated: in(-400), Pulls: 2},
+					{Gateway: "GM-0003", Remote: addrPort("10.18.103.1:848"), Registered: in(-300), Updated: in(-300), Pulls: 1, PushSent: 2, PushUnacknowledged: 2, Silent: true},
 				},
 				Statistics:      server.Statistics{PullSucceeded: 4, PullFailed: 1, PullExceedThreshold: 2, PushSent: 8, PushAcknowledged: 7, PushUnacknowledged: 1},
 				PushesPending:   1,

@@ -81,11 +81,14 @@ type GroupMembers struct {
 
 // RegisteredMember is one member.
 type RegisteredMember struct {
-	Gateway string          `xml:"member-gateway"`
-	Address string          `xml:"member-ip"`
-	Update  string          `xml:"last-update"`
-	Vsys    string          `xml:"member-vsys"`
-	Stats   *MemberCounters `xml:"registered-member-stats"` // detail
+	Gateway string `xml:"member-gateway"`
+	Address string `xml:"member-ip"`
+	Update  string `xml:"last-update"`
+	Vsys    string `xml:"member-vsys"`
+	// Acknowledges is an element of our own, in detail: "Yes" if the member has acknowledged a push, "No" if it has let one pass and
+	// acknowledged none since, so that pushes are sent to it without waiting (RFC 8263 section 6), "Not yet" if neither.
+	Acknowledges string          `xml:"acknowledges-pushes,omitempty"`
+	Stats        *MemberCounters `xml:"registered-member-stats"` // detail
 }
 
 // MemberCounters are the counters of one registered member.
@@ -107,6 +110,7 @@ func registeredMembers(s *State, a Args) (Reply, error) {
 			}
 			one := RegisteredMember{Gateway: m.Gateway, Address: m.Remote.Addr().String(), Update: s.clock(m.Updated), Vsys: rootSystem}
 			if a.Detail {
+				one.Acknowledges = acknowledges(m)
 				one.Stats = &MemberCounters{m.Pulls, m.PushSent, m.PushAcknowledged, m.PushUnacknowledged}
 			}
 			out.Members = append(out.Members, one)
@@ -115,6 +119,16 @@ func registeredMembers(s *State, a Args) (Reply, error) {
 		reply = append(reply, out)
 	}
 	return reply, err
+}
+
+func acknowledges(m server.MemberState) string {
+	switch {
+	case m.Silent:
+		return "No"
+	case m.Acknowledges:
+		return "Yes"
+	}
+	return "Not yet"
 }
 
 // Root implements Reply.
@@ -136,6 +150,7 @@ func (r RegisteredMembers) AppendText(dst []byte) []byte {
 		for _, m := range g.Members {
 			dst = addf(append(dst, '\n'), labelMember, m.Gateway, m.Address, m.Vsys)
 			dst = addf(dst, labelLastUpdate, m.Update)
+			dst = addf(dst, labelAcknowledges, m.Acknowledges)
 			dst = append(dst, labelMemberStats...)
 			dst = addf(dst, labelMemberStat, "Pull Succeeded", m.Stats.Pulls)
 			dst = addf(dst, labelMemberStat, "Push Sent", m.Stats.PushSent)

@@ -26,7 +26,7 @@ func remains(b *bench) string {
 			say("tek %s %x %v %v %v %v", t.Name, t.SPI, t.Soft, t.Hard, t.Activate, t.Current)
 		}
 		for _, m := range g.Members {
-			say("member %s %v %v %v %v", m.Gateway, m.Local, m.Remote, m.Updated, m.Acknowledges)
+			say("member %s %v %v %v %v %v", m.Gateway, m.Local, m.Remote, m.Updated, m.Acknowledges, m.Silent)
 		}
 		own := b.s.groups[g.Name]
 		for _, d := range own.owed {

@@ -37,7 +37,8 @@
 // in keys.go.
 //
 // A member goes when it lets a push pass that it should have acknowledged, when the KEK that it shares with the server dies, or
-// by an effect or a command. In a group without server-member-communication there is no push, so a member also goes when a TEK
+// by an effect or a command. One that has never acknowledged a push may not know how to: it stays, State shows it as Silent, and
+// pushes do not wait for it (RFC 8263 section 6). In a group without server-member-communication there is no push, so a member also goes when a TEK
 // reaches its hard lifetime and none that lives was made before the member's last pull: see age in keys.go. Until then
 // member-threshold counts it.
 //

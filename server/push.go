@@ -287,7 +287,10 @@ func (s *Server) missed(d *delivery) {
 	switch {
 	case d.push.again:
 	case !m.acknowledges, byMember(d.push.ack) && m.leafKey == nil: // the second cannot
-		m.silent = true
+		if !m.silent {
+			m.silent = true
+			s.members[m] = true
+		}
 	case g != nil && g.members[m.place()] == m:
 		s.unseat(g, m, false)
 		s.strike(g, m)
@@ -381,9 +384,8 @@ func (s *Server) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 	l := d.lane
 	if m := l.member; m != nil {
 		m.acked++
-		m.silent = false
-		if !m.acknowledges {
-			m.acknowledges = true
+		if m.silent || !m.acknowledges {
+			m.silent, m.acknowledges = false, true
 			s.members[m] = true
 		}
 	}

@@ -760,7 +760,11 @@ func (b *bench) state() string {
 			out.WriteString("\n")
 		}
 		for _, m := range g.Members {
-			fmt.Fprintf(&out, "  member %s %v pulls %d sent %d acked %d unacked %d\n", m.Gateway, m.Remote, m.Pulls, m.PushSent, m.PushAcknowledged, m.PushUnacknowledged)
+			fmt.Fprintf(&out, "  member %s %v pulls %d sent %d acked %d unacked %d", m.Gateway, m.Remote, m.Pulls, m.PushSent, m.PushAcknowledged, m.PushUnacknowledged)
+			if m.Silent {
+				out.WriteString(" silent")
+			}
+			out.WriteString("\n")
 		}
 		fmt.Fprintf(&out, "  %+v", g.Statistics)
 		if g.Mismatch != (Mismatch{}) {

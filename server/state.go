@@ -71,6 +71,9 @@ type MemberState struct {
 	Registered, Updated                                   time.Time
 	Pulls, PushSent, PushAcknowledged, PushUnacknowledged uint64
 	Acknowledges                                          bool // has acknowledged a push
+	// Silent: it has let a push pass that it should have acknowledged, and has acknowledged none since. It stays, and is not waited
+	// for (RFC 8263 section 6).
+	Silent bool
 }
 
 // Statistics are a group's counters: those of `show security group-vpn server statistics`, and two of ours at the end. A push
@@ -130,7 +133,7 @@ func (g *group) state() GroupState {
 	for _, m := range g.sorted() {
 		st.Members = append(st.Members, MemberState{
 			Gateway: m.gateway, Local: m.local, Remote: m.remote, Registered: m.since, Updated: m.updated,
-			Pulls: m.pulls, PushSent: m.sent, PushAcknowledged: m.acked, PushUnacknowledged: m.unacked, Acknowledges: m.acknowledges,
+			Pulls: m.pulls, PushSent: m.sent, PushAcknowledged: m.acked, PushUnacknowledged: m.unacked, Acknowledges: m.acknowledges, Silent: m.silent,
 		})
 	}
 	return st
