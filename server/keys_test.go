@@ -25,6 +25,23 @@ func TestMargin(t *testing.T) {
 	}
 }
 
+// What doc.go says it takes to tell everybody: two pushes to a member, one after the other, and on a root its cluster before.
+func TestRoom(t *testing.T) {
+	for line, want := range map[string]time.Duration{
+		"G":                                     time.Minute,
+		"G kek=none":                            time.Minute,
+		"G retries=0 period=2":                  20 * time.Second, // an acknowledgement is waited for so long (RFC 8263 section 6)
+		"G retries=60 period=60":                2*time.Hour + 2*time.Minute,
+		"G role=root-server peers=P":            time.Minute + 20*time.Second,
+		"G role=sub-server peers=R":             time.Minute,
+		"G retries=1 period=20 role=standalone": 80 * time.Second,
+	} {
+		if got := (&group{conf: parseGroup(t, line)}).room(); got != want {
+			t.Errorf("%s: room %v, want %v", line, got, want)
+		}
+	}
+}
+
 func TestPrepareNamesWhatItRefuses(t *testing.T) {
 	s := New(zeros{}, Options{})
 	group := func(change func(*step.Group)) *step.Plan {
