@@ -303,7 +303,7 @@ type KEKBlock struct {
 	Responder    string          `xml:"responder-cookie"`
 	Method       string          `xml:"kek-sa-authentication-method"`
 	Lifetime     int64           `xml:"lifetime-remaining"`
-	Activation   int64           `xml:"act-time-remaining"`
+	Activation   int64           `xml:"act-time-remaining"` // 0: a KEK is in use from the push or pull that brings it
 	Rekey        int64           `xml:"rekey-time-remaining"`
 	Algorithms   KEKAlgorithms   `xml:"kek-sa-algorithms"`
 	Traffic      KEKTraffic      `xml:"kek-sa-traffic-statistics"`
@@ -315,6 +315,7 @@ type KEKBlock struct {
 // The parts of a KEKBlock.
 type (
 	KEKGroup struct {
+		Window          int64  `xml:"kek-sa-group-replay-window"`    // milliseconds, as configured now; 0: none
 		ActivationDelay int64  `xml:"kek-sa-group-activation-delay"` // seconds
 		Communication   string `xml:"kek-sa-group-multicast-group"`  // the schema's name for it; "Unicast", or "Multicast" and the group
 	}
@@ -322,8 +323,11 @@ type (
 		SigHash    string `xml:"kek-sa-authentication-algorithm"`
 		Encryption string `xml:"kek-sa-encryption-algorithm"`
 	}
+	// KEKTraffic is of the group's pushes, repeated ones too, and of their acknowledgements.
 	KEKTraffic struct {
+		InBytes    uint64 `xml:"kek-sa-input-bytes"`
 		OutBytes   uint64 `xml:"kek-sa-output-bytes"`
+		InPackets  uint64 `xml:"kek-sa-input-packets"`
 		OutPackets uint64 `xml:"kek-sa-output-packets"`
 	}
 	KEKMisc struct {
@@ -355,11 +359,11 @@ func serverKEK(s *State, a Args) (Reply, error) {
 			continue
 		}
 		reply.Blocks = append(reply.Blocks, KEKBlock{
-			Group: KEKGroup{ActivationDelay: int64(g.ActivationDelay / time.Second), Communication: communication(k.Multicast)},
+			Group: KEKGroup{g.Window.Milliseconds(), int64(g.ActivationDelay / time.Second), communication(k.Multicast)},
 			Index: index, Name: g.Name, GroupID: g.ID, Initiator: initiator, Responder: responder, Method: strings.ToUpper(k.SigAlg.String()),
 			Lifetime: s.remaining(k.Hard), Rekey: s.remaining(k.Soft),
 			Algorithms:   KEKAlgorithms{plainHash(k.SigHash.String()), encryptionCBC(k.KeyBits)},
-			Traffic:      KEKTraffic{k.Bytes, k.Packets},
+			Traffic:      KEKTraffic{k.InBytes, k.Bytes, k.InPackets, k.Packets},
 			Misc:         KEKMisc{k.Seq},
 			Server:       KEKServer{int64(k.Period / time.Second), k.Retries},
 			Negotiations: KEKNegotiations{g.PushesPending},
@@ -389,7 +393,9 @@ func (r ServerKEK) AppendText(dst []byte) []byte {
 		dst = addf(dst, "  "+labelRekey, b.Rekey)
 		dst = addf(dst, "  "+labelKEKAlgo, b.Algorithms.SigHash, b.Algorithms.Encryption)
 		dst = append(dst, "  "+labelTraffic...)
+		dst = addf(dst, labelTrafficLine, "Input bytes", b.Traffic.InBytes)
 		dst = addf(dst, labelTrafficLine, "Output bytes", b.Traffic.OutBytes)
+		dst = addf(dst, labelTrafficLine, "Input packets", b.Traffic.InPackets)
 		dst = addf(dst, labelTrafficLine, "Output packets", b.Traffic.OutPackets)
 		dst = addf(dst, "  "+labelSMC, b.Group.Communication)
 		dst = addf(dst, "  "+labelRetransmit, b.Server.Period, b.Server.Retries)

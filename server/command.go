@@ -105,7 +105,8 @@ func (s *Server) clearStatistics(name string) {
 		if name != "" && g.name != name {
 			continue
 		}
-		g.stats, g.sentBytes, g.sentPackets = Statistics{}, 0, 0
+		g.stats = Statistics{}
+		g.sentBytes, g.sentPackets, g.ackBytes, g.ackPackets = 0, 0, 0, 0
 		for _, m := range g.members {
 			m.pulls, m.sent, m.acked, m.unacked = 0, 0, 0, 0
 		}

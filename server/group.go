@@ -69,6 +69,7 @@ type group struct {
 	mismatch Mismatch
 
 	sentBytes, sentPackets uint64 // pushes, repeated ones too
+	ackBytes, ackPackets   uint64 // that were waited for
 }
 
 // Prepare reports, by name, what of a plan this engine cannot carry out. It changes nothing.

@@ -141,3 +141,26 @@ func TestAttackKeyHygiene(t *testing.T) {
 	b.ack("m1", "KEK1/1", nil)
 	zero("the acknowledgement key", ackKey)
 }
+
+// What is sent and received under a KEK is counted: pushes, repeated ones too, and those acknowledgements that are waited for.
+func TestKEKTraffic(t *testing.T) {
+	b := newBench(t)
+	commit(t, b, 1, []string{"1.14 G generate-kek", "1.14 G generate-tek"}, parseGroup(t, "G members=m1 sas=S window=100"))
+	b.pull("m1", 1, 0)
+	_ = b.s.Do(b.now, Rekey{Group: "G", TEK: true})
+	b.drain()
+	b.advance(10 * time.Second)
+	b.ack("m1", "KEK1/1", nil)
+	b.ack("m1", "KEK1/1", nil)
+	g := b.s.State().Groups[0]
+	if k := g.KEK; k.Packets != 2 || k.Bytes == 0 || k.InPackets != 1 || k.InBytes == 0 || k.InBytes >= k.Bytes {
+		t.Errorf("%d pushes of %d octets, %d acknowledgements of %d", k.Packets, k.Bytes, k.InPackets, k.InBytes)
+	}
+	if g.Window != 100*time.Millisecond {
+		t.Errorf("window %v", g.Window)
+	}
+	_ = b.s.Do(b.now, ClearStatistics{})
+	if k := b.s.State().Groups[0].KEK; k.Packets+k.Bytes+k.InPackets+k.InBytes != 0 {
+		t.Errorf("after a clear: %+v", k)
+	}
+}

@@ -380,6 +380,8 @@ func (s *Server) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 	}
 	if g := d.push.box.group; g != nil {
 		g.stats.PushAcknowledged++
+		g.ackBytes += uint64(len(b))
+		g.ackPackets++
 	}
 	l := d.lane
 	if m := l.member; m != nil {

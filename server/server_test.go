@@ -99,25 +99,27 @@ type bench struct {
 	past   map[uint64]map[string]step.Group // by number of the commit
 	keep   int                              // outputs that are carried out before a crash; < 0: all
 
-	hold   bool // do not answer Work
-	held   []turn.Work
-	keys   int
-	keks   map[string]*sa.KEK // as a member that knows them all has them
-	names  map[string]string
-	sa     ike.SAID
-	update *sa.Update // the last one distributed or fetched
-	lines  []string
-	reply  *ike.Reply
-	ask    int                  // sender IDs to ask for in message 3
-	lkh    map[string]*lkh.Keys // what each member holds of a hierarchy
-	sids   map[string]bool      // by TEK and number: never two
+	hold bool // do not answer Work
+	held []turn.Work
+	keys int
+	// created are the TEKs that ike is told of, by phase-1 SA.
+	created map[ike.SAID]int
+	keks    map[string]*sa.KEK // as a member that knows them all has them
+	names   map[string]string
+	sa      ike.SAID
+	update  *sa.Update // the last one distributed or fetched
+	lines   []string
+	reply   *ike.Reply
+	ask     int                  // sender IDs to ask for in message 3
+	lkh     map[string]*lkh.Keys // what each member holds of a hierarchy
+	sids    map[string]bool      // by TEK and number: never two
 
 	seqs map[string]string // every push number seen outside, with its datagram: never two
 }
 
 func newBench(t rapid.TB) *bench {
 	b := &bench{
-		t: t, now: start, disk: make(map[string][]byte), config: make(map[string]step.Group), past: make(map[uint64]map[string]step.Group), keep: -1,
+		t: t, now: start, disk: make(map[string][]byte), config: make(map[string]step.Group), past: make(map[uint64]map[string]step.Group), created: make(map[ike.SAID]int), keep: -1,
 		keks: make(map[string]*sa.KEK), names: make(map[string]string), seqs: make(map[string]string), sids: make(map[string]bool), lkh: make(map[string]*lkh.Keys), sa: 100,
 	}
 	b.fresh()
@@ -237,6 +239,8 @@ func (b *bench) drain() {
 			}
 		case ike.Abort:
 			// said by pull
+		case ike.Created:
+			b.created[o.SA] += o.TEKs
 		case ike.Delete:
 			b.say("%s delete ike sa %s", b.at(), o.Gateway)
 		case ike.Reply:
@@ -444,6 +448,9 @@ func (b *bench) pullBy(name string, id gdoi.GroupName, stop int) string {
 	}
 	if err := gdoi.ParsePull4(r.First, r.Payloads, policy, anything); err != nil {
 		b.t.Fatalf("message 4: %v", err)
+	}
+	if n := b.created[b.sa]; n != len(policy.TEKs) && b.keep < 0 {
+		b.t.Errorf("ike is told of %d TEKs, given were %d", n, len(policy.TEKs))
 	}
 	if b.lkh[name] = policy.LKH; policy.LKH != nil {
 		return b.given(policy) + fmt.Sprintf(", %d keys of the hierarchy", policy.LKH.Len())
