@@ -28,6 +28,7 @@ func remains(b *bench) string {
 		for _, m := range g.Members {
 			say("member %s %v %v %v %v %v", m.Gateway, m.Local, m.Remote, m.Updated, m.Acknowledges, m.Silent)
 		}
+		say("%d pushes under way", g.PushesPending)
 		own := b.s.groups[g.Name]
 		for _, d := range own.owed {
 			say("owed %x %v", d.spi, d.iec61850)
@@ -67,7 +68,17 @@ func (d *days) commit(conf string, effects ...step.Effect) {
 }
 
 func (d *days) pull() {
+	d.s.RootActive(d.now, "G", true) // as a cluster engine says once it has asked
 	d.bench.pull(rapid.SampledFrom([]string{"m1", "m2", "m3"}).Draw(d.t, "member"), 1, 0)
+}
+
+// acknowledge has every member acknowledge every push so far, so that the next ones go out.
+func (d *days) acknowledge() {
+	for _, id := range slices.Sorted(maps.Keys(d.seqs)) {
+		for _, name := range []string{"m1", "m2", "m3"} {
+			d.ack(name, id, nil)
+		}
+	}
 }
 
 func (d *days) order(c Command) {
@@ -75,8 +86,8 @@ func (d *days) order(c Command) {
 	d.drain()
 }
 
-func (d *days) sleep() {
-	d.advance(time.Duration(rapid.IntRange(1, 4000).Draw(d.t, "seconds")) * time.Second)
+func (d *days) sleep(most int) {
+	d.advance(time.Duration(rapid.IntRange(1, most).Draw(d.t, "seconds")) * time.Second)
 }
 
 // run makes steps, of which each may end with a crash.
@@ -156,8 +167,9 @@ func TestCrashAnywhere(t *testing.T) {
 			"pull":       d.pull,
 			"pull again": d.pull,
 			"rekey":      func() { d.order(Rekey{Group: "G", TEK: true, KEK: rapid.Bool().Draw(t, "kek")}) },
-			"sleep":      d.sleep,
-			"sleep on":   d.sleep,
+			"sleep":      func() { d.sleep(4000) },
+			"sleep on":   func() { d.sleep(4000) },
+			"ack":        d.acknowledge,
 			"clear":      func() { d.order(Clear{Group: "G", Now: rapid.Bool().Draw(t, "now")}) },
 			"1.3": func() {
 				d.commit(
@@ -220,7 +232,6 @@ func (d *days) adopt(kind string) {
 	tell := func() {
 		d.s.Adopt(d.now, Adopt{Group: "G", Update: d.parseUpdate(update), Exchange: 9})
 		d.drain()
-		d.s.RootActive(d.now, "G", true)
 	}
 	tell()
 	if d.cut {
@@ -243,12 +254,18 @@ func TestSubCrashAnywhere(t *testing.T) {
 			d.commit(fmt.Sprintf("G role=sub-server members=m1,m2,m3 sas=%s kek=%s peers=R%d", sas, kek, peers), all...)
 		}
 		commit(step.StartClusterInit)
+		d.adopt("")
+		d.pull()
 		d.run(map[string]func(){
-			"pull":         d.pull,
-			"pull again":   d.pull,
-			"sleep":        d.sleep,
+			"pull 1":       d.pull,
+			"pull 2":       d.pull,
+			"pull 3":       d.pull,
+			"sleep":        func() { d.sleep(1200) },
+			"ack 1":        d.acknowledge,
+			"ack 2":        d.acknowledge,
 			"clear":        func() { d.order(Clear{Group: "G", Now: rapid.Bool().Draw(t, "now")}) },
 			"adopt full":   func() { d.adopt("") },
+			"adopt again":  func() { d.adopt("") },
 			"adopt TEKs":   func() { d.adopt("tek") },
 			"adopt KEK":    func() { d.adopt("kek") },
 			"adopt policy": func() { d.adopt("policy") },
@@ -317,6 +334,58 @@ func TestCrashBecomingRoot(t *testing.T) {
 			if said := b.said(); !strings.Contains(said, ": KEK1/1 KEK") { // to each, or to all
 				t.Errorf("%s, %d outputs: members are not told:\n%s", alone, keep, said)
 			}
+		}
+	}
+}
+
+// crashAt runs a commit that stops after so many outputs, and starts again; it reports whether the commit has more outputs than that.
+func crashAt(t *testing.T, b *bench, keep int, number uint64, effects []string, groups ...step.Group) (more bool) {
+	b.keep = keep
+	commit(t, b, number, effects, groups...)
+	more = b.keep == 0
+	b.keep, b.lines = -1, nil
+	b.restart()
+	if b.s.Applied() < number {
+		commit(t, b, number, effects, groups...)
+	}
+	return more
+}
+
+// TestCrashKeepsNumber: a sub-server that loses its KEK by its own commit and gets it back goes on with its push numbers, wherever in
+// the turn it stopped. The bench fails it for a number that is used twice.
+func TestCrashKeepsNumber(t *testing.T) {
+	for keep, more := 0, true; more; keep++ {
+		b := newBench(t)
+		adopt := func(update string) {
+			b.s.Adopt(b.now, Adopt{Group: "G", Update: b.parseUpdate(update)})
+			b.drain()
+			b.s.RootActive(b.now, "G", true)
+		}
+		commit(t, b, 1, []string{"1.14 G start-cluster-init"}, parseGroup(t, "G role=sub-server members=m1 sas=S,T peers=R"))
+		adopt("v1 full kek=K1 seq=1 tek=S1,T1")
+		b.pull("m1", 1, 0)
+		adopt("v2 tek=S2")
+		b.ack("m1", "KEK1/2", nil)
+		b.lines = nil
+		conf := parseGroup(t, "G role=sub-server members=m1 sas=S peers=R kek=none")
+		more = crashAt(t, b, keep, 2, []string{"1.10 G delete-kek", "1.13 G delete-tek sa=T"}, conf)
+		adopt("v2 full kek=K1 seq=2 tek=S1,S2,T1")
+		if said := b.said(); !strings.Contains(said, "push to m1: KEK1/3 TEK") {
+			t.Errorf("%d outputs:\n%s", keep, said)
+		}
+	}
+}
+
+// TestCrashDeletesGroup: members of a group that is deleted are told again until they acknowledge it, wherever in the turn the server
+// stopped.
+func TestCrashDeletesGroup(t *testing.T) {
+	for keep, more := 0, true; more; keep++ {
+		b := newBench(t)
+		commit(t, b, 1, []string{"1.14 G generate-kek", "1.14 G generate-tek"}, parseGroup(t, "G members=m1 sas=S"))
+		b.pull("m1", 1, 0)
+		more = crashAt(t, b, keep, 2, []string{"1.3 G send-delete-all-to-members", "1.3 G delete-keys", "1.3 G delete-registered-members"})
+		if said := b.said(); !strings.Contains(said, "push to m1: KEK1/1 delete-all") {
+			t.Errorf("%d outputs:\n%s", keep, said)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -70,6 +71,27 @@ const (
 	memberSilent
 	memberFlags = 1<<iota - 1
 )
+
+// beforeOnDisk orders the records of a turn by key, except that a store that stops between two of them must not lose what is kept of a
+// KEK or of pushes, which comes before the record of the group that has them no more; nor whom a push is for, which that record says
+// before the members go for whom it is.
+func (s *Server) beforeOnDisk(a, b string) int {
+	rank := func(key string) int {
+		switch gone := s.records[key] == nil; {
+		case !gone && (strings.HasPrefix(key, spentPrefix) || strings.HasPrefix(key, leavingPrefix)):
+			return 0
+		case gone && isMember(key):
+			return 2
+		}
+		return 1
+	}
+	return cmp.Or(rank(a)-rank(b), strings.Compare(a, b))
+}
+
+func isMember(key string) bool {
+	_, rest, _ := strings.Cut(strings.TrimPrefix(key, groupPrefix), "/")
+	return strings.HasPrefix(key, groupPrefix) && strings.HasPrefix("/"+rest, memberInfix)
+}
 
 func (g *group) key() string { return groupPrefix + escape(g.name) + sasSuffix }
 
