@@ -154,7 +154,7 @@ func argumentRows(left []oper.Argument) []row {
 		case oper.Index:
 			add(a, "index", "Index of the security association")
 		case oper.Now:
-			add(a, "now", "Clear immediately")
+			add(a, "now", "Send own members no delete (sub-servers send theirs one all the same)")
 		case oper.KEK:
 			add(a, "kek", "The key encryption key only")
 		case oper.TEK:

@@ -211,6 +211,10 @@ func (e *Endpoint) Do(now time.Time, c Command) {
 		if g := e.gateways[c.Gateway]; g != nil {
 			g.dpd.count = DPDCounters{}
 		}
+	case Created:
+		if p := e.sas[c.SA]; p != nil {
+			p.stat.teksCreated += uint32(c.TEKs)
+		}
 	}
 }
 

@@ -96,6 +96,7 @@ type tallies struct {
 	inOctets, inPackets, outOctets, outPackets uint64
 	dpdSent, dpdAcked, dpdAnswered             uint32
 	exchangesBegun, exchangesAnswered          uint32
+	teksCreated                                uint32
 }
 
 func (p *phase1) negotiating() bool { return p.state < up }
@@ -907,6 +908,7 @@ func (p *phase1) look() SAState {
 		InOctets: t.inOctets, InPackets: t.inPackets, OutOctets: t.outOctets, OutPackets: t.outPackets,
 		DPDSent: uint64(t.dpdSent), DPDAcked: uint64(t.dpdAcked), DPDAnswered: uint64(t.dpdAnswered),
 		ExchangesBegun: uint64(t.exchangesBegun), ExchangesAnswered: uint64(t.exchangesAnswered),
+		TEKsCreated: uint64(t.teksCreated),
 	}
 	s.InitiatorCookie, s.ResponderCookie = p.ck.i, p.ck.r
 	s.Local, s.Remote, s.Created, s.Expires = p.local, p.remote, p.created, p.timeout.at

@@ -75,6 +75,12 @@ type (
 
 	// ClearDPD sets the DPDCounters of a gateway to zero.
 	ClearDPD struct{ Gateway string }
+
+	// Created says that a pull under a phase-1 SA brought so many TEKs. It is for SAState alone.
+	Created struct {
+		SA   SAID
+		TEKs int
+	}
 )
 
 // The outputs for the engines above.
@@ -130,7 +136,7 @@ type (
 	}
 )
 
-// Command is one of Connect, Begin, Reply, Abort, Delete and ClearDPD.
+// Command is one of Connect, Begin, Reply, Abort, Delete, Created and ClearDPD.
 type Command interface {
 	IsOutput()
 	isCommand()
@@ -142,6 +148,7 @@ func (Reply) isCommand()    {}
 func (Abort) isCommand()    {}
 func (Delete) isCommand()   {}
 func (ClearDPD) isCommand() {}
+func (Created) isCommand()  {}
 
 // IsOutput implements turn.Output.
 func (Connect) IsOutput() {}
@@ -160,6 +167,9 @@ func (Delete) IsOutput() {}
 
 // IsOutput implements turn.Output.
 func (ClearDPD) IsOutput() {}
+
+// IsOutput implements turn.Output.
+func (Created) IsOutput() {}
 
 // IsOutput implements turn.Output.
 func (Up) IsOutput() {}

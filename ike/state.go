@@ -67,6 +67,8 @@ type SAState struct {
 
 	ExchangesBegun, ExchangesAnswered uint64 // finished or not
 	ExchangesRunning                  int
+
+	TEKsCreated uint64 // by pulls, see Created
 }
 
 // GatewayState is DPD of a gateway towards which it runs (step.Gateway.Probes).

@@ -57,7 +57,7 @@ type group struct {
 	nextAsk    time.Time // sub-server: not to ask for a successor again before this
 
 	// On a sub-server: TEKs that its own commits have destroyed. It sends no delete on its own account; members learn of them
-	// with the root's next word.
+	// with the root's next word, which may come after a restart.
 	owed []doomed
 
 	// Within one plan: what was deleted and must still be named to members, and what they were told of already (T7).
@@ -69,6 +69,7 @@ type group struct {
 	mismatch Mismatch
 
 	sentBytes, sentPackets uint64 // pushes, repeated ones too
+	ackBytes, ackPackets   uint64 // that were waited for
 }
 
 // Prepare reports, by name, what of a plan this engine cannot carry out. It changes nothing.

@@ -23,13 +23,14 @@ func margin(lifetime, room time.Duration) time.Duration {
 	return min(max(lifetime/10, room), lifetime/2)
 }
 
-// room is how long it may take until every member has a push, and on a root every sub-server before that.
+// room is how long it may take until every member has a push, and on a root every sub-server before that. A member gets its pushes
+// one after the other, so that before the one for a TEK it may have that for a KEK to acknowledge, or the other way round.
 func (g *group) room() time.Duration {
 	period, retries := defaultPeriod, defaultRetries
 	if c := g.conf.Communication; c != nil {
 		period, retries = c.Retransmission, c.Retries
 	}
-	d := time.Duration(retries+1) * period
+	d := 2 * (time.Duration(retries)*period + max(period, minAckWait))
 	if g.conf.Role == step.RootServer {
 		d += 2 * g.conf.PeerPeriod
 	}
