@@ -14,10 +14,7 @@ type Backend interface {
 	// Manage calls f while it holds the node's management mutex: db, and what it hands out, is used only within f; a config.Tree
 	// may be kept. It returns f's error, or its own if the node is closing.
 	Manage(f func(db *commit.DB) error) error
-	// State returns a copy of the node's operational state as of now.
-	State() (oper.State, error)
-	// Do gives the engines a command that an oper.Command made and returns after that turn.
-	Do(command any) error
+	oper.Engines
 	// Editors is the node's list of who is in configuration mode.
 	Editors() *Editors
 	// Lab is where `request lab node` looks; nil outside a lab.

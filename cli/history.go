@@ -107,7 +107,7 @@ func committed(v commit.Revision) string {
 func (r *run) answer(a oper.Reply) error {
 	switch r.pipe.form {
 	case formXML:
-		return r.write(inReply(func(dst []byte) []byte { return oper.AppendXML(dst, a, 1) }))
+		return r.write(inReply(func(dst []byte) []byte { return oper.AppendXML(dst, a, 1, "") }))
 	case formJSON:
 		return r.write(oper.AppendJSON(nil, a))
 	}

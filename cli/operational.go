@@ -121,18 +121,13 @@ func parseOper(p *parser, c oper.Command) (action, error) {
 		if err := p.argument(&args, kind, t); err != nil {
 			return action{}, err
 		}
-		left = slices.DeleteFunc(left, func(a oper.Argument) bool { return a == kind || excludes(kind, a) })
+		left = slices.DeleteFunc(left, func(a oper.Argument) bool { return a == kind || kind.Excludes(a) })
 	}
+	a := action{run: func(r *run) error { return operate(r, c, args) }}
 	if c.Reply != nil {
-		return action{forms: []form{formXML, formJSON}, run: func(r *run) error { return reply(r, c, args) }}, nil
+		a.forms = []form{formXML, formJSON}
 	}
-	return action{run: func(r *run) error { return act(r, c, args) }}, nil
-}
-
-// excludes reports that b cannot follow a: they choose the same thing in two ways.
-func excludes(a, b oper.Argument) bool {
-	choice := []oper.Argument{oper.Group, oper.GroupID, oper.VPN}
-	return slices.Contains(choice, a) && slices.Contains(choice, b)
+	return a, nil
 }
 
 // argumentRows are the keywords of the arguments that may still be given.
@@ -159,7 +154,7 @@ func argumentRows(left []oper.Argument) []row {
 		case oper.Index:
 			add(a, "index", "Index of the security association")
 		case oper.Now:
-			add(a, "now", "Clear immediately")
+			add(a, "now", "Send own members no delete (sub-servers send theirs one all the same)")
 		case oper.KEK:
 			add(a, "kek", "The key encryption key only")
 		case oper.TEK:
@@ -187,11 +182,11 @@ func (p *parser) argument(args *oper.Args, kind oper.Argument, keyword token) er
 	case oper.VPN:
 		return name(&args.VPN, "security", "group-vpn", "member", "ipsec", "vpn")
 	case oper.GroupID:
-		n, err := p.number("Identifier of the group", 1, 1<<32-1)
+		n, err := p.number("Identifier of the group", 1, oper.MaxGroupID)
 		args.GroupID = uint32(n)
 		return err
 	case oper.Index:
-		n, err := p.number("Index", 1, 1<<48)
+		n, err := p.number("Index", 1, oper.MaxIndex)
 		args.Index = uint64(n)
 		return err
 	case oper.Peer:
@@ -227,14 +222,10 @@ func (p *parser) configuredNames(path ...string) []row {
 	return rows
 }
 
-// reply shows an operational reply in the form that was asked for.
-func reply(r *run, c oper.Command, args oper.Args) error {
-	state, err := r.backend.State()
-	if err != nil {
-		return err
-	}
-	answer, err := c.Reply(&state, args)
-	if err != nil {
+// operate carries out one of oper's commands, and shows its reply, if it has one, in the form that was asked for.
+func operate(r *run, c oper.Command, args oper.Args) error {
+	answer, err := c.Run(r.backend, args)
+	if err != nil || answer == nil {
 		return err
 	}
 	return r.answer(answer)
@@ -249,24 +240,6 @@ func inReply(content func(dst []byte) []byte) []byte {
 func inReplyOf(attributes string, content func(dst []byte) []byte) []byte {
 	dst := content(fmt.Appendf(nil, "<rpc-reply%s>\n", attributes))
 	return append(dst, "    <cli>\n        <banner></banner>\n    </cli>\n</rpc-reply>\n"...)
-}
-
-// act gives the engines what one of oper's commands makes.
-func act(r *run, c oper.Command, args oper.Args) error {
-	state, err := r.backend.State()
-	if err != nil {
-		return err
-	}
-	commands, err := c.Do(&state, args)
-	if err != nil {
-		return err
-	}
-	for _, command := range commands {
-		if err := r.backend.Do(command); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func parseShowConfiguration(p *parser) (action, error) {

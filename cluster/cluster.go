@@ -16,7 +16,13 @@ import (
 )
 
 // Constants of the specification.
-const initRetry = 5 * time.Second // C3
+const (
+	// MaxSubServers is how many sub-servers a group's root-server may have (P3, V1): Juniper's page "Group VPNv2 Server Clusters"
+	// knows no more than four. Options can raise it in a lab; nothing else here depends on it.
+	MaxSubServers = 4
+
+	initRetry = 5 * time.Second // C3
+)
 
 // Constants of this implementation.
 const (
@@ -32,6 +38,8 @@ const (
 type Options struct {
 	// TokenBase is the high octet of the tokens of exchanges; its low 56 bits are zero.
 	TokenBase uint64
+	// MaxSubServers takes the place of the constant, in a lab.
+	MaxSubServers int
 }
 
 // Outputs to the server engine, through package engine, and inputs from it. The types have the shape of server's.
@@ -123,13 +131,14 @@ type peer struct {
 	count   Counters
 
 	// Of a sub-server, at its root: what it is to be told.
-	has     uint64     // the version that it has
-	pending *sa.Update // what it is told now, until it has acknowledged that; nil if it has all
-	next    *sa.Update // what came meanwhile; nil for nothing
-	token   uint64     // of the exchange under way, 0 for none (a sub-server's cluster-init too)
-	sa      ike.SAID   // of that exchange
-	begun   time.Time
-	again   time.Time // when to begin the next, zero while one is under way
+	has      uint64     // the version that it has
+	answered ike.SAID   // the IKE SA under which it asked for that, 0 for none
+	pending  *sa.Update // what it is told now, until it has acknowledged that; nil if it has all
+	next     *sa.Update // what came meanwhile; nil for nothing
+	token    uint64     // of the exchange under way, 0 for none (a sub-server's cluster-init too)
+	sa       ike.SAID   // of that exchange
+	begun    time.Time
+	again    time.Time // when to begin the next, zero while one is under way
 }
 
 // group is one group with a server-cluster, now or before the plan in hand.
@@ -161,6 +170,9 @@ type question struct {
 func New(rand io.Reader, o Options) *Cluster {
 	if o.TokenBase == 0 {
 		o.TokenBase = defaultTokenBase
+	}
+	if o.MaxSubServers == 0 {
+		o.MaxSubServers = MaxSubServers
 	}
 	return &Cluster{
 		rand: rand, options: o,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +24,7 @@ import (
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// giveUp is when package ike gives up an exchange or a negotiation.
+// giveUp is when package ike gives up a negotiation, or an exchange that is left to its own schedule.
 const giveUp = 5500 * time.Millisecond
 
 // bench is a cluster of engines with an IKE between them that loses what it is told to lose, and a server engine at each that
@@ -164,6 +165,8 @@ func (n *node) do(o turn.Output) {
 	case ike.Delete:
 		b.say("%s deletes its IKE SAs to %s", n.name, o.Gateway)
 		b.down(n, b.node(o.Gateway), "deleted")
+	case ike.ClearDPD:
+		b.say("%s clears DPD of %s", n.name, o.Gateway)
 	case Fetch:
 		f := Fetched{Group: o.Group, Exchange: o.Exchange}
 		if n.empty {
@@ -395,7 +398,11 @@ func (n *node) begin(o ike.Begin) {
 	mid := b.last
 	x := &exchange{token: o.Token, typ: o.Exchange, from: n, sa: o.SA}
 	n.exchanges[mid] = x
-	b.timers = append(b.timers, timer{b.now.Add(giveUp), func() {
+	wait := giveUp
+	if o.Every != 0 {
+		wait = o.Every * time.Duration(o.Tries)
+	}
+	b.timers = append(b.timers, timer{b.now.Add(wait), func() {
 		if !x.answered && !x.dropped && n.exchanges[mid] == x {
 			delete(n.exchanges, mid)
 			n.c.HandleFailed(b.now, ike.Failed{SA: o.SA, Token: o.Token, Reason: "no answer"})
@@ -683,6 +690,7 @@ func (b *bench) run(t *testing.T, d *datadriven.TestData) string {
 		if err := b.node(arg(0)).c.Do(b.now, ClearStatistics{Group: arg(1)}); err != nil {
 			return err.Error() + "\n"
 		}
+		b.settle()
 	case "restart":
 		b.restart(b.node(arg(0)))
 	case "advance":
@@ -708,11 +716,25 @@ func (n *node) state() string {
 			if len(p.Differs) > 0 {
 				fmt.Fprintf(&out, " differs %v", p.Differs)
 			}
-			fmt.Fprintf(&out, "\n    %+v\n", p.Counters)
+			out.WriteString("\n   " + counted(p.Counters) + "\n")
 		}
 	}
 	if out.Len() == 0 {
 		return "empty\n"
 	}
 	return out.String()
+}
+
+// counted names the counters that are not zero.
+func counted(c Counters) (words string) {
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		if n := v.Field(i).Uint(); n != 0 {
+			words += fmt.Sprintf(" %s:%d", v.Type().Field(i).Name, n)
+		}
+	}
+	if words == "" {
+		return " nothing counted"
+	}
+	return words
 }

@@ -16,7 +16,17 @@ import (
 func (c *Cluster) Prepare(p *step.Plan) error {
 	var errs []error
 	for _, ch := range p.Groups {
-		if g := ch.New; g != nil && g.Role != step.Standalone && size(g) > maxPayload {
+		g := ch.New
+		if g == nil || g.Role == step.Standalone {
+			continue
+		}
+		if most := c.options.MaxSubServers; g.Role == step.RootServer && len(g.Peers) > most {
+			errs = append(errs, &step.Refusal{
+				Group: g.Name, Statement: []string{"server-cluster", "ike-gateway"},
+				Reason: fmt.Sprintf("a root-server has at most %d sub-servers, here are %d: delete some", most, len(g.Peers)),
+			})
+		}
+		if size(g) > maxPayload {
 			errs = append(errs, &step.Refusal{Group: g.Name, Reason: fmt.Sprintf("its %d ipsec-sas with their match-policies do not fit one cluster message: not supported in a server-cluster", len(g.SAs))})
 		}
 	}
@@ -181,7 +191,8 @@ type (
 	// server server-cluster`. Keys and members stay.
 	Clear struct{}
 
-	// ClearStatistics sets the counters of peers to zero; empty for all groups, and all peers of a group.
+	// ClearStatistics sets the counters of peers to zero, and DPD's of their gateways, which are one for all groups (D1); empty
+	// for all groups, and all peers of a group.
 	ClearStatistics struct{ Group, Gateway string }
 )
 
@@ -220,6 +231,7 @@ func (c *Cluster) Do(now time.Time, cmd Command) error {
 			for _, p := range g.peers {
 				if (cmd.Group == "" || g.name == cmd.Group) && (cmd.Gateway == "" || p.gateway == cmd.Gateway) {
 					p.count = Counters{}
+					c.emit(ike.ClearDPD{Gateway: p.gateway})
 				}
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"gvpn/sa"
 )
 
+const communication = "server-member-communication"
+
 // parts are the parts of a group's configuration that must be the same on every server of its cluster (V8, V9): all of it but
 // its gateways and its server-cluster. Their order is the wire's.
 var parts = [...]struct {
@@ -29,7 +31,7 @@ var parts = [...]struct {
 	{"activation-time-delay", func(h hash.Hash, g *step.Group) { number(h, uint64(g.ActivationDelay.Milliseconds())) }, nil},
 	{"deactivation-time-delay", func(h hash.Hash, g *step.Group) { number(h, uint64(g.DeactivationDelay.Milliseconds())) }, nil},
 	{"anti-replay-time-window", func(h hash.Hash, g *step.Group) { number(h, uint64(g.Window().Milliseconds())) }, nil},
-	{"server-member-communication", addCommunication, func(c *Counters) *uint64 { return &c.CommunicationDiffers }},
+	{communication, addCommunication, func(c *Counters) *uint64 { return &c.KEKDiffers }},
 	{"match-policy", addPolicies, func(c *Counters) *uint64 { return &c.PolicyDiffers }},
 	{"proposal", addProposals, func(c *Counters) *uint64 { return &c.ProposalDiffers }},
 }
@@ -57,10 +59,17 @@ func (d digest) differs(e digest) (names []string) {
 	return names
 }
 
-// count adds the parts in which d and e differ to the counters that are for them (V8).
-func (d digest) count(e digest, c *Counters) {
+// nothing is the digest of a part that is not configured.
+var nothing = [digestLength]byte(sha256.New().Sum(nil))
+
+// add counts the parts in which two servers' digests differ (V8).
+func (c *Counters) add(d, e digest) {
 	for i, p := range parts {
-		if d[i] != e[i] && p.count != nil {
+		switch {
+		case d[i] == e[i] || p.count == nil:
+		case p.name == communication && (d[i] == nothing || e[i] == nothing):
+			c.CommunicationDiffers++
+		default:
 			*p.count(c)++
 		}
 	}

@@ -227,3 +227,54 @@ func hear(t *testing.T, way uint8, payloads []byte) {
 		}
 	}
 }
+
+// An acknowledgement of something else than what was sent is none: it counts as a failure, and the cluster-update comes again when
+// its period is over (C5).
+func TestWrongAcknowledgement(t *testing.T) {
+	c := New(strings.NewReader(strings.Repeat("x", 1000)), Options{})
+	g := parseGroup(t, "G role=root peers=P")
+	c.Configure(start, &step.Plan{Gateways: []step.GatewayChange{{New: &step.Gateway{Name: "P"}}}, Groups: []step.GroupChange{{New: &g}}})
+	c.HandleUp(start, ike.Up{SA: 1, Gateway: "P"})
+	c.groups["G"].peers[0].active = true
+	c.Distribute(start, Distribute{Group: "G", Update: sa.Update{Group: "G", GroupID: 1, Version: 2}})
+	begun := func() (token uint64) {
+		for o, ok := c.Next(); ok; o, ok = c.Next() {
+			if b, ok := o.(ike.Begin); ok {
+				token = b.Token
+			}
+		}
+		return token
+	}
+	chain, err := appendMessage(nil, make([]byte, nonceLength), &frame{kind: ack, groupID: 1, version: 1, group: "G"}, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.HandleMessage(start, ike.Message{
+		SA: 1, Gateway: "P", MsgID: 5, Number: 2, Initiator: true, Token: begun(), Exchange: isakmp.ExchangeClusterUpdate, First: isakmp.PayloadNONCE, Payloads: chain,
+	})
+	if got := c.State().Groups[0].Peers[0].Counters; got != (Counters{UpdateSent: 1, UpdateFailed: 1, UpdatePending: 1}) {
+		t.Errorf("counted %+v", got)
+	}
+	if at, ok := c.Deadline(); !ok || !at.Equal(start.Add(g.PeerPeriod)) {
+		t.Errorf("due at %v", at)
+	}
+	c.HandleTimeout(start.Add(g.PeerPeriod))
+	if begun() == 0 {
+		t.Error("it does not come again")
+	}
+}
+
+// P3, V1: as many sub-servers as the constant says, or a lab's option. A sub-server's one root is no matter of it.
+func TestMaxSubServers(t *testing.T) {
+	peers := func(n int) string { return "G role=root peers=" + strings.TrimSuffix(strings.Repeat("P,", n), ",") }
+	for _, c := range []struct {
+		option, peers int
+		good          bool
+	}{{0, MaxSubServers, true}, {0, MaxSubServers + 1, false}, {5, 5, true}, {5, 6, false}, {1, 2, false}} {
+		g := parseGroup(t, peers(c.peers))
+		err := New(nil, Options{MaxSubServers: c.option}).Prepare(&step.Plan{Groups: []step.GroupChange{{New: &g}}})
+		if (err == nil) != c.good {
+			t.Errorf("%d sub-servers, option %d: %v", c.peers, c.option, err)
+		}
+	}
+}

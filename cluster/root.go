@@ -26,14 +26,11 @@ func (c *Cluster) handleRequest(now time.Time, m ike.Message, f *frame) {
 		return
 	}
 	p.count.InitReceived++
-	for _, q := range c.asked {
-		if q.peer == p && q.kind == request {
-			p.count.InitDuplicate++
-			break
-		}
+	if m.SA == p.answered && f.version < p.has { // it has not got the answer to its last question
+		p.count.InitDuplicate++
 	}
 	c.compare(p, f)
-	f.digest.count(g.digest, &p.count)
+	p.count.add(f.digest, g.digest)
 	id := c.number()
 	c.asked[id] = question{peer: p, sa: m.SA, mid: m.MsgID, kind: request}
 	c.emit(Fetch{Group: g.name, Exchange: id})
@@ -74,7 +71,7 @@ func (c *Cluster) Fetched(now time.Time, f Fetched) {
 	p.count.InitSucceeded++
 	g.version = max(g.version, f.Update.Version)
 	c.drop(p)
-	p.has = f.Update.Version
+	p.has, p.answered = f.Update.Version, q.sa
 	c.emit(ike.Reply{SA: q.sa, MsgID: q.mid, First: isakmp.PayloadNONCE, Payloads: chain, Last: true})
 	c.activate(p)
 }
@@ -166,8 +163,8 @@ func merge(a, b sa.Update) sa.Update {
 	return b
 }
 
-// send begins a cluster-update with all that a sub-server has not acknowledged, in place of one under way: times in it are
-// relative, so that it must be fresh.
+// send begins a cluster-update with all that a sub-server has not acknowledged, in place of one under way. It is one datagram, with
+// the retransmission-period for its answer (C5); what goes out after that is made anew, since times in it are relative.
 func (c *Cluster) send(now time.Time, p *peer) {
 	if p.token != 0 {
 		c.emit(ike.Abort{SA: p.sa, Token: p.token})
@@ -194,7 +191,10 @@ func (c *Cluster) send(now time.Time, p *peer) {
 	p.sa, p.token = way, c.number()
 	c.tokens[p.token] = p
 	p.count.UpdateSent++
-	c.emit(ike.Begin{SA: way, Exchange: isakmp.ExchangeClusterUpdate, Messages: 2, Token: p.token, First: isakmp.PayloadNONCE, Payloads: chain})
+	c.emit(ike.Begin{
+		SA: way, Exchange: isakmp.ExchangeClusterUpdate, Messages: 2, Token: p.token, First: isakmp.PayloadNONCE, Payloads: chain,
+		Every: period(g), Tries: 1,
+	})
 }
 
 // handleAck takes the acknowledgement of a cluster-update.

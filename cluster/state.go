@@ -32,17 +32,29 @@ type PeerState struct {
 }
 
 // Counters of one peer, those of `show security group-vpn server server-cluster detail`. Sent and received count exchanges, not
-// datagrams; package ike counts those, and DPD. UpdateMaxRetry stays 0: C5 has no limit of tries.
+// datagrams; package ike counts those, and DPD. A sub-server sends cluster-inits and a root cluster-updates, so that each leaves
+// some at zero.
 type Counters struct {
-	InitSent, InitReceived, InitSucceeded, InitFailed, InitDuplicate, InitAborted, InitTimeout uint64
+	InitSent, InitReceived, InitSucceeded, InitFailed uint64
+	// InitDuplicate: a root was asked again what it had answered, under the same IKE SA; a sub-server got an answer that a
+	// cluster-update had overtaken.
+	InitDuplicate uint64
+	InitAborted   uint64 // there was no IKE SA, or no end in sight
+	InitTimeout   uint64
 
-	UpdateSent, UpdateReceived, UpdateSucceeded, UpdateFailed, UpdateAborted, UpdateTimeout uint64
+	UpdateSent, UpdateReceived, UpdateSucceeded, UpdateFailed uint64
+	UpdateAborted                                             uint64 // the sub-server went inactive with one outstanding
+	UpdateTimeout                                             uint64
 
-	UpdatePending, UpdateMaxRetry uint64
+	// UpdatePending counts nothing: it is 1 while a cluster-update is not acknowledged. ClearStatistics leaves it.
+	UpdatePending uint64
+	// UpdateMaxRetry is always 0: C5 repeats a cluster-update without limit.
+	UpdateMaxRetry uint64
 
-	// How often a sub-server asked that has another configuration than its root, by part (V8). A sub-server counts by the SAs
-	// that it is given (package server).
-	PolicyDiffers, ProposalDiffers, CommunicationDiffers uint64
+	// How often a sub-server asked that has another configuration than its root, by part (V8). KEKDiffers is about what
+	// server-member-communication says, CommunicationDiffers about its being there at one end only. A sub-server counts by
+	// the SAs that it is given (package server).
+	PolicyDiffers, ProposalDiffers, KEKDiffers, CommunicationDiffers uint64
 }
 
 // State returns a copy.

@@ -54,13 +54,13 @@ func checkRules(t *testing.T, bases map[string]Tree, path string) (accepted, ref
 	return accepted, refused
 }
 
-// TestRules has a file for each of the rules V1 to V13 of the Group VPN specification, and one for what has no number.
+// TestRules has a file for each of the rules V1 to V13 of the Group VPN specification, others, and one for what has no number.
 func TestRules(t *testing.T) {
 	bases := ruleBases(t)
 	checkRules(t, bases, "testdata/rules.txt")
 	// What only two servers together can break: a commit on one of them accepts it, and its file says where it shows.
 	elsewhere := []string{"V8", "V9", "V10"}
-	for _, rule := range []string{"V1", "V2", "V3", "V4", "V5", "V6", "V7", "V8", "V9", "V10", "V11", "V12", "V13", "P4"} {
+	for _, rule := range []string{"V1", "V2", "V3", "V4", "V5", "V6", "V7", "V8", "V9", "V10", "V11", "V12", "V13", "P4", "room"} {
 		t.Run(rule, func(t *testing.T) {
 			accepted, refused := checkRules(t, bases, "testdata/rules/"+rule+".txt")
 			if accepted == 0 || (refused == 0) != slices.Contains(elsewhere, rule) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -184,6 +185,19 @@ type Configured struct {
 // Configured returns a copy; it shares its secrets with the engine.
 func (e *Engine) Configured() Configured {
 	return Configured{HostName: e.hostName, MemberLimit: e.memberLimit, Gateways: e.ike.Gateways(), Groups: e.Groups(), VPNs: e.VPNs()}
+}
+
+// Peers are the addresses of every group's cluster peers, in no order, perhaps some twice.
+func (e *Engine) Peers() (addrs []netip.Addr) {
+	for _, g := range e.groups {
+		if g.Role == step.Standalone {
+			continue
+		}
+		for _, name := range g.Peers {
+			addrs = append(addrs, e.ike.Remotes(name)...)
+		}
+	}
+	return addrs
 }
 
 // Groups are those of Configured, without the gateways, of which there may be very many.

@@ -297,3 +297,25 @@ var plain = cmp.Options{
 	cmp.Comparer(sa.Secret.Equal),
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 }
+
+// What pulls bring is counted at both ends, by the IKE SA that they are under.
+func TestPullCounts(t *testing.T) {
+	l, _, sub, gm := inCluster(t)
+	if err := gm.Do(l.now, member.ClearIPsec{}); err != nil {
+		t.Fatal(err)
+	}
+	l.settle()
+	l.pass(time.Second)
+	for _, c := range []struct {
+		of      string
+		e       *Engine
+		gateway string
+		want    uint64
+	}{{"sub-server", sub, "GM", 2}, {"sub-server", sub, "ROOT", 0}, {"member", gm, "G", 2}} {
+		for _, s := range c.e.State().IKE.SAs {
+			if s.Gateway == c.gateway && s.TEKsCreated != c.want {
+				t.Errorf("%s, gateway %s: %d TEKs, want %d", c.of, c.gateway, s.TEKsCreated, c.want)
+			}
+		}
+	}
+}

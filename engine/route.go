@@ -85,6 +85,10 @@ func (e *Engine) route(now time.Time, output turn.Output) {
 		e.ike.Do(now, o)
 	case ike.Delete:
 		e.ike.Do(now, o)
+	case ike.ClearDPD:
+		e.ike.Do(now, o)
+	case ike.Created:
+		e.ike.Do(now, o)
 
 	// server → cluster.
 	case server.Distribute:

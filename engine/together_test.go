@@ -18,6 +18,7 @@ import (
 	"gvpn/commit/step"
 	"gvpn/gdoi"
 	"gvpn/ike"
+	"gvpn/isakmp"
 	"gvpn/member"
 	"gvpn/sa"
 	"gvpn/server"
@@ -164,7 +165,7 @@ func peer(name string, side step.Side, local, remote string, dpd bool) *step.Gat
 	g := gateway(name, side, remote)
 	g.Local = netip.MustParseAddr(local)
 	if dpd {
-		g.DPD = &step.DPD{Interval: 10 * time.Second, Threshold: 5}
+		g.DPD, g.Peer = &step.DPD{Interval: 10 * time.Second, Threshold: 5}, true
 	}
 	return g
 }
@@ -476,4 +477,44 @@ func TestGooseThroughAllEngines(t *testing.T) {
 	look("rekeyed", 0, 1, 2, 3)
 	l.pass(time.Minute)
 	look("replaced", 0, 1)
+}
+
+// C5, row 2.5: a cluster-update that is not acknowledged goes out again every retransmission-period, and at no other time; a period
+// that a commit changes acts from the next on.
+func TestC5RetransmissionPeriod(t *testing.T) {
+	for _, period := range []time.Duration{2 * time.Second, 5 * time.Second, 0, 60 * time.Second} {
+		l, root, sub, _ := inCluster(t)
+		old := group(step.RootServer, nil, []string{"SUB"})
+		changed := group(step.RootServer, nil, []string{"SUB"})
+		changed.PeerPeriod = period
+		root.Apply(l.now, &step.Plan{MemberLimit: 10, Commit: 2, Groups: []step.GroupChange{{Old: old, New: changed}}})
+		if period == 0 { // a plan that has none
+			period = 10 * time.Second
+		}
+		deaf, began := true, l.now
+		var sent []time.Duration
+		l.nat = func(from, to netip.AddrPort, b []byte) (netip.AddrPort, netip.AddrPort) {
+			if b[18] == byte(isakmp.ExchangeClusterUpdate) && to.Addr().String() == subAddr {
+				sent = append(sent, l.now.Sub(began))
+				if deaf {
+					to = netip.MustParseAddrPort("203.0.113.9:848")
+				}
+			}
+			return from, to
+		}
+		if err := root.Do(l.now, server.Rekey{Group: "G", TEK: true}); err != nil {
+			t.Fatal(err)
+		}
+		l.settle()
+		l.pass(3*period + time.Second)
+		deaf = false
+		l.pass(2 * period)
+		if want := []time.Duration{0, period, 2 * period, 3 * period, 4 * period}; !slices.Equal(sent, want) {
+			t.Errorf("period %v: sent after %v, want %v", period, sent, want)
+		}
+		want, got := root.State().Server.Groups[0], sub.State().Server.Groups[0]
+		if got.Version != want.Version || got.TEKs[len(got.TEKs)-1].SPI != want.TEKs[len(want.TEKs)-1].SPI {
+			t.Errorf("period %v: the sub-server has version %d, the root %d", period, got.Version, want.Version)
+		}
+	}
 }

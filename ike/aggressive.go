@@ -39,7 +39,7 @@ const maxAggressive = 64
 // startAggressive begins a negotiation of ours: g^x first, since message 1 has it. All proposals of such a policy have one group.
 func (e *Endpoint) startAggressive(p *phase1) {
 	p.aggressive = true
-	p.suite.group = p.gw.c.Proposals[0].DHGroup
+	p.suite.group = uint16(p.gw.c.Proposals[0].DHGroup)
 	p.state = makeKE
 	e.drawExponent(p)
 	e.workPublic(p)
@@ -105,7 +105,7 @@ func (e *Endpoint) answerAggressive(now time.Time, d datagram) {
 		e.notice(now, g, turn.Warning, "IKE_NO_PROPOSAL_CHOSEN", "gateway %s, %v: none of the offered transforms is configured", g.c.Name, d.remote)
 		e.refuseProposal(now, d, m.sa.DOI)
 		return
-	case CheckPublic(o.group, m.ke) != nil:
+	case CheckPublic(int(o.group), m.ke) != nil:
 		e.tally(dropPublic)
 		return
 	case len(m.saBody) > maxSAi:
@@ -205,7 +205,7 @@ func (e *Endpoint) aggressive2(now time.Time, p *phase1, d datagram) {
 		e.notice(now, p.gw, turn.Warning, "IKE_TRANSFORM_NOT_OFFERED", "gateway %s, %v: the answer is not one transform that was offered", p.gw.c.Name, d.remote)
 		return
 	}
-	if CheckPublic(o.group, m.ke) != nil {
+	if CheckPublic(int(o.group), m.ke) != nil {
 		e.tally(dropPublic)
 		return
 	}

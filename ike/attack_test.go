@@ -345,8 +345,8 @@ func TestAttackAuthBypass(t *testing.T) {
 	}
 }
 
-// Half-open flood, cookie exhaustion: 100,000 first messages from forged addresses leave memory as it was, an SA that is up works
-// during them, and afterwards all is as before.
+// Half-open flood, cookie exhaustion: 100,000 first messages from forged addresses fill the table and take no more memory than that, an
+// SA that is up works during them, and afterwards all is as before.
 func TestAttackHalfOpenFlood100000(t *testing.T) {
 	w := newWorld(t)
 	a, _ := w.up()
@@ -371,21 +371,25 @@ func TestAttackHalfOpenFlood100000(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	flood(0, 5000)
+	empty := heap()
+	flood(0, 20000)
 	before := heap()
-	for i := range 19 {
-		flood(5000*(i+1), 5000*(i+2))
+	if before > empty+12<<20 {
+		t.Errorf("%d octets in use, and %d with the table full", empty, before)
+	}
+	for i := range 16 {
+		flood(5000*(i+4), 5000*(i+5))
 		w.begin(a.id, uint64(i))
 		w.pull()
 		w.pull()
 		w.pull()
 		if got := w.a.said(); !strings.Contains(got, "message 4") {
-			t.Fatalf("after %d: %s", 5000*(i+2), got)
+			t.Fatalf("after %d: %s", 5000*(i+5), got)
 		}
 		w.sent = nil
 	}
 	if after := heap(); after > before+256<<10 {
-		t.Errorf("%d octets in use after 5000, %d after 100,000", before, after)
+		t.Errorf("%d octets in use after 20,000, %d after 100,000", before, after)
 	}
 	if w.b.e.half.n() != w.b.e.o.MaxHalfOpen || len(w.b.e.sas) != 1 {
 		t.Errorf("%d half-open, %d SAs", w.b.e.half.n(), len(w.b.e.sas))
@@ -393,6 +397,9 @@ func TestAttackHalfOpenFlood100000(t *testing.T) {
 	w.run(31 * time.Second)
 	if w.b.e.half.n() != 0 {
 		t.Errorf("%d half-open after they expired", w.b.e.half.n())
+	}
+	if after := heap(); after > empty+1<<20 {
+		t.Errorf("%d octets in use before, %d afterwards", empty, after)
 	}
 }
 
@@ -432,7 +439,6 @@ func TestAttackCookies(t *testing.T) {
 	w := newWorld(t)
 	w.b.e.o.MaxHalfOpen = 2
 	w.b.e.half = halfOpen{timer: w.b.e.half.timer}
-	w.b.e.half.open(2)
 	seen := map[[8]byte]bool{}
 	first := [8]byte{}
 	for i := range 2000 {

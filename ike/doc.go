@@ -3,7 +3,7 @@
 //
 // It implements RFC 2409 sections 5, 5.1, 5.4, 5.7 and Appendix A and B, RFC 2408 sections 4.5, 4.6, 4.8 and 5, RFC 3706, RFC 3947,
 // RFC 3948 for IKE itself, RFC 4754, INITIAL-CONTACT (RFC 2407 section 4.6.3.3), the phase-1
-// part of RFC 6407 (sections 2.1, 2.2 and 3.2's HASHes), the groups of RFC 3526, 5114 and 5903 that DHPublic lists, and rules C1 and D1 to D6.
+// part of RFC 6407 (sections 2.1, 2.2 and 3.2's HASHes), the groups of RFC 3526, 5114 and 5903 that DHPublic lists, and rules C1 and D1 to D7.
 // It is not: quick mode, public key encryption, aggressive mode with signatures, IKEv2. It does not know what a group is: the payloads
 // of GROUPKEY-PULL (exchange 32) and of the private exchanges (240 to 255) are chains of octets to it, which package server,
 // member and cluster read and write.
@@ -14,7 +14,7 @@
 // HandleResult, Do, SetGateway and RemoveGateway; after any of them the caller drains Next until it says false and looks at
 // Deadline for when HandleTimeout is due. What comes out is turn.Transmit, turn.Work (a Diffie-Hellman computation or a signature; DHPublic,
 // DHShared, DHBoth and Sign carry it out), turn.Notify, turn.KeyLog where it is asked for, and Up, Down, Moved, Dead, Message and Failed for the engines above, which in turn emit
-// the commands Connect, Begin, Reply, Abort and Delete.
+// the commands Connect, Begin, Reply, Abort, Delete and ClearDPD.
 //
 // # Phase 1
 //

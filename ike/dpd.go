@@ -10,7 +10,7 @@ import (
 	"gvpn/turn"
 )
 
-// dpd is dead peer detection of one gateway, in the form always-send (RFC 3706; rules D1 to D6). There is one verdict for a
+// dpd is dead peer detection of one gateway, in the form always-send (RFC 3706; rules D1 to D7). There is one verdict for a
 // gateway however many SAs it has (D1).
 //
 //	stopped --SA up--> running --Threshold probes or negotiations in a row unanswered--> dead --SA up--> running
@@ -21,6 +21,7 @@ type dpd struct {
 	running, dead bool
 	missed        int // probes or negotiations without an answer, in a row
 	timer         timer
+	count         DPDCounters
 }
 
 func anySA(*phase1) bool { return true }
@@ -28,7 +29,7 @@ func anySA(*phase1) bool { return true }
 // dpdUp is told of every new SA.
 func (e *Endpoint) dpdUp(now time.Time, p *phase1) {
 	g := p.gw
-	if g.c.DPD == nil || g.gone {
+	if !g.c.Probes() || g.gone {
 		return
 	}
 	if !p.peerDPD {
@@ -49,7 +50,7 @@ func (e *Endpoint) dpdUp(now time.Time, p *phase1) {
 func (e *Endpoint) dpdConfigured(now time.Time, g *gateway) {
 	p := g.newest(netip.Addr{}, anySA)
 	switch {
-	case g.c.DPD == nil:
+	case !g.c.Probes():
 		e.dpdStop(g)
 		g.dpd.dead = false
 	case g.dpd.running:
@@ -74,11 +75,13 @@ func (e *Endpoint) dpdTick(now time.Time, g *gateway) {
 	g.dpd.missed++
 	p := g.newest(netip.Addr{}, func(p *phase1) bool { return p.peerDPD })
 	if p == nil {
+		g.dpd.count.SendFailed++
 		e.dpdNegotiate(now, g)
 		return
 	}
 	p.dpdSeq++
 	p.stat.dpdSent++
+	g.dpd.count.Sent++
 	e.sendNotify(p, isakmp.RUThere, p.dpdSeq)
 }
 
@@ -133,10 +136,12 @@ func (e *Endpoint) answerProbe(p *phase1, d datagram, seq uint32) {
 func (e *Endpoint) probeAnswered(p *phase1, d datagram, seq uint32) {
 	if n := seq - p.dpdAcked; n == 0 || n > p.dpdSeq-p.dpdAcked {
 		e.tally(dropSequence)
+		p.gw.dpd.count.InvalidAcks++
 		return
 	}
 	e.move(p, d)
 	p.dpdAcked = seq
 	p.stat.dpdAcked++
+	p.gw.dpd.count.Acked++
 	p.gw.dpd.missed = 0
 }

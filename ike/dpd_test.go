@@ -249,3 +249,67 @@ func TestDPDReconfigured(t *testing.T) {
 		t.Errorf("%+v", a.stat)
 	}
 }
+
+// D7: "An active server probes the gateways under its server-cluster, and no others", whatever their configuration says of DPD.
+// One that becomes a peer is probed from then on; a negotiation under way is none of DPD's business.
+func TestD7OnlyPeersAreProbed(t *testing.T) {
+	w := newWorld(t)
+	alone := func(g *step.Gateway) { withDPD(g); g.Peer = false }
+	w.a.e.SetGateway(w.now, gatewayTo(addrB, alone))
+	a, b := w.up()
+	w.run(10 * time.Minute)
+	w.wantIdle()
+	if a.stat.dpdSent != 0 || b.stat.dpdAnswered != 0 || len(w.a.e.State().Gateways) != 0 {
+		t.Errorf("%+v\n%+v", a.stat, b.stat)
+	}
+	w.a.e.SetGateway(w.now, gatewayTo(addrB, withDPD))
+	w.run(35 * time.Second)
+	if a.stat.dpdAcked != 3 {
+		t.Errorf("as a peer: %+v", a.stat)
+	}
+	w.a.e.SetGateway(w.now, gatewayTo(addrB, alone))
+	w.run(10 * time.Minute)
+	if a.stat.dpdSent != 3 {
+		t.Errorf("as a peer no more: %+v", a.stat)
+	}
+
+	w = newWorld(t)
+	w.a.e.Do(w.now, Connect{Gateway: "peer", Remote: addrB.Addr()})
+	begun := w.a.last()
+	w.a.e.SetGateway(w.now, gatewayTo(addrB, withDPD))
+	if w.a.last() != begun {
+		t.Error("the negotiation began anew")
+	}
+	w.settle()
+	w.a.want("up 1")
+}
+
+// D1: what DPD of a gateway counts outlives its SAs.
+func TestDPDCountsByGateway(t *testing.T) {
+	w := newWorld(t)
+	w.a.e.SetGateway(w.now, gatewayTo(addrB, withDPD))
+	_, b := w.up()
+	want := func(c DPDCounters) {
+		t.Helper()
+		if got := w.a.e.State().Gateways[0].DPDCounters; got != c {
+			t.Errorf("counted %+v, want %+v", got, c)
+		}
+	}
+	w.run(25 * time.Second)
+	want(DPDCounters{Sent: 2, Acked: 2})
+	w.b.e.sendNotify(b, isakmp.RUThereAck, b.dpdPeer+7) // a number that is not out
+	w.b.e.sendNotify(b, isakmp.RUThereAck, b.dpdPeer)   // one that was answered
+	w.settle()
+	want(DPDCounters{Sent: 2, Acked: 2, InvalidAcks: 2})
+	w.b.e.Do(w.now, Delete{Gateway: "peer"})
+	w.settle()
+	want(DPDCounters{Sent: 2, Acked: 2, InvalidAcks: 2})
+	w.run(5 * time.Second) // a probe is due, and there is no SA
+	want(DPDCounters{Sent: 2, Acked: 2, InvalidAcks: 2, SendFailed: 1})
+	w.run(10 * time.Second)
+	want(DPDCounters{Sent: 3, Acked: 3, InvalidAcks: 2, SendFailed: 1})
+	w.a.e.Do(w.now, ClearDPD{Gateway: "nobody"})
+	want(DPDCounters{Sent: 3, Acked: 3, InvalidAcks: 2, SendFailed: 1})
+	w.a.e.Do(w.now, ClearDPD{Gateway: "peer"})
+	want(DPDCounters{})
+}

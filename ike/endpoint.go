@@ -35,10 +35,11 @@ type Options struct {
 	// ClosingTimeout is the longest that a closing SA waits for answers (60 s).
 	ClosingTimeout time.Duration
 
-	MaxHalfOpen        int // negotiations that peers began: before message 3, and past it (1024 each, at most 65535)
-	MaxHalfOpenPerPeer int // of those, one address's that are past message 3 (8)
-	MaxSAsPerPeer      int // SAs with one address of a gateway; the oldest goes (8)
-	MaxExchanges       int // unfinished exchanges of each side under one SA (64)
+	MaxHalfOpen      int // negotiations that peers began, before message 3 (16384, which take 8 to 25 MB; at most 65535)
+	MaxPinned        int // those past message 3 (8192: two or three seconds of computing)
+	MaxPinnedPerPeer int // of those, one address's (8)
+	MaxSAsPerPeer    int // SAs with one address of a gateway; the oldest goes (8)
+	MaxExchanges     int // unfinished exchanges of each side under one SA (64)
 
 	// KeyLog makes every SA disclose its cipher key by turn.KeyLog.
 	KeyLog bool
@@ -68,8 +69,10 @@ func (o Options) withDefaults() Options {
 	set(&o.ExchangeTimeout, 60*time.Second)
 	set(&o.Linger, 30*time.Second)
 	set(&o.ClosingTimeout, 60*time.Second)
-	limit(&o.MaxHalfOpen, 1024)
-	limit(&o.MaxHalfOpenPerPeer, 8)
+	limit(&o.MaxHalfOpen, 16384)
+	o.MaxHalfOpen = min(o.MaxHalfOpen, 0xffff)
+	limit(&o.MaxPinned, 8192)
+	limit(&o.MaxPinnedPerPeer, 8)
 	limit(&o.MaxSAsPerPeer, 8)
 	limit(&o.MaxExchanges, 64)
 	return o
@@ -168,7 +171,7 @@ type datagram struct {
 	local, remote netip.AddrPort
 	h             isakmp.Header
 	b             []byte
-	hash          [32]byte // of b, once it is known to be anybody's business
+	hash          fingerprint // of b, once it is known to be anybody's business
 }
 
 // HandleTimeout does what is due by now.
@@ -204,6 +207,14 @@ func (e *Endpoint) Do(now time.Time, c Command) {
 		e.abort(c)
 	case Delete:
 		e.delete(now, c)
+	case ClearDPD:
+		if g := e.gateways[c.Gateway]; g != nil {
+			g.dpd.count = DPDCounters{}
+		}
+	case Created:
+		if p := e.sas[c.SA]; p != nil {
+			p.stat.teksCreated += uint32(c.TEKs)
+		}
 	}
 }
 

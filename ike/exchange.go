@@ -32,7 +32,7 @@ type exchange struct {
 	number int // of the last message, either side's
 	*course
 
-	lastIn  [32]byte
+	lastIn  fingerprint
 	lastOut []byte // our answer to lastIn, or message 1; nil while we owe one
 	repeats int    // how often lastIn was answered again
 	timer   timer
@@ -62,7 +62,7 @@ type memory struct {
 	at   int
 }
 
-func (m *memory) has(id uint32) bool { return slices.Contains(m.ring, id) }
+func (m *memory) has(id uint32) bool { return m != nil && slices.Contains(m.ring, id) }
 
 func (m *memory) add(id uint32) {
 	if len(m.ring) < maxSeen {
@@ -388,7 +388,7 @@ func (e *Endpoint) exchangeDue(now time.Time, x *exchange) {
 		e.drop(x)
 		return
 	}
-	if x.tries > 0 && x.sent >= x.tries {
+	if x.tries > 0 && x.sent >= x.tries && (x.every == 0 || p.state != closing) {
 		p.suspect = true
 		e.failExchange(x, "no answer")
 		e.settle(p)

@@ -150,6 +150,26 @@ func TestExchangePeriod(t *testing.T) {
 	w.a.want("failed sa 1 token 4: no answer")
 }
 
+// T14: nothing new can be begun under an SA that is closing, so what has a period goes on there until ClosingTimeout.
+func TestExchangePeriodClosing(t *testing.T) {
+	w := newWorld(t)
+	a, _ := w.up()
+	w.net = func(wire) []wire { return nil }
+	w.a.e.Do(w.now, Begin{SA: a.id, Exchange: isakmp.ExchangeClusterUpdate, Token: 3, First: isakmp.PayloadNONCE, Payloads: chainOf('i', 5), Every: 10 * time.Second, Tries: 1})
+	w.a.e.Do(w.now, Delete{Gateway: "peer"})
+	w.a.want("down 1: deleted")
+	w.run(59 * time.Second)
+	w.a.want()
+	if n := len(w.sent) - 6; n != 6 {
+		t.Errorf("%d sent in a minute, want 6", n)
+	}
+	w.run(time.Second)
+	w.a.want("failed sa 1 token 3: IKE SA: closed")
+	if len(w.a.e.sas)+len(w.a.e.timers.h) != 0 {
+		t.Error("something stays behind")
+	}
+}
+
 // C5: a peer whose engine let go of message 1 without an answer acts on its repetition.
 func TestRefusedMessageComesAgain(t *testing.T) {
 	w := newWorld(t)

@@ -118,8 +118,8 @@ func supports(g step.Gateway, v *vault) error {
 	return nil
 }
 
-// SetGateway adds a gateway or replaces the one of the same name. SAs stay; negotiations under way are dropped if anything
-// changed, and those of ours begin again with what is new. A gateway that Supports refuses neither connects nor answers.
+// SetGateway adds a gateway or replaces the one of the same name. SAs stay; negotiations under way are dropped if anything but
+// DPD changed, and those of ours begin again with what is new. A gateway that Supports refuses neither connects nor answers.
 func (e *Endpoint) SetGateway(now time.Time, c step.Gateway) {
 	c.PSK = c.PSK.Clone()
 	if c.Cert != nil {
@@ -136,9 +136,15 @@ func (e *Endpoint) SetGateway(now time.Time, c step.Gateway) {
 	switch {
 	case g == nil:
 		g = &gateway{}
+		g.dpd.timer.fire = func(now time.Time) { e.dpdTick(now, g) }
 		e.gateways[c.Name] = g
 	case reflect.DeepEqual(g.c, c):
 		wipe(c)
+		return
+	case reflect.DeepEqual(withDPDOf(g.c, c), c):
+		g.c = withDPDOf(g.c, c)
+		wipe(c)
+		e.dpdConfigured(now, g)
 		return
 	default:
 		e.unindex(g)
@@ -151,12 +157,6 @@ func (e *Endpoint) SetGateway(now time.Time, c step.Gateway) {
 	}
 	if g.c, g.bad = c, supports(c, &e.vault); g.bad == nil {
 		g.cred, g.anchors = held.cred, held.anchors
-	}
-	if c.DPD != nil {
-		g.dpd.timer.fire = func(now time.Time) { e.dpdTick(now, g) }
-	}
-	if responds(g) {
-		e.half.open(e.o.MaxHalfOpen)
 	}
 	e.index(g)
 	for _, p := range slices.Clone(g.sas) {
@@ -174,6 +174,12 @@ func (e *Endpoint) SetGateway(now time.Time, c step.Gateway) {
 		}
 	}
 	e.dpdConfigured(now, g)
+}
+
+// withDPDOf is g with what decides about DPD taken from o.
+func withDPDOf(g, o step.Gateway) step.Gateway {
+	g.DPD, g.Peer = o.DPD, o.Peer
+	return g
 }
 
 // RemoveGateway takes a gateway away. Its SAs are deleted as by Delete; those that are closing finish.

@@ -1,6 +1,7 @@
 package ike
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -20,10 +21,13 @@ const maxSAi = 1024
 // secretLife is how long at most a responder's cookies are made with one secret.
 const secretLife = 2 * time.Minute
 
+// keptSlots is how many slots an empty table keeps for the next who comes.
+const keptSlots = 256
+
 // halfOpen is what peers have begun and not finished.
 //
-// Whoever sent only message 1 may have forged its address. All that is kept of those is a slot of a table that is as large from
-// the start as it will ever be. The responder's cookie says which slot, and authenticates it:
+// Whoever sent only message 1 may have forged its address. All that is kept of those is a slot of a table that holds up to
+// MaxHalfOpen. The responder's cookie says which slot, and authenticates it:
 //
 //	slot + 1 (2) | use (1) | HMAC-SHA-256(secret, slot + 1 | use | initiator's cookie | addresses and ports), cut to 5 octets
 //
@@ -32,9 +36,11 @@ const secretLife = 2 * time.Minute
 // from everywhere, and a real peer in the middle of it needs only be faster than the flood fills the table.
 //
 // Whoever sent message 3 has shown that it receives at its address: it is pinned, with an SA of its own outside the table, and
-// never pushed out. Since it costs two exponentiations, each address and each network is given a few such only.
+// never pushed out. Since it costs two exponentiations, there are no more of those than can be computed for while their peers wait,
+// and each address and each network is given a few only. Whoever finds no room comes again with its message 3, and its slot waits for
+// it: when all members of a group find their server again at the same moment, most are served without beginning anew.
 type halfOpen struct {
-	slots  []slot
+	slots  []*slot
 	free   []uint16
 	index  map[start]uint16
 	queues [3]map[netip.Prefix]queue // everybody, by network, by address; of slots by age
@@ -48,7 +54,7 @@ type halfOpen struct {
 	secret, previous hash.Hash // HMACs; nil before the first message 1
 }
 
-// slot is one message 1 that was answered. It has no part that grows.
+// slot is one message 1 that was answered.
 type slot struct {
 	used   bool
 	use    uint8 // how often the slot was used, modulo 256; no number comes twice under one secret
@@ -56,14 +62,13 @@ type slot struct {
 	start  start
 	gw     *gateway
 	began  time.Time
-	hash   [32]byte // of message 1
+	hash   fingerprint // of message 1
 	suite  suite
 	life   time.Duration
 	doi    uint32
 	dpd    bool
 	natt   bool
-	length int // of sai
-	sai    [maxSAi]byte
+	sai    []byte  // up to maxSAi octets; the room stays for the next use
 	stat   tallies // the octets and packets only
 	links  [3]link
 }
@@ -76,22 +81,22 @@ type queue struct {
 	n           int
 }
 
-// open makes the table, once there is somebody to answer.
-func (h *halfOpen) open(size int) {
-	if h.slots != nil {
+// open makes the table, once somebody is answered.
+func (h *halfOpen) open() {
+	if h.index != nil {
 		return
 	}
-	size = min(size, 0xffff)
-	h.slots = make([]slot, size)
-	h.free = make([]uint16, size)
-	for i := range h.free {
-		h.free[i] = uint16(i)
-	}
-	h.index = make(map[start]uint16, size)
+	h.empty()
+	h.pinnedBy = make(map[netip.Prefix]int)
+}
+
+// empty gives back the memory of a table without used slots. The next cookie needs another secret, since the uses begin anew.
+func (h *halfOpen) empty() {
+	h.slots, h.free, h.made = nil, nil, time.Time{}
+	h.index = make(map[start]uint16)
 	for i := range h.queues {
 		h.queues[i] = make(map[netip.Prefix]queue)
 	}
-	h.pinnedBy = make(map[netip.Prefix]int)
 }
 
 // n is how many slots are in use.
@@ -109,7 +114,7 @@ func queueKeys(a netip.Addr) (keys [3]netip.Prefix) {
 }
 
 func (h *halfOpen) push(i uint16) {
-	s := &h.slots[i]
+	s := h.slots[i]
 	for k, key := range queueKeys(s.start.remote.Addr()) {
 		q := h.queues[k][key]
 		s.links[k] = link{prev: q.last}
@@ -126,7 +131,7 @@ func (h *halfOpen) push(i uint16) {
 
 // release empties a slot.
 func (h *halfOpen) release(i uint16) {
-	s := &h.slots[i]
+	s := h.slots[i]
 	for k, key := range queueKeys(s.start.remote.Addr()) {
 		q := h.queues[k][key]
 		l := s.links[k]
@@ -148,7 +153,9 @@ func (h *halfOpen) release(i uint16) {
 	}
 	delete(h.index, s.start)
 	s.used, s.gw = false, nil
-	h.free = append(h.free, i)
+	if h.free = append(h.free, i); h.n() == 0 && len(h.slots) > keptSlots {
+		h.empty()
+	}
 }
 
 // victim is the slot to be used again for a newcomer from an address; the table is full.
@@ -165,13 +172,19 @@ func (h *halfOpen) victim(a netip.Addr) uint16 {
 // takeSlot gives a slot for a message 1. What the slot holds is the caller's to fill in, but for its cookie.
 func (e *Endpoint) takeSlot(now time.Time, at start) *slot {
 	h := &e.half
-	if len(h.free) == 0 {
+	h.open()
+	switch {
+	case len(h.free) > 0:
+	case len(h.slots) < e.o.MaxHalfOpen:
+		h.free = append(h.free, uint16(len(h.slots)))
+		h.slots = append(h.slots, &slot{})
+	default:
 		e.tally(tallyEvicted)
 		h.release(h.victim(at.remote.Addr()))
 	}
 	i := h.free[len(h.free)-1]
 	h.free = h.free[:len(h.free)-1]
-	s := &h.slots[i]
+	s := h.slots[i]
 	s.used, s.start, s.began, s.stat = true, at, now, tallies{}
 	if s.use++; s.use == 0 || h.secret == nil || now.Sub(h.made) >= secretLife {
 		h.previous, h.secret, h.made = h.secret, hmac.New(sha256.New, e.draw(32)), now
@@ -210,7 +223,7 @@ func (h *halfOpen) slotOf(header isakmp.Header) *slot {
 	if i < 0 || i >= len(h.slots) {
 		return nil
 	}
-	s := &h.slots[i]
+	s := h.slots[i]
 	if !s.used || s.start.cookie != header.InitiatorCookie || subtle.ConstantTimeCompare(s.cookie[:], header.ResponderCookie[:]) != 1 {
 		return nil
 	}
@@ -263,7 +276,7 @@ func (h *halfOpen) forgetSlots(g *gateway) {
 // roomToPin reports whether one more from an address may go past message 3.
 func (e *Endpoint) roomToPin(a netip.Addr) bool {
 	h, keys := &e.half, queueKeys(a)
-	return h.pinned < e.o.MaxHalfOpen && h.pinnedBy[keys[2]] < e.o.MaxHalfOpenPerPeer && h.pinnedBy[keys[1]] < max(e.o.MaxHalfOpen/4, 1)
+	return h.pinned < e.o.MaxPinned && h.pinnedBy[keys[2]] < e.o.MaxPinnedPerPeer && h.pinnedBy[keys[1]] < max(e.o.MaxPinned/4, 1)
 }
 
 // pin makes an SA of a slot whose peer has shown that it receives at its address.
@@ -271,7 +284,7 @@ func (e *Endpoint) pin(now time.Time, s *slot) *phase1 {
 	h := &e.half
 	p := e.newSA(now, s.gw, false, s.start.local, s.start.remote)
 	p.start, p.ck = s.start, cookies{s.start.cookie, s.cookie}
-	p.sai = append([]byte(nil), s.sai[:s.length]...)
+	p.sai = bytes.Clone(s.sai)
 	p.suite, p.life, p.peerDPD, p.nat.both, p.doi, p.stat = s.suite, s.life, s.dpd, s.natt, s.doi, s.stat
 	p.created = s.began
 	e.timers.arm(&p.timeout, s.began.Add(e.o.HalfOpenTimeout))
@@ -285,7 +298,7 @@ func (e *Endpoint) pin(now time.Time, s *slot) *phase1 {
 // pinDown counts a negotiation of a peer's that has an SA of its own.
 func (e *Endpoint) pinDown(p *phase1) {
 	h := &e.half
-	h.open(e.o.MaxHalfOpen)
+	h.open()
 	p.pinned = true
 	h.pinned++
 	if p.aggressive {

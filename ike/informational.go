@@ -158,6 +158,9 @@ func (e *Endpoint) messageID(p *phase1) uint32 {
 	for {
 		id := binary.BigEndian.Uint32(e.draw(4))
 		if id != 0 && p.exchange(id) == nil && !p.seen.has(id) && !p.own.has(id) {
+			if p.own == nil {
+				p.own = &memory{}
+			}
 			p.own.add(id)
 			return id
 		}

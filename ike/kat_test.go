@@ -105,7 +105,11 @@ func TestKnownDatagrams(t *testing.T) {
 	}
 	w.a.e = New(join("ci", "xi", "ni", "pull_mid"), Options{WorkBase: 1 << 56})
 	// A responder's cookie says which slot it is of, and the one known is of this; the rest of it is put in for what was made.
-	w.b.e = New(join("secret", "nr", "xr"), Options{WorkBase: 1 << 56, MaxHalfOpen: 0x2222})
+	w.b.e = New(join("secret", "nr", "xr"), Options{WorkBase: 1 << 56})
+	w.b.e.half.open()
+	for range 0x2221 {
+		w.b.e.half.slots = append(w.b.e.half.slots, &slot{})
+	}
 	w.net = func(d wire) []wire {
 		if len(w.sent) == 2 {
 			if [2]byte(d.b[8:10]) != [2]byte(bin("cr")) {

@@ -63,15 +63,15 @@ type phase1 struct {
 	*negotiation      // nil when it has ended
 	localID, remoteID isakmp.ID
 	keys              keys
-	iv                [16]byte // the last cipher block of phase 1
-	lastIn            [32]byte // digest of the last message that was accepted
-	lastOut           []byte   // our last message; nil while we owe one
-	timeout           timer    // armed as long as it is: the end of the negotiation, of the lifetime or of closing
-	retry, renewal    *timer   // an initiator's
+	iv                [16]byte    // the last cipher block of phase 1
+	lastIn            fingerprint // of the last message that was accepted
+	lastOut           []byte      // our last message; nil while we owe one
+	timeout           timer       // armed as long as it is: the end of the negotiation, of the lifetime or of closing
+	retry, renewal    *timer      // an initiator's
 
 	order []*exchange // by age
 	seen  memory      // message IDs that the peer began exchanges with
-	own   memory      // those that we have used: what bears one is ours, sent back by somebody (RFC 6407 section 7.1.4)
+	own   *memory     // those that we have used: what bears one is ours, sent back by somebody (RFC 6407 section 7.1.4)
 
 	stat tallies
 }
@@ -96,6 +96,7 @@ type tallies struct {
 	inOctets, inPackets, outOctets, outPackets uint64
 	dpdSent, dpdAcked, dpdAnswered             uint32
 	exchangesBegun, exchangesAnswered          uint32
+	teksCreated                                uint32
 }
 
 func (p *phase1) negotiating() bool { return p.state < up }
@@ -420,12 +421,12 @@ func (e *Endpoint) message1(now time.Time, d datagram) {
 	var s *slot
 	if again {
 		e.tally(dropRepeated)
-		s = &e.half.slots[i]
+		s = e.half.slots[i]
 	} else {
 		e.tally(tallyAnswered)
 		s = e.takeSlot(now, key)
 		s.gw, s.hash, s.suite, s.life, s.dpd, s.natt, s.doi = g, d.hash, o.suite, o.life, m.dpd, m.natt && !d.local.Addr().IsUnspecified(), m.sa.DOI
-		s.length = copy(s.sai[:], m.saBody)
+		s.sai = append(s.sai[:0], m.saBody...)
 	}
 
 	// A stranger's address may be forged: the answer is never longer than what asked for it.
@@ -498,7 +499,7 @@ func (e *Endpoint) message2(now time.Time, p *phase1, d datagram) {
 }
 
 func (e *Endpoint) drawExponent(p *phase1) {
-	g := groups[p.suite.group] // one of the configured proposals', which Supports has seen
+	g := groups[int(p.suite.group)] // one of the configured proposals', which Supports has seen
 	for p.exponent = e.draw(g.exponentLen()); !g.fit(p.exponent); {
 		p.exponent = e.draw(g.exponentLen())
 	}
@@ -513,15 +514,15 @@ func (e *Endpoint) startWork(p *phase1, op turn.Op) {
 
 // The worker owns its own copy of the exponent, and zeroes it.
 func (e *Endpoint) workPublic(p *phase1) {
-	e.startWork(p, turn.DHPublic{Group: p.suite.group, Exponent: p.exponent.Clone()})
+	e.startWork(p, turn.DHPublic{Group: int(p.suite.group), Exponent: p.exponent.Clone()})
 }
 
 func (e *Endpoint) workShared(p *phase1) {
-	e.startWork(p, turn.DHShared{Group: p.suite.group, Exponent: p.exponent.Clone(), Peer: append([]byte(nil), p.peer...)})
+	e.startWork(p, turn.DHShared{Group: int(p.suite.group), Exponent: p.exponent.Clone(), Peer: append([]byte(nil), p.peer...)})
 }
 
 func (e *Endpoint) workBoth(p *phase1) {
-	e.startWork(p, turn.DHBoth{Group: p.suite.group, Exponent: p.exponent.Clone(), Peer: append([]byte(nil), p.peer...)})
+	e.startWork(p, turn.DHBoth{Group: int(p.suite.group), Exponent: p.exponent.Clone(), Peer: append([]byte(nil), p.peer...)})
 }
 
 // HandleResult takes the result of a Work. One whose negotiation is gone is ignored.
@@ -618,7 +619,7 @@ func (e *Endpoint) message3(now time.Time, s *slot, d datagram) {
 		e.tally(dropFlags)
 		return
 	}
-	m, ok := e.readPeer(s.suite.group, d)
+	m, ok := e.readPeer(int(s.suite.group), d)
 	if !ok {
 		return
 	}
@@ -648,7 +649,7 @@ func (e *Endpoint) answer4(p *phase1) {
 
 // message4 is the responder's: HDR, KE, Nr.
 func (e *Endpoint) message4(p *phase1, d datagram) {
-	m, ok := e.readPeer(p.suite.group, d)
+	m, ok := e.readPeer(int(p.suite.group), d)
 	if !ok {
 		return
 	}
@@ -835,7 +836,7 @@ func (e *Endpoint) establish(now time.Time, p *phase1) {
 	e.timers.arm(&p.timeout, now.Add(p.life))
 	p.since = now
 	p.gw.met(p.contactKey())
-	if p.initiator && p.gw.c.DPD != nil {
+	if p.initiator && p.gw.c.Probes() {
 		e.timers.arm(p.renewal, now.Add(renewal(p.life)))
 	}
 	e.tally(tallyUp)
@@ -907,11 +908,12 @@ func (p *phase1) look() SAState {
 		InOctets: t.inOctets, InPackets: t.inPackets, OutOctets: t.outOctets, OutPackets: t.outPackets,
 		DPDSent: uint64(t.dpdSent), DPDAcked: uint64(t.dpdAcked), DPDAnswered: uint64(t.dpdAnswered),
 		ExchangesBegun: uint64(t.exchangesBegun), ExchangesAnswered: uint64(t.exchangesAnswered),
+		TEKsCreated: uint64(t.teksCreated),
 	}
 	s.InitiatorCookie, s.ResponderCookie = p.ck.i, p.ck.r
 	s.Local, s.Remote, s.Created, s.Expires = p.local, p.remote, p.created, p.timeout.at
 	s.Aggressive, s.Auth = p.aggressive, p.suite.auth
-	s.Hash, s.KeyBits, s.DHGroup, s.Lifetime = p.suite.hash, p.suite.bits, p.suite.group, p.life
+	s.Hash, s.KeyBits, s.DHGroup, s.Lifetime = p.suite.hash, int(p.suite.bits), int(p.suite.group), p.life
 	switch p.state {
 	case up:
 		s.Status = Established

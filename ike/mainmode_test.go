@@ -66,7 +66,7 @@ func TestSuites(t *testing.T) {
 						g.Proposals = []step.Proposal{{Hash: hash, DHGroup: group, KeyBits: bits}}
 					})
 					a, b := w.up()
-					if a.suite != b.suite || a.suite != (suite{hash: hash, bits: bits, group: group}) || a.life != DefaultLifetime {
+					if a.suite != b.suite || a.suite != (suite{hash: hash, bits: uint16(bits), group: uint16(group)}) || a.life != DefaultLifetime {
 						t.Errorf("agreed on %+v and %+v", a.suite, b.suite)
 					}
 					if a.iv != b.iv || !a.keys.e.Equal(b.keys.e) {
@@ -482,7 +482,7 @@ func TestAttackBadDHValue(t *testing.T) {
 // A flood from forged addresses keeps to its bounds, and a real peer gets through during it.
 func TestAttackHalfOpenFlood(t *testing.T) {
 	w := newWorld(t)
-	o := Options{MaxHalfOpen: 50, MaxHalfOpenPerPeer: 4}
+	o := Options{MaxHalfOpen: 50, MaxPinnedPerPeer: 4}
 	b := New(zeroless{}, o)
 	var peers []netip.Addr
 	for i := range 200 {
@@ -558,7 +558,7 @@ func TestAttackHalfOpenFloodBeforeMessage3(t *testing.T) {
 		from netip.AddrPort
 		n    int
 		up   bool
-	}{{addrA, 1000, true}, {addrA, 1030, false}, {netip.MustParseAddrPort("198.51.100.3:848"), 50000, true}} {
+	}{{addrA, 16000, true}, {addrA, 16500, false}, {netip.MustParseAddrPort("198.51.100.3:848"), 50000, true}} {
 		w := newWorld(t)
 		w.b.e.SetGateway(w.now, gatewayTo(c.from, func(g *step.Gateway) {
 			if c.from != addrA {
@@ -589,7 +589,7 @@ func TestAttackHalfOpenFloodBeforeMessage3(t *testing.T) {
 // Message 3 makes us compute: an address that does not go on after it is given a few, and no more until they have timed out.
 func TestAttackHalfOpenFloodOfMessage3(t *testing.T) {
 	w := newWorld(t)
-	w.b.e.o.MaxHalfOpenPerPeer = 3
+	w.b.e.o.MaxPinnedPerPeer = 3
 	w.net = func(d wire) []wire {
 		if h, err := isakmp.ParseHeader(d.b); err == nil && h.Flags&isakmp.FlagEncryption != 0 {
 			return nil // message 5 never comes
@@ -608,6 +608,23 @@ func TestAttackHalfOpenFloodOfMessage3(t *testing.T) {
 	w.connect()
 	if p := w.a.last(); p == nil || p.state != up {
 		t.Error("not up after the others have timed out")
+	}
+}
+
+// Who finds no room past message 3, since so many others are being computed for, is served when it asks again, without having to
+// begin anew: its slot has waited, whatever others have begun meanwhile.
+func TestMessage3WaitsForRoom(t *testing.T) {
+	w := newWorld(t)
+	w.b.e.o.MaxPinned = 1
+	w.b.e.half.pinned = 1 // somebody else
+	w.connect()
+	if h := &w.b.e.half; h.n() != 1 || w.b.e.count["half-open-limit"] != 1 || len(w.b.e.sas) != 0 {
+		t.Fatalf("%d before message 3, %d SAs, %v", h.n(), len(w.b.e.sas), w.b.e.count)
+	}
+	w.b.e.half.pinned = 0
+	w.run(time.Second)
+	if p := w.a.last(); p == nil || p.state != up || w.b.e.count["negotiations-answered"] != 1 {
+		t.Errorf("not up: %v", w.b.e.count)
 	}
 }
 

@@ -32,7 +32,8 @@ type (
 	//
 	// Message 1 and later ones are sent Tries times; after the last, the endpoint waits once more before Failed. With Every
 	// zero the waits are those of Options.Retransmit and Tries is at most their number (0: all of them). With Every set, it
-	// is the wait, and Tries < 0 is no limit (rule C5).
+	// is the wait (rule C5), and Tries < 0 is no limit; nor has one that goes on while the SA is closing, under which the
+	// engine can begin nothing in its place (T14).
 	//
 	// Messages is how many the exchange has. If the last of them is the peer's the exchange is over when it has come, and counts
 	// no more; with 0 the one who began it says so, by Reply or Abort.
@@ -70,6 +71,15 @@ type (
 	Delete struct {
 		Gateway string
 		Remote  netip.Addr
+	}
+
+	// ClearDPD sets the DPDCounters of a gateway to zero.
+	ClearDPD struct{ Gateway string }
+
+	// Created says that a pull under a phase-1 SA brought so many TEKs. It is for SAState alone.
+	Created struct {
+		SA   SAID
+		TEKs int
 	}
 )
 
@@ -126,17 +136,19 @@ type (
 	}
 )
 
-// Command is one of Connect, Begin, Reply, Abort and Delete.
+// Command is one of Connect, Begin, Reply, Abort, Delete, Created and ClearDPD.
 type Command interface {
 	IsOutput()
 	isCommand()
 }
 
-func (Connect) isCommand() {}
-func (Begin) isCommand()   {}
-func (Reply) isCommand()   {}
-func (Abort) isCommand()   {}
-func (Delete) isCommand()  {}
+func (Connect) isCommand()  {}
+func (Begin) isCommand()    {}
+func (Reply) isCommand()    {}
+func (Abort) isCommand()    {}
+func (Delete) isCommand()   {}
+func (ClearDPD) isCommand() {}
+func (Created) isCommand()  {}
 
 // IsOutput implements turn.Output.
 func (Connect) IsOutput() {}
@@ -152,6 +164,12 @@ func (Abort) IsOutput() {}
 
 // IsOutput implements turn.Output.
 func (Delete) IsOutput() {}
+
+// IsOutput implements turn.Output.
+func (ClearDPD) IsOutput() {}
+
+// IsOutput implements turn.Output.
+func (Created) IsOutput() {}
 
 // IsOutput implements turn.Output.
 func (Up) IsOutput() {}

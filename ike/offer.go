@@ -76,9 +76,9 @@ func readOffer(t isakmp.Transform) (offer, bool) {
 		case attrAuth:
 			auth = v
 		case attrGroup:
-			o.group = int(min(v, 0xffff))
+			o.group = uint16(min(v, 0xffff))
 		case attrKeyBits:
-			o.bits = int(min(v, 0xffff))
+			o.bits = uint16(min(v, 0xffff))
 		case attrLifeType:
 			lifeType = v
 		case attrLife:
@@ -111,7 +111,7 @@ func readOffer(t isakmp.Transform) (offer, bool) {
 }
 
 func offerOf(p step.Proposal) offer {
-	o := offer{suite: suite{hash: p.Hash, bits: p.KeyBits, group: p.DHGroup, auth: p.Auth}, life: p.Lifetime}
+	o := offer{suite: suite{hash: p.Hash, bits: uint16(p.KeyBits), group: uint16(p.DHGroup), auth: p.Auth}, life: p.Lifetime}
 	if o.life == 0 {
 		o.life = DefaultLifetime
 	}
@@ -121,9 +121,9 @@ func offerOf(p step.Proposal) offer {
 
 func (o offer) attrs() []byte {
 	b := isakmp.AppendAttrBasic(nil, attrCipher, cipherAESCBC)
-	b = isakmp.AppendAttrBasic(b, attrKeyBits, uint16(o.bits))
+	b = isakmp.AppendAttrBasic(b, attrKeyBits, o.bits)
 	b = isakmp.AppendAttrBasic(b, attrHash, hashNumbers[o.hash])
-	b = isakmp.AppendAttrBasic(b, attrGroup, uint16(o.group))
+	b = isakmp.AppendAttrBasic(b, attrGroup, o.group)
 	b = isakmp.AppendAttrBasic(b, attrAuth, authNumbers[o.auth])
 	b = isakmp.AppendAttrBasic(b, attrLifeType, lifeSeconds)
 	return isakmp.AppendAttrUint32(b, attrLife, uint32(o.life/time.Second))

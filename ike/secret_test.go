@@ -68,7 +68,7 @@ func TestAttackKeyHygiene(t *testing.T) {
 		for name, end := range map[string]func(n *node){
 			"timeout": func(n *node) { n.e.HandleTimeout(n.w.now.Add(time.Hour)) },
 			"reconfigured": func(n *node) {
-				n.e.SetGateway(n.w.now, gatewayTo(netip.AddrPortFrom(n.e.gateways["peer"].c.Remote[0], 848), withDPD))
+				n.e.SetGateway(n.w.now, gatewayTo(netip.AddrPortFrom(n.e.gateways["peer"].c.Remote[0], 848), func(g *step.Gateway) { g.Instance = "other" }))
 			},
 			"gone": func(n *node) { n.e.RemoveGateway(n.w.now, "peer") },
 		} {

@@ -67,14 +67,25 @@ type SAState struct {
 
 	ExchangesBegun, ExchangesAnswered uint64 // finished or not
 	ExchangesRunning                  int
+
+	TEKsCreated uint64 // by pulls, see Created
 }
 
-// GatewayState is DPD of a gateway that has it configured.
+// GatewayState is DPD of a gateway towards which it runs (step.Gateway.Probes).
 type GatewayState struct {
 	Name    string
 	Running bool
 	Missed  int // probes or negotiations without an answer, in a row
 	Dead    bool
+	DPDCounters
+}
+
+// DPDCounters count what DPD of a gateway did under all of its SAs, also those that are gone, since ClearDPD or since there is the gateway.
+type DPDCounters struct {
+	Sent        uint64 // R-U-THERE
+	SendFailed  uint64 // probes that were due while no IKE SA was up: a negotiation went out in their place (D5)
+	Acked       uint64 // R-U-THERE-ACK with a number that was out
+	InvalidAcks uint64 // R-U-THERE-ACK with another, or with one that was answered before
 }
 
 // State returns a copy.
@@ -84,8 +95,10 @@ func (e *Endpoint) State() State {
 		s.SAs = append(s.SAs, p.look())
 	}
 	for _, g := range e.gateways {
-		if g.c.DPD != nil {
-			s.Gateways = append(s.Gateways, GatewayState{Name: g.c.Name, Running: g.dpd.running, Missed: g.dpd.missed, Dead: g.dpd.dead})
+		if g.c.Probes() {
+			s.Gateways = append(s.Gateways, GatewayState{
+				Name: g.c.Name, Running: g.dpd.running, Missed: g.dpd.missed, Dead: g.dpd.dead, DPDCounters: g.dpd.count,
+			})
 		}
 	}
 	slices.SortFunc(s.Gateways, func(a, b GatewayState) int { return strings.Compare(a.Name, b.Name) })

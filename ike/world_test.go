@@ -63,7 +63,9 @@ func gatewayTo(remote netip.AddrPort, change ...func(*step.Gateway)) step.Gatewa
 // onP256 makes Diffie-Hellman cheap, for fuzzing.
 func onP256(g *step.Gateway) { g.Proposals[0].DHGroup = 19 }
 
-func withDPD(g *step.Gateway) { g.DPD = &step.DPD{Interval: 10 * time.Second, Threshold: 3} }
+func withDPD(g *step.Gateway) {
+	g.DPD, g.Peer = &step.DPD{Interval: 10 * time.Second, Threshold: 3}, true
+}
 
 func newWorld(t testing.TB, change ...func(*step.Gateway)) *world {
 	w := &world{t: t, now: epoch, nodes: make(map[netip.AddrPort]*node)}

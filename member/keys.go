@@ -31,7 +31,13 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 	default:
 		m.setKEK(now, v, p.KEK, p.LKH)
 	}
-	p.TEKs = slices.DeleteFunc(p.TEKs, func(t sa.TEK) bool { return slices.Contains(a.deleted, t.SPI) })
+	p.TEKs = slices.DeleteFunc(p.TEKs, func(t sa.TEK) bool {
+		gone := slices.Contains(a.deleted, t.SPI) || !t.Hard.IsZero() && !now.Before(t.Hard) // since the policy came
+		if gone {
+			t.Zero()
+		}
+		return gone
+	})
 	if !stale {
 		for _, t := range slices.Clone(v.teks) {
 			if slices.ContainsFunc(p.TEKs, func(u sa.TEK) bool { return u.SPI == t.SPI }) {

@@ -52,6 +52,7 @@ func (m *Member) pull(now time.Time, v *vpn, msg ike.Message) {
 			m.refuse(now, v, msg, err)
 			return
 		}
+		m.emit(ike.Created{SA: msg.SA, TEKs: len(a.policy.TEKs)})
 		m.registered(now, v, msg)
 	default:
 		m.refuse(now, v, msg, fmt.Errorf("member: message %d in a pull of four", msg.Number))

@@ -15,7 +15,8 @@ type operation struct {
 	do    func(x *session, op *element) ([]byte, error)
 }
 
-// operations are all that the server carries out. What is not here is answered operation-not-supported by name.
+// operations are what the server carries out beside what operational knows. What is in neither is answered operation-not-supported by
+// name.
 var operations = map[string]operation{
 	"get":             {auth.View, (*session).get},
 	"get-config":      {auth.View, (*session).getConfig},

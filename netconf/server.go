@@ -10,6 +10,7 @@ import (
 
 	"gvpn/commit"
 	"gvpn/internal/auth"
+	"gvpn/oper"
 )
 
 // Limits of this implementation. None is from a specification.
@@ -35,8 +36,9 @@ const (
 	base11 = "urn:ietf:params:netconf:base:1.1"
 )
 
-// Backend is one node's configuration database as this package needs it; a cli.Backend is one too.
+// Backend is one node as this package needs it; a cli.Backend is one too.
 type Backend interface {
+	oper.Engines
 	// Manage calls f while holding the node's management mutex: only within f may db be used. It returns f's error, or
 	// its own if the node is closing.
 	Manage(f func(db *commit.DB) error) error

@@ -117,6 +117,9 @@ func (x *session) answer(rpc *element) ([]byte, error) {
 	op := rpc.children[0]
 	handler, ok := operations[op.name]
 	if !ok {
+		handler, ok = operational(op.name)
+	}
+	if !ok {
 		return nil, unsupported(op.name, op.name)
 	}
 	if !x.identity.May(handler.needs) {

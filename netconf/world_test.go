@@ -16,14 +16,17 @@ import (
 	"gvpn/commit/step"
 	"gvpn/config"
 	"gvpn/internal/auth"
+	"gvpn/oper"
 )
 
-// node is the Backend of tests: a database in memory that nothing is applied to.
+// node is the Backend of tests: a database in memory that nothing is applied to, and a state that never changes.
 type node struct {
 	mu    sync.Mutex
 	db    *commit.DB
 	log   commit.MemoryLog
 	clock time.Time
+	state oper.State
+	did   []any
 }
 
 // open opens the database, anew if there was one.
@@ -48,6 +51,13 @@ func (n *node) timeout(by time.Duration) string {
 		return err.Error() + "\n"
 	}
 	return strings.Join(append(news, ""), "\n")
+}
+
+func (n *node) State() (oper.State, error) { return n.state, nil }
+
+func (n *node) Do(command any) error {
+	n.did = append(n.did, command)
+	return nil
 }
 
 func (n *node) Manage(f func(db *commit.DB) error) error {

@@ -35,8 +35,9 @@ type ClusterPeer struct {
 	Stats   *ClusterCounters `xml:"server-cluster-stats"` // detail
 }
 
-// ClusterCounters are the counters of a peer. What IKE counts (DPD) is of the SAs that are up now; of the mismatches
-// a sub-server counts the group's, of the root's SAs against its own configuration, and a root the peer's requests.
+// ClusterCounters are the counters of a peer, those of Junos and no others; package cluster says which cannot move, and why. DPD is
+// the gateway's, whichever group names it (D1). Of the mismatches a sub-server counts the group's, of the root's SAs against its own
+// configuration, and a root the peer's requests.
 type ClusterCounters struct {
 	InitSend      uint64 `xml:"cluster-init-send"`
 	InitRecv      uint64 `xml:"cluster-init-recv"`
@@ -54,8 +55,9 @@ type ClusterCounters struct {
 	UpdatePending uint64 `xml:"cluster-update-pending"`
 	UpdateMax     uint64 `xml:"cluster-update-max-retry-reached"`
 	DPDSend       uint64 `xml:"dpd-send"`
+	DPDSendFail   uint64 `xml:"dpd-send-fail"`
 	DPDAck        uint64 `xml:"dpd-ack-recv"`
-	DPDMissed     uint64 `xml:"dpd-ack-missed"` // in a row, up to now
+	DPDInvalid    uint64 `xml:"dpd-ack-invalid-seqno"`
 	Policy        uint64 `xml:"ipsec-sa-policy-mismatch"`
 	Proposal      uint64 `xml:"ipsec-sa-proposal-mismatch"`
 	KEK           uint64 `xml:"kek-sa-proposal-mismatch"`
@@ -107,18 +109,14 @@ func clusterCounters(i ike.State, m server.Mismatch, p cluster.PeerState) *Clust
 		InitDup: c.InitDuplicate, InitAbort: c.InitAborted, InitTimeout: c.InitTimeout,
 		UpdateSend: c.UpdateSent, UpdateRecv: c.UpdateReceived, UpdateSuccess: c.UpdateSucceeded, UpdateFail: c.UpdateFailed,
 		UpdateAbort: c.UpdateAborted, UpdateTimeout: c.UpdateTimeout, UpdatePending: c.UpdatePending, UpdateMax: c.UpdateMaxRetry,
-		Policy: m.Policy + c.PolicyDiffers, Proposal: m.Proposal + c.ProposalDiffers, KEK: m.KEK + c.CommunicationDiffers,
-		Communication: m.Communication,
+		Policy: c.PolicyDiffers, Proposal: c.ProposalDiffers, KEK: c.KEKDiffers, Communication: c.CommunicationDiffers,
 	}
-	for _, sa := range i.SAs {
-		if sa.Gateway == p.Gateway {
-			out.DPDSend += sa.DPDSent
-			out.DPDAck += sa.DPDAcked
-		}
+	if p.Role == step.RootServer {
+		out.Policy, out.Proposal, out.KEK, out.Communication = m.Policy, m.Proposal, m.KEK, m.Communication
 	}
 	for _, g := range i.Gateways {
 		if g.Name == p.Gateway {
-			out.DPDMissed = uint64(g.Missed)
+			out.DPDSend, out.DPDSendFail, out.DPDAck, out.DPDInvalid = g.Sent, g.SendFailed, g.Acked, g.InvalidAcks
 		}
 	}
 	return out
@@ -180,8 +178,9 @@ func (p ClusterPeer) appendDetail(dst []byte) []byte {
 		{"CLUSTER-UPDATE pending:", c.UpdatePending},
 		{"CLUSTER-UPDATE max retry reached:", c.UpdateMax},
 		{"DPD send:", c.DPDSend},
+		{"DPD send fail:", c.DPDSendFail},
 		{"DPD ACK recv:", c.DPDAck},
-		{"DPD ACK missed:", c.DPDMissed},
+		{"DPD ACK invalid seqno:", c.DPDInvalid},
 		{"IPsec SA policy mismatch:", c.Policy},
 		{"IPsec SA proposal mismatch:", c.Proposal},
 		{"KEK SA proposal mismatch:", c.KEK},

@@ -2,8 +2,10 @@ package oper
 
 import (
 	"fmt"
+	"slices"
 
 	"gvpn/cluster"
+	"gvpn/commit/step"
 	"gvpn/ike"
 	"gvpn/member"
 	"gvpn/server"
@@ -45,6 +47,47 @@ type ClearTraffic struct{}
 
 // Commands returns the table, by words. The caller must not change what is in it.
 func Commands() []Command { return commands }
+
+// Engines is the node that a Command is for.
+type Engines interface {
+	// State returns a copy of the node's operational state as of now.
+	State() (State, error)
+	// Do gives the engines what Command.Do made and returns after that turn.
+	Do(command any) error
+}
+
+// Run carries a command out. The reply is nil if the command acts.
+func (c Command) Run(e Engines, a Args) (Reply, error) {
+	state, err := e.State()
+	if err != nil {
+		return nil, err
+	}
+	if c.Reply != nil {
+		return c.Reply(&state, a)
+	}
+	all, err := c.Do(&state, a)
+	if err != nil {
+		return nil, err
+	}
+	for _, one := range all {
+		if err := e.Do(one); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// Excludes reports that b cannot be given beside a: they choose the same thing in two ways.
+func (a Argument) Excludes(b Argument) bool {
+	choice := []Argument{Group, GroupID, VPN}
+	return slices.Contains(choice, a) && slices.Contains(choice, b)
+}
+
+// The largest values of GroupID and Index; the smallest are 1.
+const (
+	MaxGroupID = 1<<32 - 1
+	MaxIndex   = 1 << 48
+)
 
 var commands = []Command{
 	{
@@ -94,10 +137,7 @@ var commands = []Command{
 	{
 		Words: "clear security group-vpn server server-cluster statistics", RPC: "clear-security-group-vpn-svr-svr-cluster-stats",
 		Help: "Clear server cluster statistics", Args: []Argument{Group, GroupID, PeerGateway},
-		Do: func(s *State, a Args) ([]any, error) {
-			name, err := s.groupName(a)
-			return []any{cluster.ClearStatistics{Group: name, Gateway: a.PeerGateway}}, err
-		},
+		Do: clearClusterStatistics,
 	},
 	{
 		Words: "clear security group-vpn server statistics", RPC: "clear-security-group-vpn-server-statistics",
@@ -187,6 +227,20 @@ func (s *State) groupName(a Args) (string, error) {
 		return "", err
 	}
 	return groups[0].Name, nil
+}
+
+// clearClusterStatistics sets to zero what the reply serverCluster shows of the groups and peers that the arguments choose.
+func clearClusterStatistics(s *State, a Args) ([]any, error) {
+	name, err := s.groupName(a)
+	out := []any{cluster.ClearStatistics{Group: name, Gateway: a.PeerGateway}}
+	for _, g := range s.Cluster.Groups {
+		for _, p := range g.Peers {
+			if p.Role == step.RootServer && (name == "" || g.Name == name) && (a.PeerGateway == "" || p.Gateway == a.PeerGateway) {
+				out = append(out, server.ClearMismatch{Group: g.Name})
+			}
+		}
+	}
+	return out, err
 }
 
 // clearIKE deletes the phase-1 SAs that the arguments choose, each by its gateway and address.

@@ -68,8 +68,12 @@ type (
 		InPackets  uint64 `xml:"ike-sa-input-packets"`
 		OutPackets uint64 `xml:"ike-sa-output-packets"`
 	}
+	// Created counts the TEKs that pulls under the SA brought. Deleted is 0: a push deletes a TEK, or its lifetime does, and neither is
+	// under the SA.
 	IKEMisc struct {
-		Negotiations int `xml:"ike-sa-num-phase2-negotiations"`
+		Created      uint64 `xml:"ike-sa-num-ipsec-sas-created"`
+		Deleted      uint64 `xml:"ike-sa-num-ipsec-sas-deleted"`
+		Negotiations int    `xml:"ike-sa-num-phase2-negotiations"`
 	}
 	IKEPayloads struct {
 		ProbesSent   uint64 `xml:"ike-sa-r-u-there-payloads-sent"`
@@ -140,7 +144,7 @@ func ikeReply(s *State, a Args, root string, want func(ike.SAState) bool) IKE {
 		}
 		d := IKEDetail{
 			Traffic:  IKETraffic{sa.InOctets, sa.OutOctets, sa.InPackets, sa.OutPackets},
-			Misc:     IKEMisc{sa.ExchangesRunning},
+			Misc:     IKEMisc{Created: sa.TEKsCreated, Negotiations: sa.ExchangesRunning},
 			Payloads: IKEPayloads{sa.DPDSent, sa.DPDAcked, sa.DPDAnswered},
 			PeerID:   sa.RemoteID, Role: "Responder", State: brief.State, Initiator: brief.Initiator, Responder: brief.Responder,
 			Mode: ikeMode(sa), Method: ikeMethod(sa),
@@ -188,6 +192,7 @@ func (r IKE) AppendText(dst []byte) []byte {
 		dst = addf(dst, labelTrafficLine, "Output bytes", d.Traffic.OutBytes)
 		dst = addf(dst, labelTrafficLine, "Input packets", d.Traffic.InPackets)
 		dst = addf(dst, labelTrafficLine, "Output packets", d.Traffic.OutPackets)
+		dst = addf(dst, "  IPSec security associations: %d created, %d deleted\n", d.Misc.Created, d.Misc.Deleted)
 		dst = addf(dst, "  Dead peer detection: %d sent, %d acknowledged, %d answered\n", d.Payloads.ProbesSent, d.Payloads.AcksReceived, d.Payloads.AcksSent)
 		dst = addf(dst, "  Phase 2 negotiations in progress: %d\n", d.Misc.Negotiations)
 	}

@@ -21,11 +21,12 @@ const (
 	labelStats = "Stats:\n"
 	labelStat  = "    %-28s: %d\n"
 
-	labelMembers     = "  Total number of registered members: %d\n"
-	labelMember      = "  Member gateway: %s, Member IP: %s, Vsys: %s\n"
-	labelLastUpdate  = "    Last Update: %s\n"
-	labelMemberStats = "    Stats:\n"
-	labelMemberStat  = "        %-24s: %d\n"
+	labelMembers      = "  Total number of registered members: %d\n"
+	labelMember       = "  Member gateway: %s, Member IP: %s, Vsys: %s\n"
+	labelLastUpdate   = "    Last Update: %s\n"
+	labelAcknowledges = "    Acknowledges pushes: %s\n" // ours
+	labelMemberStats  = "    Stats:\n"
+	labelMemberStat   = "        %-24s: %d\n"
 
 	labelTotalSAs      = "Total IPsec SAs: %d\n"
 	labelSA            = "  IPsec SA: %s\n"

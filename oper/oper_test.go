@@ -42,7 +42,7 @@ func states() map[string]*State {
 		ID: 7, Gateway: "SubSrv01", InitiatorCookie: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, ResponderCookie: [8]byte{9, 10, 11, 12, 13, 14, 15, 16},
 		Status: ike.Established, Local: addrPort("10.10.101.1:848"), Remote: addrPort("10.16.101.1:848"), LocalID: "10.10.101.1", RemoteID: "10.16.101.1",
 		Hash: sa.SHA256, KeyBits: 256, DHGroup: 14, Created: in(-60), Expires: in(120), Lifetime: 180 * time.Second,
-		InOctets: 4000, InPackets: 12, OutOctets: 5000, OutPackets: 13, DPDSent: 6, DPDAcked: 5, DPDAnswered: 4, ExchangesBegun: 2, ExchangesAnswered: 1,
+		InOctets: 4000, InPackets: 12, OutOctets: 5000, OutPackets: 13, DPDSent: 6, DPDAcked: 5, DPDAnswered: 4, ExchangesBegun: 2, ExchangesAnswered: 1, TEKsCreated: 3,
 	}
 	negotiating := ike.SAState{
 		ID: 9, Gateway: "SubSrv02", Initiator: true, InitiatorCookie: [8]byte{0xaa, 1, 1, 1, 1, 1, 1, 0xff},
@@ -50,7 +50,7 @@ func states() map[string]*State {
 	}
 	kek := &server.KEKState{
 		InitiatorCookie: [8]byte{0xc1, 2, 3, 4, 5, 6, 7, 8}, ResponderCookie: [8]byte{0xd1, 2, 3, 4, 5, 6, 7, 8}, KeyBits: 256, SigHash: sa.SHA256,
-		Seq: 3, Created: in(-100), Soft: in(6380), Hard: in(7100), Period: 10 * time.Second, Retries: 2, Bytes: 2400, Packets: 3,
+		Seq: 3, Created: in(-100), Soft: in(6380), Hard: in(7100), Period: 10 * time.Second, Retries: 2, Bytes: 2400, Packets: 3, InBytes: 160, InPackets: 2,
 	}
 	root := &State{
 		Now:     now,
@@ -58,7 +58,10 @@ func states() map[string]*State {
 		IKE: ike.State{
 			Counters: map[string]uint64{"established": 2, "malformed-length": 1},
 			SAs:      []ike.SAState{up, negotiating},
-			Gateways: []ike.GatewayState{{Name: "SubSrv01", Running: true, Missed: 1}, {Name: "SubSrv02", Dead: true, Missed: 5}},
+			Gateways: []ike.GatewayState{
+				{Name: "SubSrv01", Running: true, Missed: 1, DPDCounters: ike.DPDCounters{Sent: 16, SendFailed: 2, Acked: 13, InvalidAcks: 1}},
+				{Name: "SubSrv02", Dead: true, Missed: 5},
+			},
 		},
 		Groups: []step.Group{
 			{Name: "GROUP_ID-0001", ID: 1, Members: []string{"GM-0001"}, Peers: []string{"SubSrv01"}},
@@ -72,12 +75,14 @@ func states() map[string]*State {
 					{Name: "GROUP_ID-0001", SPI: 0x2c548e4e, KeyBits: 256, Policies: policies("1"), Created: in(-1), Soft: in(3200), Hard: in(3599), Activate: in(14), Current: true, Window: 100 * time.Millisecond},
 				},
 				Members: []server.MemberState{
-					{Gateway: "GM-0001", Remote: addrPort("10.18.101.1:848"), Registered: in(-500), Updated: in(-1), Pulls: 1, PushSent: 3, PushAcknowledged: 2, PushUnacknowledged: 1},
+					{Gateway: "GM-0001", Remote: addrPort("10.18.101.1:848"), Registered: in(-500), Updated: in(-1), Pulls: 1, PushSent: 3, PushAcknowledged: 2, PushUnacknowledged: 1, Acknowledges: true},
 					{Gateway: "GM-0002", Remote: addrPort("10.18.102.1:848"), Registered: in(-400), Updated: in(-400), Pulls: 2},
+					{Gateway: "GM-0003", Remote: addrPort("10.18.103.1:848"), Registered: in(-300), Updated: in(-300), Pulls: 1, PushSent: 2, PushUnacknowledged: 2, Silent: true},
 				},
 				Statistics:      server.Statistics{PullSucceeded: 4, PullFailed: 1, PullExceedThreshold: 2, PushSent: 8, PushAcknowledged: 7, PushUnacknowledged: 1},
 				PushesPending:   1,
 				ActivationDelay: 15 * time.Second,
+				Window:          100 * time.Millisecond,
 			},
 			{Name: "OTHER", ID: 70000, Role: step.Standalone},
 		}},
@@ -218,7 +223,7 @@ func TestReplies(t *testing.T) {
 			case "text":
 				return string(r.AppendText(nil))
 			case "xml":
-				return string(AppendXML(nil, r, 0))
+				return string(AppendXML(nil, r, 0, ""))
 			case "json":
 				return string(AppendJSON(nil, r))
 			}
@@ -259,7 +264,7 @@ func TestFormsAgree(t *testing.T) {
 }
 
 func xmlLeaves(t *testing.T, where string, r Reply) (leaves []string) {
-	d := xml.NewDecoder(bytes.NewReader(AppendXML(nil, r, 0)))
+	d := xml.NewDecoder(bytes.NewReader(AppendXML(nil, r, 0, "")))
 	depth := 0
 	var text string
 	var children bool
@@ -357,7 +362,7 @@ func TestEscaping(t *testing.T) {
 	var back struct {
 		Name string `xml:"group-vpn-group-name"`
 	}
-	if err := xml.Unmarshal(AppendXML(nil, r, 0), &back); err != nil || !strings.HasPrefix(back.Name, "a<b>&\"'\\\n") {
+	if err := xml.Unmarshal(AppendXML(nil, r, 0, ""), &back); err != nil || !strings.HasPrefix(back.Name, "a<b>&\"'\\\n") {
 		t.Errorf("XML gives %q, %v", back.Name, err)
 	}
 	var j map[string][]map[string]any

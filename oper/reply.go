@@ -18,44 +18,45 @@ type Reply interface {
 	AppendText(dst []byte) []byte
 }
 
-// AppendXML appends the reply's root element or elements, indented from the given level by four blanks a level.
-func AppendXML(dst []byte, r Reply, level int) []byte {
+// AppendXML appends the reply's root element or elements, indented from the given level by four blanks a level. attributes, with a
+// blank before them, go into the start tags of these.
+func AppendXML(dst []byte, r Reply, level int, attributes string) []byte {
 	v := reflect.ValueOf(r)
 	if v.Kind() == reflect.Slice {
 		if v.Len() == 0 {
-			return append(indent(dst, level), "<"+r.Root()+"/>\n"...)
+			return append(indent(dst, level), "<"+r.Root()+attributes+"/>\n"...)
 		}
 		for i := range v.Len() {
-			dst = appendElement(dst, r.Root(), v.Index(i), level)
+			dst = appendElement(dst, r.Root(), attributes, v.Index(i), level)
 		}
 		return dst
 	}
-	return appendElement(dst, r.Root(), v, level)
+	return appendElement(dst, r.Root(), attributes, v, level)
 }
 
 func indent(dst []byte, level int) []byte {
 	return append(dst, strings.Repeat("    ", level)...)
 }
 
-func appendElement(dst []byte, name string, v reflect.Value, level int) []byte {
+func appendElement(dst []byte, name, attributes string, v reflect.Value, level int) []byte {
 	switch v.Kind() {
 	case reflect.Pointer:
-		return appendElement(dst, name, v.Elem(), level)
+		return appendElement(dst, name, attributes, v.Elem(), level)
 	case reflect.Slice:
 		for i := range v.Len() {
-			dst = appendElement(dst, name, v.Index(i), level)
+			dst = appendElement(dst, name, attributes, v.Index(i), level)
 		}
 		return dst
 	case reflect.Struct:
-		dst = append(indent(dst, level), "<"+name+">\n"...)
+		dst = append(indent(dst, level), "<"+name+attributes+">\n"...)
 		for f := range fields(v) {
-			dst = appendElement(dst, f.name, f.value, level+1)
+			dst = appendElement(dst, f.name, "", f.value, level+1)
 		}
 		return append(indent(dst, level), "</"+name+">\n"...)
 	}
 	var text bytes.Buffer
 	_ = xml.EscapeText(&text, []byte(leaf(v))) // a bytes.Buffer does not fail
-	return append(indent(dst, level), "<"+name+">"+text.String()+"</"+name+">\n"...)
+	return append(indent(dst, level), "<"+name+attributes+">"+text.String()+"</"+name+">\n"...)
 }
 
 // AppendJSON appends an object whose one member is the reply's root: an array, since a root may come several times. The style is

@@ -81,11 +81,14 @@ type GroupMembers struct {
 
 // RegisteredMember is one member.
 type RegisteredMember struct {
-	Gateway string          `xml:"member-gateway"`
-	Address string          `xml:"member-ip"`
-	Update  string          `xml:"last-update"`
-	Vsys    string          `xml:"member-vsys"`
-	Stats   *MemberCounters `xml:"registered-member-stats"` // detail
+	Gateway string `xml:"member-gateway"`
+	Address string `xml:"member-ip"`
+	Update  string `xml:"last-update"`
+	Vsys    string `xml:"member-vsys"`
+	// Acknowledges is an element of our own, in detail: "Yes" if the member has acknowledged a push, "No" if it has let one pass and
+	// acknowledged none since, so that pushes are sent to it without waiting (RFC 8263 section 6), "Not yet" if neither.
+	Acknowledges string          `xml:"acknowledges-pushes,omitempty"`
+	Stats        *MemberCounters `xml:"registered-member-stats"` // detail
 }
 
 // MemberCounters are the counters of one registered member.
@@ -107,6 +110,7 @@ func registeredMembers(s *State, a Args) (Reply, error) {
 			}
 			one := RegisteredMember{Gateway: m.Gateway, Address: m.Remote.Addr().String(), Update: s.clock(m.Updated), Vsys: rootSystem}
 			if a.Detail {
+				one.Acknowledges = acknowledges(m)
 				one.Stats = &MemberCounters{m.Pulls, m.PushSent, m.PushAcknowledged, m.PushUnacknowledged}
 			}
 			out.Members = append(out.Members, one)
@@ -115,6 +119,16 @@ func registeredMembers(s *State, a Args) (Reply, error) {
 		reply = append(reply, out)
 	}
 	return reply, err
+}
+
+func acknowledges(m server.MemberState) string {
+	switch {
+	case m.Silent:
+		return "No"
+	case m.Acknowledges:
+		return "Yes"
+	}
+	return "Not yet"
 }
 
 // Root implements Reply.
@@ -136,6 +150,7 @@ func (r RegisteredMembers) AppendText(dst []byte) []byte {
 		for _, m := range g.Members {
 			dst = addf(append(dst, '\n'), labelMember, m.Gateway, m.Address, m.Vsys)
 			dst = addf(dst, labelLastUpdate, m.Update)
+			dst = addf(dst, labelAcknowledges, m.Acknowledges)
 			dst = append(dst, labelMemberStats...)
 			dst = addf(dst, labelMemberStat, "Pull Succeeded", m.Stats.Pulls)
 			dst = addf(dst, labelMemberStat, "Push Sent", m.Stats.PushSent)
@@ -288,7 +303,7 @@ type KEKBlock struct {
 	Responder    string          `xml:"responder-cookie"`
 	Method       string          `xml:"kek-sa-authentication-method"`
 	Lifetime     int64           `xml:"lifetime-remaining"`
-	Activation   int64           `xml:"act-time-remaining"`
+	Activation   int64           `xml:"act-time-remaining"` // 0: a KEK is in use from the push or pull that brings it
 	Rekey        int64           `xml:"rekey-time-remaining"`
 	Algorithms   KEKAlgorithms   `xml:"kek-sa-algorithms"`
 	Traffic      KEKTraffic      `xml:"kek-sa-traffic-statistics"`
@@ -300,6 +315,7 @@ type KEKBlock struct {
 // The parts of a KEKBlock.
 type (
 	KEKGroup struct {
+		Window          int64  `xml:"kek-sa-group-replay-window"`    // milliseconds, as configured now; 0: none
 		ActivationDelay int64  `xml:"kek-sa-group-activation-delay"` // seconds
 		Communication   string `xml:"kek-sa-group-multicast-group"`  // the schema's name for it; "Unicast", or "Multicast" and the group
 	}
@@ -307,8 +323,11 @@ type (
 		SigHash    string `xml:"kek-sa-authentication-algorithm"`
 		Encryption string `xml:"kek-sa-encryption-algorithm"`
 	}
+	// KEKTraffic is of the group's pushes, repeated ones too, and of their acknowledgements.
 	KEKTraffic struct {
+		InBytes    uint64 `xml:"kek-sa-input-bytes"`
 		OutBytes   uint64 `xml:"kek-sa-output-bytes"`
+		InPackets  uint64 `xml:"kek-sa-input-packets"`
 		OutPackets uint64 `xml:"kek-sa-output-packets"`
 	}
 	KEKMisc struct {
@@ -340,11 +359,11 @@ func serverKEK(s *State, a Args) (Reply, error) {
 			continue
 		}
 		reply.Blocks = append(reply.Blocks, KEKBlock{
-			Group: KEKGroup{ActivationDelay: int64(g.ActivationDelay / time.Second), Communication: communication(k.Multicast)},
+			Group: KEKGroup{g.Window.Milliseconds(), int64(g.ActivationDelay / time.Second), communication(k.Multicast)},
 			Index: index, Name: g.Name, GroupID: g.ID, Initiator: initiator, Responder: responder, Method: strings.ToUpper(k.SigAlg.String()),
 			Lifetime: s.remaining(k.Hard), Rekey: s.remaining(k.Soft),
 			Algorithms:   KEKAlgorithms{plainHash(k.SigHash.String()), encryptionCBC(k.KeyBits)},
-			Traffic:      KEKTraffic{k.Bytes, k.Packets},
+			Traffic:      KEKTraffic{k.InBytes, k.Bytes, k.InPackets, k.Packets},
 			Misc:         KEKMisc{k.Seq},
 			Server:       KEKServer{int64(k.Period / time.Second), k.Retries},
 			Negotiations: KEKNegotiations{g.PushesPending},
@@ -374,7 +393,9 @@ func (r ServerKEK) AppendText(dst []byte) []byte {
 		dst = addf(dst, "  "+labelRekey, b.Rekey)
 		dst = addf(dst, "  "+labelKEKAlgo, b.Algorithms.SigHash, b.Algorithms.Encryption)
 		dst = append(dst, "  "+labelTraffic...)
+		dst = addf(dst, labelTrafficLine, "Input bytes", b.Traffic.InBytes)
 		dst = addf(dst, labelTrafficLine, "Output bytes", b.Traffic.OutBytes)
+		dst = addf(dst, labelTrafficLine, "Input packets", b.Traffic.InPackets)
 		dst = addf(dst, labelTrafficLine, "Output packets", b.Traffic.OutPackets)
 		dst = addf(dst, "  "+labelSMC, b.Group.Communication)
 		dst = addf(dst, "  "+labelRetransmit, b.Server.Period, b.Server.Retries)

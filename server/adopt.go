@@ -31,6 +31,8 @@ func (s *Server) Fetch(now time.Time, f Fetch) {
 		answer.Err = fmt.Errorf("server: group %s: this server is its %v", g.name, g.conf.Role)
 	case !g.ready():
 		answer.Err = fmt.Errorf("server: group %s: its keys are not there yet", g.name)
+	case g.alone() || g.counts():
+		answer.Err = fmt.Errorf("server: group %s: its keys of before there was a cluster have not ended yet", g.name)
 	default:
 		u := sa.Update{
 			Group: g.name, GroupID: g.conf.ID, Version: g.version, ActivationDelay: g.conf.ActivationDelay,
@@ -219,6 +221,8 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 			g.kek.Seq++ // under a KEK that ends here, members need no number that is everybody's, and none left out
 			push.Policy = &gdoi.Policy{KEK: u.KEK}
 			s.send(now, g, g.kek, g.kek.Seq, push)
+		} else if !u.Full { // which says when each ends
+			g.endReplaced(now)
 		}
 		s.dropKEK(g)
 		g.kek = u.KEK.Clone()

@@ -9,7 +9,7 @@ import (
 	"gvpn/turn"
 )
 
-// Command is one of Rekey, Clear and ClearStatistics.
+// Command is one of Rekey, Clear, ClearStatistics and ClearMismatch.
 type Command interface{ isCommand() }
 
 type (
@@ -20,11 +20,15 @@ type (
 		KEK, TEK bool
 	}
 
-	// Clear deletes a group's members and SAs ("" for all groups) and makes new keys: `clear security group-vpn server`.
-	// Members, and a root's sub-servers, are told first (C8); with Now no push tells the members. A sub-server pushes no
-	// deletes on its own account: it forgets its members and keys, and asks its root. Members whom no push tells lose
-	// their IKE SA, as wherever else a registration goes (rows 1.4, 1.5b): else they would go on with keys that nobody
-	// renews, until those run out.
+	// Clear deletes a group's members and SAs ("" for all groups), makes new keys and does what ClearStatistics does: `clear
+	// security group-vpn server`. Members, and a root's sub-servers, are told first (C8). A sub-server pushes no deletes on its
+	// own account: it forgets its members and keys, and asks its root. Members whom no push tells lose their IKE SA, as
+	// wherever else a registration goes (rows 1.4, 1.5b): else they would go on with keys that nobody renews, until those run
+	// out.
+	//
+	// With Now no push tells this server's own members, and that is all that Now changes: a root's sub-servers get the same
+	// cluster-update as without it, which has no word for Now, and push "delete all" to their members. Their statistics stay
+	// either way.
 	Clear struct {
 		Group string
 		Now   bool
@@ -32,11 +36,15 @@ type (
 
 	// ClearStatistics sets a group's counters to zero ("" for all groups and the server's own).
 	ClearStatistics struct{ Group string }
+
+	// ClearMismatch sets a group's Mismatch to zero, which is of the statistics of its server-cluster.
+	ClearMismatch struct{ Group string }
 )
 
 func (Rekey) isCommand()           {}
 func (Clear) isCommand()           {}
 func (ClearStatistics) isCommand() {}
+func (ClearMismatch) isCommand()   {}
 
 // Do carries out an operator's command. An error means that nothing was done.
 func (s *Server) Do(now time.Time, c Command) error {
@@ -69,26 +77,40 @@ func (s *Server) Do(now time.Time, c Command) error {
 			}
 			groups = []*group{g}
 		}
+		s.clearStatistics(c.Group)
 		for _, g := range groups {
 			s.clear(now, g, c.Now)
 		}
 	case ClearStatistics:
-		if c.Group == "" {
-			s.counters = Counters{}
-		} else if s.groups[c.Group] == nil {
+		if c.Group != "" && s.groups[c.Group] == nil {
 			return fmt.Errorf("server: clear statistics: group %q: %w", c.Group, errUnknown)
 		}
-		for _, g := range s.groups {
-			if c.Group != "" && g.name != c.Group {
-				continue
-			}
-			g.stats, g.mismatch, g.sentBytes, g.sentPackets = Statistics{}, Mismatch{}, 0, 0
-			for _, m := range g.members {
-				m.pulls, m.sent, m.acked, m.unacked = 0, 0, 0, 0
-			}
+		s.clearStatistics(c.Group)
+	case ClearMismatch:
+		g := s.groups[c.Group]
+		if g == nil {
+			return fmt.Errorf("server: clear mismatch: group %q: %w", c.Group, errUnknown)
 		}
+		g.mismatch = Mismatch{}
 	}
 	return nil
+}
+
+// clearStatistics sets the counters of a group to zero, or with "" those of all groups and the server's own.
+func (s *Server) clearStatistics(name string) {
+	if name == "" {
+		s.counters = Counters{}
+	}
+	for _, g := range s.groups {
+		if name != "" && g.name != name {
+			continue
+		}
+		g.stats = Statistics{}
+		g.sentBytes, g.sentPackets, g.ackBytes, g.ackPackets = 0, 0, 0, 0
+		for _, m := range g.members {
+			m.pulls, m.sent, m.acked, m.unacked = 0, 0, 0, 0
+		}
+	}
 }
 
 func (s *Server) clear(now time.Time, g *group, atOnce bool) {

@@ -20,20 +20,40 @@
 //
 //	max(lifetime/10, room), at most lifetime/2
 //
-// where room is what it takes to tell everybody: (number-of-retransmission + 1) × retransmission-period for members, for a
-// TEK the activation delay too, and on a root two periods of its cluster. No formula of the original is known; this one is
-// ours. At the soft lifetime S and R make the successor and push it. A new KEK travels under the old one and replaces it; a
-// new TEK is activated after the activation delay, and the old one's hard lifetime becomes the deactivation delay from now (twice
-// the activation delay, if it is not configured), if that is sooner. Sub-servers make no keys; a quarter of the margin after Soft they ask (C6), at Hard they
-// forget the key and their members (C7).
+// where room is what it takes to tell everybody: for members, twice
+//
+//	number-of-retransmission × retransmission-period + max(retransmission-period, 10 s)
+//
+// since a member gets one push after the other, and the one before may be given up or acknowledged as late as that; for a TEK the
+// activation delay too; and on a root two periods of its cluster. No formula of the original is known; this one is ours. Where
+// half the lifetime is less than room (lifetimes may be 180 s and retransmissions last an hour), a commit warns: a member that
+// hears only the last retransmission may then get a key after the end of the one before. It may too where more than two pushes
+// come together: ipsec-sas of different lifetimes that end within one room, or an operator's rekey at that time.
+//
+// The activation delay of Junos's defaults, 15 s, is shorter than their two retransmissions, 20 s, so that a commit does not
+// warn of that: a member that hears only the last of them cannot read for 5 s what others send with the new TEK already, and
+// for 25 s if a KEK was as late just before. Who cannot have that sets activation-time-delay to twice number-of-retransmission
+// × retransmission-period, and on a root to a period of its cluster more.
+//
+// At the soft lifetime S and R make the successor and push it. A new KEK travels under the old one and replaces it; a new TEK
+// is activated after the activation delay, and the old one's hard lifetime becomes the deactivation delay from now (twice the
+// activation delay, if it is not configured), if that is sooner. Sub-servers make no keys; a quarter of the margin after Soft
+// they ask (C6), at Hard they forget the key and their members (C7).
+//
+// In a group without a KEK nobody is told, so the old TEK keeps its lifetime until there is one: see endReplaced in keys.go.
+//
+// A group that becomes a root-server's may have keys that a cluster cannot share: a KEK with multicast or a key hierarchy, TEKs whose
+// nonces count. They are replaced at the end of that plan, and sub-servers get nothing before the old ones are gone: see suit in
+// group.go.
 //
 // A TEK for IEC 61850 (RFC 8052) has the same times, but that nobody receives with it either before its activation: see activation
 // in keys.go.
 //
 // A member goes when it lets a push pass that it should have acknowledged, when the KEK that it shares with the server dies, or
-// by an effect or a command. In a group without server-member-communication there is no push, so a member also goes when a TEK
-// reaches its hard lifetime and none that lives was made before the member's last pull: see age in keys.go. Until then
-// member-threshold counts it.
+// by an effect or a command. One that has never acknowledged a push may not know how to: it stays, State shows it as Silent,
+// and pushes do not wait for it (RFC 8263 section 6). In a group without server-member-communication there is no push, so a
+// member also goes when a TEK reaches its hard lifetime and none that lives was made before the member's last pull: see age in
+// keys.go. Until then member-threshold counts it.
 //
 // # Push numbers
 //

@@ -57,7 +57,7 @@ type group struct {
 	nextAsk    time.Time // sub-server: not to ask for a successor again before this
 
 	// On a sub-server: TEKs that its own commits have destroyed. It sends no delete on its own account; members learn of them
-	// with the root's next word.
+	// with the root's next word, which may come after a restart.
 	owed []doomed
 
 	// Within one plan: what was deleted and must still be named to members, and what they were told of already (T7).
@@ -71,6 +71,7 @@ type group struct {
 	mismatch Mismatch
 
 	sentBytes, sentPackets uint64 // pushes, repeated ones too
+	ackBytes, ackPackets   uint64 // that were waited for
 }
 
 // Prepare reports, by name, what of a plan this engine cannot carry out. It changes nothing.
@@ -247,6 +248,7 @@ func (s *Server) Forget(now time.Time, p *step.Plan) {
 		}
 		if !g.forgotten {
 			s.shutOut(now, g)
+			s.suit(now, g)
 		}
 		if g.old != nil { // nobody is left to be told of the new one
 			g.old.Zero()
@@ -356,6 +358,32 @@ func (s *Server) total() (n int) {
 		n += len(g.members)
 	}
 	return n
+}
+
+// alone reports whether g's KEK is one that only a server by itself can have. In a cluster check refuses to make such, but a group
+// that becomes a root-server's brings the one that it has.
+func (g *group) alone() bool {
+	return g.kek != nil && (g.kek.Multicast != nil || byMember(g.kek.Ack) || g.lkh.tree != nil)
+}
+
+// suit replaces keys of a root's group that its sub-servers cannot take: the KEK, and TEKs whose nonces count. Rows 1.2 and 1.9 leave
+// them until the next rekey, so this is that one, sooner; members lose nothing by it (G1). It goes by the keys and not by the commit,
+// so that it is also for those of commits before, and after a restart in the middle.
+func (s *Server) suit(now time.Time, g *group) {
+	if g.conf.Role != step.RootServer {
+		return
+	}
+	kek := g.alone() && g.conf.Communication != nil && !g.want
+	var names []string
+	for i := range g.teks {
+		if g.isCurrent(i) && g.teks[i].Counts() {
+			names = append(names, g.teks[i].Name)
+		}
+	}
+	if kek || len(names) > 0 {
+		s.notify(turn.Notice, "GKSD_CLUSTER_REKEY", fmt.Sprintf("group %s: sub-servers cannot share the keys of before: new ones are made", g.name))
+		s.rekey(now, g, kek, names)
+	}
 }
 
 // ready reports whether g has what a member must be given.

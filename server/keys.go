@@ -23,13 +23,14 @@ func margin(lifetime, room time.Duration) time.Duration {
 	return min(max(lifetime/10, room), lifetime/2)
 }
 
-// room is how long it may take until every member has a push, and on a root every sub-server before that.
+// room is how long it may take until every member has a push, and on a root every sub-server before that. A member gets its pushes
+// one after the other, so that before the one for a TEK it may have that for a KEK to acknowledge, or the other way round.
 func (g *group) room() time.Duration {
 	period, retries := defaultPeriod, defaultRetries
 	if c := g.conf.Communication; c != nil {
 		period, retries = c.Retransmission, c.Retries
 	}
-	d := time.Duration(retries+1) * period
+	d := 2 * (time.Duration(retries)*period + max(period, minAckWait))
 	if g.conf.Role == step.RootServer {
 		d += 2 * g.conf.PeerPeriod
 	}
@@ -147,7 +148,7 @@ func (s *Server) makeKEK(now time.Time, g *group) {
 	if g.conf.Role == step.RootServer {
 		k.Seq = catchUp
 	}
-	s.setKEK(g, k)
+	s.setKEK(now, g, k)
 	g.period, g.retries = c.Retransmission, c.Retries
 	s.notify(turn.Info, "GKSD_KEK_CREATED", fmt.Sprintf("group %s: new KEK, lifetime %v", g.name, c.Lifetime))
 }
@@ -168,7 +169,10 @@ func ackType(c *step.Communication) uint16 {
 }
 
 // setKEK replaces the KEK. What members hold stays as the carrier; one that they never heard of is destroyed.
-func (s *Server) setKEK(g *group, k *sa.KEK) {
+func (s *Server) setKEK(now time.Time, g *group, k *sa.KEK) {
+	if g.carrier() == nil {
+		g.endReplaced(now)
+	}
 	if g.old == nil {
 		g.old = g.kek
 	} else {
@@ -256,7 +260,7 @@ func (g *group) activation(now time.Time, old *sa.TEK) time.Time {
 }
 
 // addTEK makes t the current TEK of its name. Older ones end at their deactivation, the deactivation delay from now; but in
-// a group without a KEK nobody can be told, and they live on until members have come for the new one.
+// a group without a KEK nobody can be told, and they live on until members have come for the new one, or a KEK comes: see endReplaced.
 func (s *Server) addTEK(now time.Time, g *group, t sa.TEK) {
 	end := now.Add(g.deactivationDelay())
 	older := 0
@@ -277,6 +281,24 @@ func (s *Server) addTEK(now time.Time, g *group, t sa.TEK) {
 	g.teks = append(g.teks, t)
 	g.stamp++
 	s.dirty[g] = true
+}
+
+// endReplaced ends what addTEK left alive, now that the group gets a KEK: members to whom a pull gives that and older TEKs drop
+// those after the deactivation delay, though not before the newest is active. One that comes later must not get them any more: it
+// would send with what the others do not have.
+func (g *group) endReplaced(now time.Time) {
+	for i := range g.teks {
+		if g.isCurrent(i) {
+			continue
+		}
+		t, end := &g.teks[i], now.Add(g.deactivationDelay())
+		if newest := g.teks[g.current(t.Name)].Activate; newest.After(end) { // for IEC 61850 it waits for the end of the one before
+			end = newest
+		}
+		if t.Hard.After(end) {
+			t.Hard = end
+		}
+	}
 }
 
 // doomed names a TEK that is gone, or is to go, as members must be told: each protocol deletes its own.

@@ -25,6 +25,23 @@ func TestMargin(t *testing.T) {
 	}
 }
 
+// What doc.go says it takes to tell everybody: two pushes to a member, one after the other, and on a root its cluster before.
+func TestRoom(t *testing.T) {
+	for line, want := range map[string]time.Duration{
+		"G":                                     time.Minute,
+		"G kek=none":                            time.Minute,
+		"G retries=0 period=2":                  20 * time.Second, // an acknowledgement is waited for so long (RFC 8263 section 6)
+		"G retries=60 period=60":                2*time.Hour + 2*time.Minute,
+		"G role=root-server peers=P":            time.Minute + 20*time.Second,
+		"G role=sub-server peers=R":             time.Minute,
+		"G retries=1 period=20 role=standalone": 80 * time.Second,
+	} {
+		if got := (&group{conf: parseGroup(t, line)}).room(); got != want {
+			t.Errorf("%s: room %v, want %v", line, got, want)
+		}
+	}
+}
+
 func TestPrepareNamesWhatItRefuses(t *testing.T) {
 	s := New(zeros{}, Options{})
 	group := func(change func(*step.Group)) *step.Plan {
@@ -123,4 +140,27 @@ func TestAttackKeyHygiene(t *testing.T) {
 	ackKey := p.ackKey
 	b.ack("m1", "KEK1/1", nil)
 	zero("the acknowledgement key", ackKey)
+}
+
+// What is sent and received under a KEK is counted: pushes, repeated ones too, and those acknowledgements that are waited for.
+func TestKEKTraffic(t *testing.T) {
+	b := newBench(t)
+	commit(t, b, 1, []string{"1.14 G generate-kek", "1.14 G generate-tek"}, parseGroup(t, "G members=m1 sas=S window=100"))
+	b.pull("m1", 1, 0)
+	_ = b.s.Do(b.now, Rekey{Group: "G", TEK: true})
+	b.drain()
+	b.advance(10 * time.Second)
+	b.ack("m1", "KEK1/1", nil)
+	b.ack("m1", "KEK1/1", nil)
+	g := b.s.State().Groups[0]
+	if k := g.KEK; k.Packets != 2 || k.Bytes == 0 || k.InPackets != 1 || k.InBytes == 0 || k.InBytes >= k.Bytes {
+		t.Errorf("%d pushes of %d octets, %d acknowledgements of %d", k.Packets, k.Bytes, k.InPackets, k.InBytes)
+	}
+	if g.Window != 100*time.Millisecond {
+		t.Errorf("window %v", g.Window)
+	}
+	_ = b.s.Do(b.now, ClearStatistics{})
+	if k := b.s.State().Groups[0].KEK; k.Packets+k.Bytes+k.InPackets+k.InBytes != 0 {
+		t.Errorf("after a clear: %+v", k)
+	}
 }

@@ -287,7 +287,10 @@ func (s *Server) missed(d *delivery) {
 	switch {
 	case d.push.again:
 	case !m.acknowledges, byMember(d.push.ack) && m.leafKey == nil: // the second cannot
-		m.silent = true
+		if !m.silent {
+			m.silent = true
+			s.members[m] = true
+		}
 	case g != nil && g.members[m.place()] == m:
 		s.unseat(g, m, false)
 		s.strike(g, m)
@@ -377,13 +380,14 @@ func (s *Server) HandleDatagram(now time.Time, local, remote netip.AddrPort, b [
 	}
 	if g := d.push.box.group; g != nil {
 		g.stats.PushAcknowledged++
+		g.ackBytes += uint64(len(b))
+		g.ackPackets++
 	}
 	l := d.lane
 	if m := l.member; m != nil {
 		m.acked++
-		m.silent = false
-		if !m.acknowledges {
-			m.acknowledges = true
+		if m.silent || !m.acknowledges {
+			m.silent, m.acknowledges = false, true
 			s.members[m] = true
 		}
 	}
@@ -492,11 +496,11 @@ func (g *group) rootNow() bool {
 // sendKEK tells members, and sub-servers too if subs, of the KEK made last: under the one before it.
 func (s *Server) sendKEK(now time.Time, g *group, subs bool) {
 	subs = subs && g.rootNow()
-	if g.kek == nil {
-		g.wantSubs = g.want && (g.wantSubs || subs)
+	if g.want { // when it is made
+		g.wantSubs = g.wantSubs || subs
 		return
 	}
-	if g.old == nil && !subs {
+	if g.kek == nil || g.old == nil && !subs {
 		return
 	}
 	seq := g.numbered(g.old, subs)

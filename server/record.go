@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ import (
 //
 //	server/commit                        number 8
 //	server/group/NAME/sas                version 1 | sas | old KEK (0 or 1 sas) | signature 1 | public key | private key |
-//	                                     period 4 (ms) | retries 2 | sender ID bits 1 | sender IDs given 4 | pushes
+//	                                     period 4 (ms) | retries 2 | sender ID bits 1 | sender IDs given 4 | pushes |
+//	                                     owed | last beginning of sender IDs 8 (ms)     these two from version 3 on
 //	server/group/NAME/member/GW/ADDRESS  version 1 | gateway | local | remote | since 8 (ms) | updated 8 | flags 1 | leaf 2
 //	server/group/NAME/lkh/head           lkh.Tree.Head
 //	server/group/NAME/lkh/part/NUMBER    lkh.Tree.Part
@@ -32,11 +34,12 @@ import (
 //	                     sealed: datagram, ack key   or   not: sas (the KEK), message |
 //	                     [multicast: local | group | TTL 1 | interface] | count 4 | { local | remote } }
 //	         whom a push is for stands there unless its flags say that it is for all members of the group, as their records have them
+//	owed:    count 4 | { flags 1 | SPI 4 }
 //	key, datagram, message: length 4 | octets        gateway, interface: length 4 | text
 //	address: length 1 (4 or 16) | address | port 2
 //
 // All of a group's SAs and the pushes that announce them are one record, so that no crash can part a push number from the
-// push that has it.
+// push that has it, nor a TEK that is destroyed from the word that is owed of it.
 const (
 	prefix        = "server/"
 	commitKey     = prefix + "commit"
@@ -47,6 +50,7 @@ const (
 	memberInfix   = "/member/"
 
 	recordVersion = 2
+	groupVersion  = 3 // of a group's sas; version 2 is read too
 )
 
 const (
@@ -58,10 +62,36 @@ const (
 )
 
 const (
+	owedIEC61850 = 1 << iota
+	owedFlags    = 1<<iota - 1
+)
+
+const (
 	memberAcknowledges = 1 << iota
 	memberSilent
 	memberFlags = 1<<iota - 1
 )
+
+// beforeOnDisk orders the records of a turn by key, except that a store that stops between two of them must not lose what is kept of a
+// KEK or of pushes, which comes before the record of the group that has them no more; nor whom a push is for, which that record says
+// before the members go for whom it is.
+func (s *Server) beforeOnDisk(a, b string) int {
+	rank := func(key string) int {
+		switch gone := s.records[key] == nil; {
+		case !gone && (strings.HasPrefix(key, spentPrefix) || strings.HasPrefix(key, leavingPrefix)):
+			return 0
+		case gone && isMember(key):
+			return 2
+		}
+		return 1
+	}
+	return cmp.Or(rank(a)-rank(b), strings.Compare(a, b))
+}
+
+func isMember(key string) bool {
+	_, rest, _ := strings.Cut(strings.TrimPrefix(key, groupPrefix), "/")
+	return strings.HasPrefix(key, groupPrefix) && strings.HasPrefix("/"+rest, memberInfix)
+}
 
 func (g *group) key() string { return groupPrefix + escape(g.name) + sasSuffix }
 
@@ -127,7 +157,7 @@ func (g *group) record() []byte {
 	u := sa.Update{
 		Group: g.name, GroupID: g.conf.ID, Version: g.version, ActivationDelay: g.delay, Full: true, KEK: g.kek, TEKs: g.teks,
 	}
-	b := appendBytes([]byte{recordVersion}, sa.AppendUpdate(nil, &u, epoch))
+	b := appendBytes([]byte{groupVersion}, sa.AppendUpdate(nil, &u, epoch))
 	if g.old != nil {
 		b = appendKEK(append(b, 1), g.old)
 	} else {
@@ -136,7 +166,20 @@ func (g *group) record() []byte {
 	b = appendBytes(appendBytes(append(b, byte(g.sigAlg)), g.sig.Public), g.sig.Private)
 	b = binary.BigEndian.AppendUint16(appendMillis(b, g.period), uint16(g.retries))
 	b = binary.BigEndian.AppendUint32(append(b, byte(g.senders.bits)), g.senders.written)
-	return g.box.append(b)
+	b = appendOwed(g.box.append(b), g.owed)
+	return appendUint64(b, uint64(g.senders.reset.UnixMilli()))
+}
+
+func appendOwed(b []byte, owed []doomed) []byte {
+	b = binary.BigEndian.AppendUint32(b, uint32(len(owed)))
+	for _, d := range owed {
+		var flags byte
+		if d.iec61850 {
+			flags |= owedIEC61850
+		}
+		b = binary.BigEndian.AppendUint32(append(b, flags), d.spi)
+	}
+	return b
 }
 
 func (s *Server) saveBox(b *outbox) {
@@ -223,6 +266,7 @@ type savedState struct {
 	retries int
 	senders senderIDs
 	pushes  []savedPush
+	owed    []doomed
 }
 
 type savedPush struct {
@@ -334,7 +378,10 @@ func (s *Server) adoptSaved(now time.Time, g *group, r *saved) {
 		g.byPlace = append(g.byPlace, m)
 	}
 	slices.SortFunc(g.byPlace, compareMembers)
-	g.senders = st.senders
+	g.senders, g.owed = st.senders, st.owed
+	if g.senders.reset.After(now) { // by a clock that was put back since: the pause must not last until then
+		g.senders.reset = now
+	}
 	s.adoptTree(g, &r.tree)
 	s.resume(now, g.box, st.pushes, g)
 	s.dirty[g] = true
@@ -466,10 +513,19 @@ func (r *reader) update() sa.Update {
 	return u
 }
 
-func (r *reader) version() {
-	if v := r.uint8(); r.err == nil && v != recordVersion {
-		r.fail("version %d, this program knows %d", v, recordVersion)
+func (r *reader) version() { r.versions(recordVersion, recordVersion) }
+
+// versions reads a version that is one of those from first to last.
+func (r *reader) versions(first, last byte) byte {
+	v := r.uint8()
+	switch {
+	case r.err != nil || v >= first && v <= last:
+	case first == last:
+		r.fail("version %d, this program knows %d", v, last)
+	default:
+		r.fail("version %d, this program knows %d to %d", v, first, last)
 	}
+	return v
 }
 
 func (r *reader) end() error {
@@ -480,7 +536,7 @@ func (r *reader) end() error {
 }
 
 func (r *reader) state() (st savedState) {
-	r.version()
+	version := r.versions(recordVersion, groupVersion)
 	st.update = r.update()
 	switch r.uint8() {
 	case 0:
@@ -499,7 +555,25 @@ func (r *reader) state() (st savedState) {
 		r.fail("%d sender IDs of %d bits", st.senders.written, b)
 	}
 	st.pushes = r.pushes()
+	if version >= groupVersion {
+		st.owed = r.owed()
+		st.senders.reset = r.time()
+	}
 	return st
+}
+
+func (r *reader) owed() (owed []doomed) {
+	for range r.uint32() {
+		if r.err != nil {
+			return nil
+		}
+		flags := r.uint8()
+		if flags&^owedFlags != 0 {
+			r.fail("flags %#02x of a TEK that is owed unknown", flags)
+		}
+		owed = append(owed, doomed{r.uint32(), flags&owedIEC61850 != 0})
+	}
+	return owed
 }
 
 func (r *reader) pushes() (pushes []savedPush) {

@@ -52,9 +52,9 @@ func TestRecordsOfEveryKind(t *testing.T) {
 	if got := slices.Sorted(maps.Keys(b.disk)); !slices.Equal(got, want) {
 		t.Errorf("records %q, want %q", got, want)
 	}
-	before := remains(b.s.State())
+	before := remains(b)
 	b.restart()
-	if after := remains(b.s.State()); after != before {
+	if after := remains(b); after != before {
 		t.Errorf("a restart changed\n%sinto\n%s", before, after)
 	}
 	if n := len(b.s.pushes); n != 3 {
@@ -72,6 +72,25 @@ func TestRecordsOfEveryKind(t *testing.T) {
 	}
 	if b.disk["server/leaving/1"] != nil {
 		t.Error("the record of a group that is gone stays")
+	}
+}
+
+// A group's record of version 2 ends with the pushes.
+func TestOldRecord(t *testing.T) {
+	b := busy(t)
+	before := remains(b)
+	old := b.disk["server/group/G/sas"]
+	old[0] = recordVersion
+	b.disk["server/group/G/sas"] = old[:len(old)-len(appendUint64(appendOwed(nil, nil), 0))]
+	b.restart()
+	if len(b.lines) > 0 {
+		t.Errorf("%q", b.lines)
+	}
+	if after := remains(b); after != before {
+		t.Errorf("the old record makes\n%sof\n%s", after, before)
+	}
+	if got := b.disk["server/group/G/sas"][0]; got != groupVersion {
+		t.Errorf("written anew with version %d, want %d", got, groupVersion)
 	}
 }
 
@@ -101,7 +120,7 @@ func TestBrokenRecord(t *testing.T) {
 	b.restart()
 	st := b.s.State()
 	if len(st.Groups) != 1 || !st.Groups[0].Ready || len(st.Groups[0].Members) != 2 {
-		t.Errorf("after a broken record: %s", remains(st))
+		t.Errorf("after a broken record: %s", remains(b))
 	}
 }
 

@@ -237,6 +237,7 @@ func (s *Server) register(now time.Time, m ike.Message) {
 	policy.LKH = g.way(r)
 	defer policy.LKH.Zero()
 	s.emit(ike.Reply{SA: m.SA, MsgID: m.MsgID, First: gdoi.Pull4First(policy), Payloads: gdoi.AppendPull4(nil, policy, s.spoken[m.Gateway]), Last: true})
+	s.emit(ike.Created{SA: m.SA, TEKs: len(policy.TEKs)})
 }
 
 // policy is what a member is given: the KEK and every live TEK, older before newer. It shares the group's keys; whoever gets

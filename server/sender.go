@@ -26,10 +26,10 @@ const (
 
 // senderIDs is a group's counter.
 type senderIDs struct {
-	bits    int    // 0: none were given since the keys were made
-	next    uint32 // the next one
-	written uint32 // those below are on disk as given
-	reset   time.Time
+	bits    int       // 0: none were given since the keys were made
+	next    uint32    // the next one
+	written uint32    // those below are on disk as given
+	reset   time.Time // the last beginning anew; on disk, since a server that restarts again and again must keep the pause too
 }
 
 // space is how many there are.

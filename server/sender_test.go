@@ -37,6 +37,7 @@ func TestAttackGCMNonceReuseUsedUp(t *testing.T) {
 		t.Fatalf("after the last: %q", got)
 	}
 	spend() // with new keys
+	b.restart()
 	tek := b.s.groups["G"].teks[0].SPI
 	if got := b.pull("m1", 1, 0); got != "no answer to message 3" {
 		t.Fatalf("after the last again: %q", got)

@@ -203,7 +203,7 @@ func (s *Server) end() {
 			s.records[m.key()] = m.record()
 		}
 	}
-	for _, k := range slices.Sorted(maps.Keys(s.records)) {
+	for _, k := range slices.SortedFunc(maps.Keys(s.records), s.beforeOnDisk) {
 		s.out = append(s.out, turn.Persist{Key: k, Value: s.records[k]})
 	}
 	clear(s.dirty)

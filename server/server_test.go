@@ -95,28 +95,31 @@ type bench struct {
 	now  time.Time
 
 	disk   map[string][]byte
-	config map[string]step.Group // by name, as committed
-	keep   int                   // outputs that are carried out before a crash; < 0: all
+	config map[string]step.Group            // by name, as committed
+	past   map[uint64]map[string]step.Group // by number of the commit
+	keep   int                              // outputs that are carried out before a crash; < 0: all
 
-	hold   bool // do not answer Work
-	held   []turn.Work
-	keys   int
-	keks   map[string]*sa.KEK // as a member that knows them all has them
-	names  map[string]string
-	sa     ike.SAID
-	update *sa.Update // the last one distributed or fetched
-	lines  []string
-	reply  *ike.Reply
-	ask    int                  // sender IDs to ask for in message 3
-	lkh    map[string]*lkh.Keys // what each member holds of a hierarchy
-	sids   map[string]bool      // by TEK and number: never two
+	hold bool // do not answer Work
+	held []turn.Work
+	keys int
+	// created are the TEKs that ike is told of, by phase-1 SA.
+	created map[ike.SAID]int
+	keks    map[string]*sa.KEK // as a member that knows them all has them
+	names   map[string]string
+	sa      ike.SAID
+	update  *sa.Update // the last one distributed or fetched
+	lines   []string
+	reply   *ike.Reply
+	ask     int                  // sender IDs to ask for in message 3
+	lkh     map[string]*lkh.Keys // what each member holds of a hierarchy
+	sids    map[string]bool      // by TEK and number: never two
 
 	seqs map[string]string // every push number seen outside, with its datagram: never two
 }
 
 func newBench(t rapid.TB) *bench {
 	b := &bench{
-		t: t, now: start, disk: make(map[string][]byte), config: make(map[string]step.Group), keep: -1,
+		t: t, now: start, disk: make(map[string][]byte), config: make(map[string]step.Group), past: make(map[uint64]map[string]step.Group), created: make(map[ike.SAID]int), keep: -1,
 		keks: make(map[string]*sa.KEK), names: make(map[string]string), seqs: make(map[string]string), sids: make(map[string]bool), lkh: make(map[string]*lkh.Keys), sa: 100,
 	}
 	b.fresh()
@@ -236,6 +239,8 @@ func (b *bench) drain() {
 			}
 		case ike.Abort:
 			// said by pull
+		case ike.Created:
+			b.created[o.SA] += o.TEKs
 		case ike.Delete:
 			b.say("%s delete ike sa %s", b.at(), o.Gateway)
 		case ike.Reply:
@@ -444,6 +449,9 @@ func (b *bench) pullBy(name string, id gdoi.GroupName, stop int) string {
 	if err := gdoi.ParsePull4(r.First, r.Payloads, policy, anything); err != nil {
 		b.t.Fatalf("message 4: %v", err)
 	}
+	if n := b.created[b.sa]; n != len(policy.TEKs) && b.keep < 0 {
+		b.t.Errorf("ike is told of %d TEKs, given were %d", n, len(policy.TEKs))
+	}
 	if b.lkh[name] = policy.LKH; policy.LKH != nil {
 		return b.given(policy) + fmt.Sprintf(", %d keys of the hierarchy", policy.LKH.Len())
 	}
@@ -547,7 +555,7 @@ func (b *bench) commit(number uint64, next map[string]step.Group, effects []step
 	if err := b.s.Prepare(p); err != nil {
 		return err
 	}
-	b.config = next
+	b.config, b.past[number] = next, next
 	b.s.Configure(b.now, p)
 	b.drain()
 	for _, e := range effects {
@@ -559,7 +567,8 @@ func (b *bench) commit(number uint64, next map[string]step.Group, effects []step
 	return nil
 }
 
-// restart gives the records to a new server, and the configuration as a repetition of the last commit.
+// restart gives the records to a new server, and the configuration of the last commit that it has carried out to its end, as a
+// repetition.
 func (b *bench) restart() {
 	b.fresh()
 	b.held = nil
@@ -567,9 +576,8 @@ func (b *bench) restart() {
 		b.say("restore: %v", err)
 	}
 	b.drain()
-	next := b.config
 	b.config = nil
-	if err := b.commit(b.s.Applied(), next, nil); err != nil {
+	if err := b.commit(b.s.Applied(), b.past[b.s.Applied()], nil); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -651,6 +659,10 @@ func parseGroup(t rapid.TB, line string) step.Group {
 			g.AntiReplayWindow = time.Duration(number(v)) * time.Millisecond
 		case "no-anti-replay":
 			g.NoAntiReplay = true
+		case "bits": // of every ipsec-sa named before
+			for i := range g.SAs {
+				g.SAs[i].KeyBits = number(v)
+			}
 		case "sas":
 			for _, s := range strings.Split(v, ",") {
 				if s == "" {
@@ -755,7 +767,11 @@ func (b *bench) state() string {
 			out.WriteString("\n")
 		}
 		for _, m := range g.Members {
-			fmt.Fprintf(&out, "  member %s %v pulls %d sent %d acked %d unacked %d\n", m.Gateway, m.Remote, m.Pulls, m.PushSent, m.PushAcknowledged, m.PushUnacknowledged)
+			fmt.Fprintf(&out, "  member %s %v pulls %d sent %d acked %d unacked %d", m.Gateway, m.Remote, m.Pulls, m.PushSent, m.PushAcknowledged, m.PushUnacknowledged)
+			if m.Silent {
+				out.WriteString(" silent")
+			}
+			out.WriteString("\n")
 		}
 		fmt.Fprintf(&out, "  %+v", g.Statistics)
 		if g.Mismatch != (Mismatch{}) {
@@ -964,13 +980,15 @@ func (b *bench) run(d *datadriven.TestData) string {
 	case "fetch":
 		b.s.Fetch(b.now, Fetch{Group: "G", Exchange: 3})
 		b.drain()
-	case "rekey", "clear", "clear-statistics":
+	case "rekey", "clear", "clear-statistics", "clear-mismatch": // group, of the last
 		var c Command
 		switch d.Cmd {
 		case "rekey":
 			c = Rekey{Group: "G", KEK: d.HasArg("kek"), TEK: d.HasArg("tek")}
 		case "clear":
 			c = Clear{Now: d.HasArg("now")}
+		case "clear-mismatch":
+			c = ClearMismatch{Group: arg(0)}
 		default:
 			c = ClearStatistics{Group: "G"}
 		}

@@ -33,6 +33,8 @@ type GroupState struct {
 	ActivationDelay time.Duration
 	// DeactivationDelay is how long a replaced TEK lives.
 	DeactivationDelay time.Duration
+	// Window is that of time-based anti-replay for the next TEKs for ESP; 0: none.
+	Window time.Duration
 }
 
 // KEKState is a KEK without its keys.
@@ -49,6 +51,7 @@ type KEKState struct {
 	Period                           time.Duration // retransmission-period and number-of-retransmission of its pushes
 	Retries                          int
 	Bytes, Packets                   uint64 // pushes sent for the group, repeated ones too
+	InBytes, InPackets               uint64 // their acknowledgements
 }
 
 // TEKState is a TEK without its keys.
@@ -71,6 +74,9 @@ type MemberState struct {
 	Registered, Updated                                   time.Time
 	Pulls, PushSent, PushAcknowledged, PushUnacknowledged uint64
 	Acknowledges                                          bool // has acknowledged a push
+	// Silent: it has let a push pass that it should have acknowledged, and has acknowledged none since. It stays, and is not waited
+	// for (RFC 8263 section 6).
+	Silent bool
 }
 
 // Statistics are a group's counters: those of `show security group-vpn server statistics`, and two of ours at the end. A push
@@ -105,13 +111,14 @@ func (g *group) state() GroupState {
 	st := GroupState{
 		Name: g.name, ID: g.conf.ID, Role: g.conf.Role, Version: g.version, Ready: g.ready(), RootActive: g.rootActive,
 		Statistics: g.stats, Mismatch: g.mismatch, PushesPending: len(g.box.pushes), ActivationDelay: g.activationDelay(), DeactivationDelay: g.deactivationDelay(),
+		Window: g.conf.Window(),
 	}
 	if k := g.kek; k != nil {
 		st.KEK = &KEKState{
 			InitiatorCookie: [8]byte(k.SPI[:8]), ResponderCookie: [8]byte(k.SPI[8:]),
 			KeyBits: k.KeyBits, SigAlg: k.SigAlg, SigHash: k.SigHash, Seq: k.Seq, Ack: k.Ack,
 			Created: k.Created, Soft: k.Soft, Hard: k.Hard, Period: g.period, Retries: g.retries,
-			Bytes: g.sentBytes, Packets: g.sentPackets, Hierarchy: -1,
+			Bytes: g.sentBytes, Packets: g.sentPackets, InBytes: g.ackBytes, InPackets: g.ackPackets, Hierarchy: -1,
 		}
 		if k.Multicast != nil {
 			st.KEK.Multicast = k.Multicast.Group
@@ -130,7 +137,7 @@ func (g *group) state() GroupState {
 	for _, m := range g.sorted() {
 		st.Members = append(st.Members, MemberState{
 			Gateway: m.gateway, Local: m.local, Remote: m.remote, Registered: m.since, Updated: m.updated,
-			Pulls: m.pulls, PushSent: m.sent, PushAcknowledged: m.acked, PushUnacknowledged: m.unacked, Acknowledges: m.acknowledges,
+			Pulls: m.pulls, PushSent: m.sent, PushAcknowledged: m.acked, PushUnacknowledged: m.unacked, Acknowledges: m.acknowledges, Silent: m.silent,
 		})
 	}
 	return st

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"gvpn/cluster"
 	"gvpn/internal/node"
 )
 
@@ -62,16 +63,19 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	dir := flags.String("d", "", "state `DIRECTORY`, made if absent (required)")
 	verbose := flags.Bool("v", false, "log what is only of interest when looking for a fault, too")
 	keys := flags.String("key-log", "", "`FILE` to which the keys of every IKE SA are appended in clear, as tshark's\nikev1_decryption_table: only to look for a fault, and never in service")
+	subServers := flags.Int("max-sub-servers", cluster.MaxSubServers, "how many sub-servers a root-server may have: another `NUMBER` than Junos's is for labs only")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	switch {
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q; `gvpnd -h` shows the usage", flags.Arg(0))
+	case *subServers < 1:
+		return fmt.Errorf("-max-sub-servers %d: a root-server has at least one", *subServers)
 	case *dir == "":
 		return errors.New("no state directory: give one with -d; `gvpnd -h` shows the usage")
 	}
-	options := node.Options{Dir: *dir, Port: gdoiPort}
+	options := node.Options{Dir: *dir, Port: gdoiPort, MaxSubServers: *subServers}
 	level := slog.LevelInfo
 	if *verbose {
 		level = slog.LevelDebug

@@ -54,6 +54,7 @@ func TestCommandLine(t *testing.T) {
 	}{
 		{nil, "no state directory"},
 		{[]string{"-d", "x", "y"}, `unexpected argument "y"`},
+		{[]string{"-d", "x", "-max-sub-servers", "0"}, "-max-sub-servers 0: a root-server has at least one"},
 		{[]string{"lab", "x"}, "lab takes no arguments"},
 		{[]string{"schema", "x"}, "schema takes no arguments"},
 		{[]string{"-d", t.TempDir(), "-f", "/nowhere/at/all.conf"}, "/nowhere/at/all.conf"},

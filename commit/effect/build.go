@@ -30,6 +30,7 @@ type view struct {
 	serverIKE, memberIKE config.Node
 
 	policies map[policyKey]*policy // resolved, by side and name: gateways share what is in them
+	peers    map[string]bool       // gateways under a server-cluster; nil until asked for
 
 	zones map[string][]step.ZonePair // by VPN; nil until asked for
 	sets  map[string]step.ServiceSet // likewise
@@ -88,7 +89,36 @@ func (v *view) serverGateway(n config.Node) *step.Gateway {
 	if d := n.Child("dead-peer-detection"); d.Exists() {
 		g.DPD = &step.DPD{Interval: seconds(d, "interval"), Threshold: int(d.Uint("threshold"))}
 	}
+	g.Peer = v.peer(g.Name)
 	return g
+}
+
+// peer reports whether a group that is served has the gateway under its server-cluster. It looks at all groups once.
+func (v *view) peer(gateway string) bool {
+	if v.peers == nil {
+		v.peers = map[string]bool{}
+		for e := range v.server.Entries("group") {
+			if !e.Has("group-id") {
+				continue
+			}
+			for _, name := range clusterPeers(e) {
+				v.peers[name] = true
+			}
+		}
+	}
+	return v.peers[gateway]
+}
+
+// clusterPeers is the gateways under the server-cluster of a group, in order.
+func clusterPeers(group config.Node) (names []string) {
+	cluster := group.Child("server-cluster")
+	if !cluster.Has("server-role") {
+		return nil
+	}
+	for e := range cluster.Entries("ike-gateway") {
+		names = append(names, e.Key()[0])
+	}
+	return names
 }
 
 func (v *view) memberGateway(n config.Node) *step.Gateway {
@@ -210,10 +240,7 @@ func (v *view) group(name string) *step.Group {
 		if cluster.Get("server-role") == step.SubServer.String() {
 			g.Role = step.SubServer
 		}
-		g.PeerPeriod = seconds(cluster, "retransmission-period")
-		for e := range cluster.Entries("ike-gateway") {
-			g.Peers = append(g.Peers, e.Key()[0])
-		}
+		g.PeerPeriod, g.Peers = seconds(cluster, "retransmission-period"), clusterPeers(n)
 	}
 	if c := n.Child("server-member-communication"); c.Exists() {
 		g.Communication = communication(c)

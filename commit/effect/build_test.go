@@ -1,6 +1,8 @@
 package effect
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,6 +77,46 @@ func TestCertificates(t *testing.T) {
 		}
 		if g.LocalID != (step.Identity{Kind: step.DistinguishedName}) || g.RemoteID != (step.Identity{Kind: step.DistinguishedName, Value: "CN=a,O=b"}) {
 			t.Errorf("%s: identities %+v, %+v", role, g.LocalID, g.RemoteID)
+		}
+	}
+}
+
+// D7: a server probes the gateways under its server-cluster and no others. A gateway's place there comes and goes with changes of
+// groups, which engines hear of as changes of the gateway; that alone is no row of it.
+func TestD7PeersFollowTheCluster(t *testing.T) {
+	const gone = "delete group G1 server-cluster ike-gateway P1\ndelete group G2 server-cluster ike-gateway P1\n"
+	for _, c := range []struct{ role, before, lines, gateways, rows string }{
+		{"root-server", "", "set group G1 server-cluster ike-gateway P2", "P2:true", ""},
+		{"root-server", "", "delete group G1 server-cluster ike-gateway P1", "", "2.4b"},
+		{"root-server", "", gone, "P1:false", "2.4b"},
+		{"root-server", "", "delete server group G1\ndelete server group G2", "P1:false", "1.3"},
+		{"root-server", "", "delete group G1 server-cluster\ndelete group G2 server-cluster", "P1:false", "2.6"},
+		{"root-server", gone, "set group G1 server-cluster ike-gateway P1", "P1:true", ""},
+		{"standalone", "", serverCluster("root-server", "G1"), "P1:true", ""},
+		{"sub-server", "", "delete group G1 server-cluster ike-gateway P1\nset group G1 server-cluster ike-gateway P2", "P2:true", "2.4b T8"},
+		// What is configured of the gateway itself is a row, whether or not it is a peer.
+		{"root-server", "", "set server ike gateway P1 dead-peer-detection interval 20", "P1:true", "2.1b"},
+		{"root-server", "", "set server ike gateway P2 dead-peer-detection interval 20", "P2:false", "1.1a"},
+		{"root-server", "", "set server ike gateway P2 dead-peer-detection interval 20\nset group G1 server-cluster ike-gateway P2", "P2:true", "1.1a"},
+		{"root-server", "", "set server ike policy Peers description text\nset group G1 server-cluster ike-gateway P2", "P2:true", ""},
+	} {
+		before := load(t, base(t, c.role), expand(c.before))
+		p := plan(t, before, load(t, before, expand(c.lines)))
+		var gateways, rows []string
+		for _, ch := range p.Gateways {
+			gateways = append(gateways, fmt.Sprintf("%s:%v", ch.New.Name, ch.New.Probes()))
+		}
+		for _, e := range p.Effects {
+			if e.Row[0] != 'T' || e.Kind == step.StartClusterInit {
+				rows = append(rows, e.Row)
+			}
+		}
+		rows = slices.Compact(rows)
+		if got := strings.Join(gateways, " "); got != c.gateways {
+			t.Errorf("%s: %s: gateways %q, want %q", c.role, c.lines, got, c.gateways)
+		}
+		if got := strings.Join(rows, " "); got != c.rows {
+			t.Errorf("%s: %s: rows %q, want %q", c.role, c.lines, got, c.rows)
 		}
 	}
 }

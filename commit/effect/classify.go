@@ -218,7 +218,7 @@ func (c *classifier) hit(id string, h hit) {
 	c.hits = append(c.hits, h)
 }
 
-// equalGateways compares all but the addresses of the peer.
+// equalGateways compares what is configured of the gateway itself, all but the addresses of the peer.
 func equalGateways(a, b *step.Gateway) bool {
 	if a == nil || b == nil {
 		return a == b
@@ -228,6 +228,7 @@ func equalGateways(a, b *step.Gateway) bool {
 		return false
 	}
 	x.PSK, y.PSK, x.Remote, y.Remote = nil, nil, nil, nil
+	x.Peer = y.Peer
 	return reflect.DeepEqual(x, y)
 }
 
@@ -240,12 +241,16 @@ func (c *classifier) classifyGateways() {
 	c.server.follow(c.old.serverIKE)
 	c.member.follow(c.old.memberIKE)
 	server, member := c.server.gateways, c.member.gateways
-	both := slices.Concat(c.server.order, c.member.order)
-	slices.Sort(both)
+	all := slices.Concat(c.server.order, c.member.order, c.clusterChanged())
+	slices.Sort(all)
 	came, were := false, false
-	for _, name := range slices.Compact(both) {
-		if o, n := c.old.gateway(name), c.next.gateway(name); !sameGateway(o, n) {
+	for _, name := range slices.Compact(all) {
+		o, n := c.old.gateway(name), c.next.gateway(name)
+		same := sameGateway(o, n)
+		if !same || o != nil && o.Peer != n.Peer {
 			c.plan.Gateways = append(c.plan.Gateways, step.GatewayChange{Old: o, New: n})
+		}
+		if !same {
 			came, were = came || o == nil, were || o != nil
 		}
 	}
@@ -263,7 +268,7 @@ func (c *classifier) classifyGateways() {
 			}
 			continue
 		}
-		if deleted, ok := server[ch.Old.Name]; ok {
+		if deleted, ok := server[ch.Old.Name]; ok && !sameGateway(ch.Old, ch.New) {
 			c.classifyServerGateway(ch, before[ch.Old.Name], deleted || ch.New == nil)
 		}
 	}
@@ -276,6 +281,23 @@ func (c *classifier) classifyGateways() {
 			}
 		}
 	}
+}
+
+// clusterChanged is the gateways that groups took up or let go as peers of a cluster. That is no row of theirs, but DPD follows it (D7).
+func (c *classifier) clusterChanged() (names []string) {
+	for _, p := range c.pairs {
+		for _, g := range []*step.Group{p.o, p.n} {
+			if g == nil {
+				continue
+			}
+			for _, name := range g.Peers {
+				if c.old.peer(name) != c.next.peer(name) {
+					names = append(names, name)
+				}
+			}
+		}
+	}
+	return names
 }
 
 // classifyServerGateway finds the row of one gateway that was there and differs: 1.1 is about gateways of members and those that

@@ -129,12 +129,16 @@ type Gateway struct {
 	Cert      *Certificate  // nil: pre-shared keys
 	Anchors   []TrustAnchor // who may have issued the peer's certificate, by name
 	Proposals []Proposal    // in order of preference, 1..4
-	DPD       *DPD
+	DPD       *DPD          // as configured; Probes says whether it runs
+	Peer      bool          // under the server-cluster of some group
 	LocalID   Identity
 	RemoteID  Identity
 	Quirks    Quirks
 	Instance  string // routing-instance
 }
+
+// Probes reports whether dead peer detection runs towards the gateway: towards peers of a server-cluster and no others (D6, D7).
+func (g *Gateway) Probes() bool { return g.DPD != nil && g.Peer }
 
 // Communication is a group's server-member-communication.
 type Communication struct {

@@ -84,7 +84,7 @@ func open(head string) (*transcript, error) {
 			g.Mode = rest
 		case "dpd":
 			var every string
-			g.DPD = &step.DPD{}
+			g.DPD, g.Peer = &step.DPD{}, true
 			if _, err = fmt.Sscan(rest, &every, &g.DPD.Threshold); err == nil {
 				g.DPD.Interval, err = time.ParseDuration(every)
 			}

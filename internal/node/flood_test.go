@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"log/slog"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -14,101 +15,83 @@ import (
 	"gvpn/turn"
 )
 
-// The kernel gives each of an address's two sockets its own: the second what has no responder's cookie yet, the first all else, be
-// it too short to say.
-func TestFirstMessagesApart(t *testing.T) {
+// The kernel gives each of an address's three sockets its own: the second what has no responder's cookie yet, the third the rest of
+// what comes from cluster peers, the first all else, be it too short to say.
+func TestDatagramsApart(t *testing.T) {
 	type got struct {
-		text  string
-		first bool
+		text string
+		from source
 	}
 	arrived := make(chan got, 1)
 	s := &sockets{
-		port: testPort + 2, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]pair{}, failed: map[netip.AddrPort]string{},
-		receive: func(d datagram, first bool) { arrived <- got{string(d.octets), first} },
+		port: testPort + 2, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]trio{}, failed: map[netip.AddrPort]string{},
+		receive: func(d datagram, from source) { arrived <- got{string(d.octets), from} },
 	}
 	at := netip.MustParseAddr(onLoopback("127.84.8.1"))
 	s.bind(time.Now(), s.at([]netip.Addr{at}))
 	defer s.close()
-	conn := listenAt(t, onLoopback("127.84.8.2"), testPort+2)
+	member := listenAt(t, onLoopback("127.84.8.2"), testPort+2)
+	peer := listenAt(t, onLoopback("127.84.8.3"), testPort+2)
 	cookie := "12345678"
-	for _, want := range []got{
-		{cookie + "\x00\x00\x00\x00\x00\x00\x00\x00and more", true},
-		{cookie + "\x00\x00\x00\x00\x00\x00\x00\x00", true},
-		{cookie + "\x00\x00\x00\x00\x00\x00\x00\x01and more", false},
-		{cookie + "\x01\x00\x00\x00\x00\x00\x00\x00and more", false},
-		{cookie + "\x00\x00\x00\x00\x00\x00\x00", false},
-		{"\xff", false},
-		{"", false},
-	} {
-		if _, err := conn.WriteToUDPAddrPort([]byte(want.text), netip.AddrPortFrom(at, testPort+2)); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case g := <-arrived:
-			if g != want {
-				t.Errorf("%q: came as first: %v", g.text, g.first)
+	ike848 := []got{
+		{cookie + "\x00\x00\x00\x00\x00\x00\x00\x00and more", fromStranger},
+		{cookie + "\x00\x00\x00\x00\x00\x00\x00\x00", fromStranger},
+		{cookie + "\x00\x00\x00\x00\x00\x00\x00\x01and more", fromMember},
+		{cookie + "\x01\x00\x00\x00\x00\x00\x00\x00and more", fromMember},
+		{cookie + "\x00\x00\x00\x00\x00\x00\x00", fromMember},
+		{"\xff", fromMember},
+		{"", fromMember},
+	}
+	ike4500 := []got{ // behind a marker
+		{"\x00\x00\x00\x00" + cookie + "\x00\x00\x00\x00\x00\x00\x00\x00and more", fromStranger},
+		{"\x00\x00\x00\x00" + cookie + "\x00\x00\x00\x00\x00\x00\x00\x01and more", fromMember},
+		{"\xff", fromMember},
+	}
+	try := func(conn *net.UDPConn, port uint16, all []got) {
+		t.Helper()
+		for _, want := range all {
+			if _, err := conn.WriteToUDPAddrPort([]byte(want.text), netip.AddrPortFrom(at, port)); err != nil {
+				t.Fatal(err)
 			}
-		case <-time.After(patience):
-			t.Fatalf("%q did not come", want.text)
+			select {
+			case g := <-arrived:
+				if g != want {
+					t.Errorf("port %d: %q: came from %d, want %d", port, g.text, g.from, want.from)
+				}
+			case <-time.After(patience):
+				t.Fatalf("port %d: %q did not come", port, want.text)
+			}
 		}
 	}
-	// On port 4500 it is behind a marker.
-	for _, want := range []got{
-		{"\x00\x00\x00\x00" + cookie + "\x00\x00\x00\x00\x00\x00\x00\x00and more", true},
-		{"\x00\x00\x00\x00" + cookie + "\x00\x00\x00\x00\x00\x00\x00\x01and more", false},
-		{"\xff", false},
-	} {
-		if _, err := conn.WriteToUDPAddrPort([]byte(want.text), netip.AddrPortFrom(at, ike.NATPort)); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case g := <-arrived:
-			if g != want {
-				t.Errorf("port 4500: %q: came as first: %v", g.text, g.first)
+	// preferred is what becomes of the same from a cluster peer.
+	preferred := func(all []got, min int) (out []got) {
+		for _, g := range all {
+			if g.from == fromMember && len(g.text) >= min {
+				g.from = fromPeer
 			}
-		case <-time.After(patience):
-			t.Fatalf("port 4500: %q did not come", want.text)
+			out = append(out, g)
 		}
+		return out
+	}
+	for range 2 { // once with nobody preferred, once after that has been taken back
+		try(member, testPort+2, ike848)
+		try(peer, testPort+2, ike848)
+		try(peer, ike.NATPort, ike4500)
+		others := map[netip.Addr]bool{}
+		for i := range maxPreferred - 1 { // below the peer's own: as many as there may be
+			others[netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})] = true
+		}
+		others[netip.MustParseAddr(onLoopback("127.84.8.3"))] = true
+		s.prefer(others)
+		try(member, testPort+2, ike848)
+		try(peer, testPort+2, preferred(ike848, 16))
+		try(member, ike.NATPort, ike4500)
+		try(peer, ike.NATPort, preferred(ike4500, 20))
+		s.prefer(nil)
 	}
 	// Two nodes never share a port, though a node's sockets do.
-	if p, err := listen(netip.AddrPortFrom(at, testPort+2)); err == nil {
+	if p, err := listen(netip.AddrPortFrom(at, testPort+2), nil); err == nil {
 		t.Error("bound a second time", p.close())
-	}
-}
-
-// A submit waits while too much waits already, and no longer than the writer takes anything.
-func TestWriterHoldsBack(t *testing.T) {
-	release, sent := make(chan struct{}), 0
-	w := &writer{
-		send: func(batch []turn.Transmit) { <-release; sent += len(batch) },
-		wake: make(chan struct{}, 1), done: make(chan struct{}),
-	}
-	stop := make(chan struct{})
-	go w.run(stop)
-	batch := []turn.Output{turn.Transmit{}}
-	submitted := make(chan struct{})
-	go func() {
-		for range 3*maxWaiting - 1 {
-			w.submit(batch)
-		}
-		w.submit(batch)
-		close(submitted)
-	}()
-	select {
-	case <-submitted:
-		t.Error("nothing held it back")
-	case <-time.After(50 * time.Millisecond):
-	}
-	close(release)
-	<-submitted
-	close(stop)
-	<-w.done
-	if sent != 3*maxWaiting {
-		t.Errorf("%d sent", sent)
-	}
-	w.submit(batch) // of nobody's interest any more
-	if len(w.waiting) != 0 {
-		t.Error("what nobody will send is kept")
 	}
 }
 

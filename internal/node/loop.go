@@ -6,7 +6,7 @@ import (
 	"gvpn/turn"
 )
 
-// call runs f on the loop goroutine at the loop's time, drains the engine, and returns when both are done. It reports false, with f not run,
+// call runs f on the loop goroutine at the loop's time and returns when f has; what the engine then has to say follows. It reports false, with f not run,
 // once the node is closing.
 func (n *Node) call(f func(now time.Time)) bool {
 	done := make(chan struct{})
@@ -27,35 +27,76 @@ func (n *Node) call(f func(now time.Time)) bool {
 // transaction costs each of them little, and no more than is worked off in about a millisecond.
 const maxTurns = 32
 
+// maxAhead is how many datagrams of cluster peers in a row go before everything else. Anybody can send in a peer's name, and must not
+// be able to stop the node with it.
+const maxAhead = 16
+
+// maxLine is how many outputs may wait to leave before members' datagrams wait too. It has room for a push to all members and more:
+// while that leaves, their acknowledgements come.
+const maxLine = 1 << 15
+
 // loop owns the engine and its timer until the node closes. Each message is one turn: hand it in, drain what comes out.
 func (n *Node) loop() {
 	defer close(n.loopDone)
-	defer n.flush()
+	defer n.flush(false)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	ahead, urgent := 0, false // datagrams of peers in a row; the batch has an answer to one
+	take := func(d datagram) {
+		n.engine.HandleDatagram(n.now(), d.local, d.remote, d.octets)
+		n.drain()
+	}
+	takeFirst := func(d datagram) {
+		before := len(n.batch)
+		take(d)
+		urgent = urgent || len(n.batch) > before // of what is thrown away nobody is to be hurried by
+	}
 	for turns := 0; ; turns++ {
-		if turns >= maxTurns || len(n.datagrams)+len(n.strangers) == 0 {
-			turns = 0
-			n.flush()
-			n.arm(timer)
+		// Who makes the writer say more than it can waits; all else goes on.
+		members, strangers, room := n.datagrams, n.strangers, (chan struct{})(nil)
+		if records, line := n.out.backlog(), n.departures.backlog(); records > maxWaiting || line > maxWaiting {
+			strangers, room = nil, n.departures.room
+			if records > maxWaiting || line > maxLine {
+				members = nil
+			}
 		}
+		if urgent || turns >= maxTurns || len(members)+len(strangers) == 0 {
+			n.flush(urgent)
+			n.arm(timer)
+			turns, urgent = 0, false
+		}
+		if ahead < maxAhead {
+			select {
+			case d := <-n.peers:
+				takeFirst(d)
+				ahead++
+				continue
+			default:
+			}
+		}
+		ahead = 0
 		select {
 		case <-n.closing:
 			return
 		case f := <-n.calls:
 			f(n.now())
-		case d := <-n.datagrams:
-			n.engine.HandleDatagram(n.now(), d.local, d.remote, d.octets)
-		case d := <-n.strangers:
-			n.engine.HandleDatagram(n.now(), d.local, d.remote, d.octets)
+			n.drain()
+		case d := <-n.peers:
+			takeFirst(d)
+		case d := <-members:
+			take(d)
+		case d := <-strangers:
+			take(d)
 		case r := <-n.results:
 			n.engine.HandleResult(n.now(), r)
+			n.drain()
+		case <-room:
 		case <-timer.C:
 			now := n.now()
 			n.sockets.retry(now)
 			n.engine.HandleTimeout(now)
+			n.drain()
 		}
-		n.drain()
 	}
 }
 
@@ -101,10 +142,10 @@ func (n *Node) drain() {
 	}
 }
 
-// flush gives the writer what turns have put together.
-func (n *Node) flush() {
+// flush gives the writer what turns have put together; urgent if an answer to a cluster peer is in it.
+func (n *Node) flush(urgent bool) {
 	if len(n.batch) > 0 {
-		n.out.submit(n.batch)
+		n.out.submit(n.batch, urgent)
 		n.batch = nil
 	}
 }

@@ -70,7 +70,7 @@ func (s *sockets) join() {
 			g.conns = map[turn.Membership]*net.UDPConn{}
 		}
 		g.conns[m] = conn
-		s.wg.Go(func() { s.read(conn, m.Group, false) })
+		s.wg.Go(func() { s.read(conn, m.Group, fromMember) })
 	}
 }
 

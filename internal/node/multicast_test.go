@@ -153,8 +153,8 @@ func TestMulticastBesideWildcard(t *testing.T) {
 	port := testPort
 	received := make(chan datagram, 16)
 	s := &sockets{
-		port: port, log: slog.New(slog.NewTextHandler(t.Output(), nil)), conns: map[netip.AddrPort]pair{}, failed: map[netip.AddrPort]string{},
-		receive: func(d datagram, _ bool) { received <- d },
+		port: port, log: slog.New(slog.NewTextHandler(t.Output(), nil)), conns: map[netip.AddrPort]trio{}, failed: map[netip.AddrPort]string{},
+		receive: func(d datagram, _ source) { received <- d },
 	}
 	defer s.close()
 	local := netip.MustParseAddr(onLoopback("127.84.8.7"))
@@ -199,7 +199,7 @@ func TestMulticastBesideWildcard(t *testing.T) {
 
 // What cannot be joined is tried again, as what cannot be bound is.
 func TestMulticastIsJoinedWhenItCanBe(t *testing.T) {
-	s := &sockets{port: testPort, log: slog.New(slog.NewTextHandler(t.Output(), nil)), receive: func(datagram, bool) {}}
+	s := &sockets{port: testPort, log: slog.New(slog.NewTextHandler(t.Output(), nil)), receive: func(datagram, source) {}}
 	defer s.close()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err == nil {
@@ -229,8 +229,8 @@ func TestMulticastIsJoinedWhenItCanBe(t *testing.T) {
 // are not touched by it.
 func TestSendMulticast(t *testing.T) {
 	s := &sockets{
-		port: testPort, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]pair{}, failed: map[netip.AddrPort]string{},
-		receive: func(datagram, bool) {},
+		port: testPort, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]trio{}, failed: map[netip.AddrPort]string{},
+		receive: func(datagram, source) {},
 	}
 	defer s.close()
 	from := netip.AddrPortFrom(netip.MustParseAddr(onLoopback("127.84.8.1")), testPort)

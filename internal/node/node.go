@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gvpn/cli"
+	"gvpn/cluster"
 	"gvpn/commit"
 	"gvpn/commit/step"
 	"gvpn/dataplane"
@@ -40,6 +41,9 @@ type Options struct {
 
 	// KeyLog is where the cipher key of every phase-1 SA is written in clear, for whoever reads recorded traffic. nil: nowhere.
 	KeyLog io.Writer
+
+	// MaxSubServers is cluster.Options', for labs. What was committed under a higher one stays.
+	MaxSubServers int
 }
 
 // Node is one running node. Its methods may be called from any goroutine.
@@ -51,13 +55,15 @@ type Node struct {
 	lab   cli.Lab
 
 	// Owned by the loop.
-	keyLog io.Writer
-	engine *engine.Engine
-	batch  []turn.Output // for the writer
-	plane  *dataplane.Plane
-	locals map[netip.Addr]int // how many gateways have this local-address; invalid: any
+	keyLog    io.Writer
+	engine    *engine.Engine
+	batch     []turn.Output // for the writer
+	plane     *dataplane.Plane
+	preferred preferred          // nobody writes to it any more
+	locals    map[netip.Addr]int // how many gateways have this local-address; invalid: any
 
 	calls     chan func(time.Time)
+	peers     chan datagram // of cluster peers that have an SA: the loop takes them first
 	datagrams chan datagram
 	strangers chan datagram // what begins a phase 1, which anybody can send
 	results   chan turn.Result
@@ -68,6 +74,8 @@ type Node struct {
 	out     *writer
 	work    *pool
 	outStop chan struct{}
+
+	departures *departures // what out has recorded
 
 	manage   sync.Mutex // guards db, and with it everything of package commit
 	db       *commit.DB
@@ -95,6 +103,7 @@ func Open(o Options) (_ *Node, err error) {
 		dir: o.Dir, log: o.Log, now: o.Now, lab: o.Lab, keyLog: o.KeyLog,
 		locals:    map[netip.Addr]int{},
 		calls:     make(chan func(time.Time)),
+		peers:     make(chan datagram, backlog),
 		datagrams: make(chan datagram, backlog),
 		strangers: make(chan datagram, backlog),
 		results:   make(chan turn.Result),
@@ -128,16 +137,22 @@ func Open(o Options) (_ *Node, err error) {
 		return nil, errors.Join(err, n.store.Close())
 	}
 	n.plane = dataplane.New(dice)
-	n.engine = engine.New(dice, engine.Options{IKE: ike.Options{Port: o.Port, KeyLog: o.KeyLog != nil}})
+	n.engine = engine.New(dice, engine.Options{
+		IKE:     ike.Options{Port: o.Port, KeyLog: o.KeyLog != nil},
+		Cluster: cluster.Options{MaxSubServers: o.MaxSubServers},
+	})
 	if err := n.engine.Restore(n.now(), records); err != nil {
 		n.log.Error("some records of the engines could not be read; going on without them", "error", err.Error())
 	}
 	n.sockets = &sockets{
-		port: o.Port, log: n.log, conns: map[netip.AddrPort]pair{}, failed: map[netip.AddrPort]string{},
-		receive: func(d datagram, first bool) {
+		port: o.Port, log: n.log, conns: map[netip.AddrPort]trio{}, failed: map[netip.AddrPort]string{},
+		receive: func(d datagram, from source) {
 			to := n.datagrams
-			if first {
+			switch from {
+			case fromStranger:
 				to = n.strangers
+			case fromPeer:
+				to = n.peers
 			}
 			select {
 			case to <- d:
@@ -152,11 +167,9 @@ func Open(o Options) (_ *Node, err error) {
 			wipeValue(r.Value)
 		}
 	})
-	n.out = &writer{
-		put: n.store.Put, send: n.sockets.send, failed: n.fail,
-		notify: func(o turn.Notify) { logNotify(n.log, o) },
-		wake:   make(chan struct{}, 1), done: make(chan struct{}),
-	}
+	n.departures = newDepartures(n.sockets.send, func(o turn.Notify) { logNotify(n.log, o) })
+	n.out = newWriter(n.store.Put, n.fail, n.departures)
+	go n.departures.run()
 	go n.out.run(n.outStop)
 	go n.loop()
 	defer func() {
@@ -224,12 +237,26 @@ func (n *Node) Apply(p *step.Plan) {
 		n.sockets.bind(now, n.sockets.at(wanted(slices.Collect(maps.Keys(n.locals)))))
 		n.engine.Apply(now, p)
 		n.drain()
+		n.prefer()
 		for _, c := range p.VPNs {
 			if c.New == nil {
 				n.plane.RemoveVPN(c.Old.Name)
 			}
 		}
 	})
+}
+
+// prefer lets the datagrams of cluster peers, and those to them, go first.
+func (n *Node) prefer() {
+	peers := preferred{}
+	for _, a := range n.engine.Peers() {
+		peers[a] = true
+	}
+	if !maps.Equal(peers, n.preferred) {
+		n.preferred = peers
+		n.batch = append(n.batch, peers)
+		n.sockets.prefer(peers)
+	}
 }
 
 // Engine returns a copy of the engines' state.
@@ -305,6 +332,7 @@ func (n *Node) Close() error {
 		n.work.close()
 		close(n.outStop)
 		<-n.out.done
+		<-n.departures.done
 		n.sockets.close()
 		n.closeErr = errors.Join(n.closeErr, n.store.Close())
 	})

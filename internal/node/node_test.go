@@ -363,7 +363,7 @@ func TestSocketIsBoundWhenItIsFree(t *testing.T) {
 func TestWildcardSocketKnowsWhereADatagramWasSent(t *testing.T) {
 	got := make(chan datagram, 1)
 	port := freeUDP()
-	s := &sockets{port: port, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]pair{}, failed: map[netip.AddrPort]string{}, receive: func(d datagram, _ bool) { got <- d }}
+	s := &sockets{port: port, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]trio{}, failed: map[netip.AddrPort]string{}, receive: func(d datagram, _ source) { got <- d }}
 	s.bind(time.Now(), s.at(wanted([]netip.Addr{netip.MustParseAddr(onLoopback("127.84.8.1")), {}}))[:1]) // port 4500 of every address is not this test's to take
 	defer s.close()
 	conn, err := net.Dial("udp4", fmt.Sprintf(onLoopback("127.84.8.9:%d"), port))

@@ -21,7 +21,7 @@ type header struct {
 	_ uint32 // octets sent, of no interest: a datagram leaves whole or not
 }
 
-// sender is what a sendmmsg call reads, made once. It belongs to the writer.
+// sender is what a sendmmsg call reads, made once. It belongs to the sender.
 type sender struct {
 	headers [burst]header
 	parts   [burst]unix.Iovec
@@ -54,10 +54,10 @@ func (s *sockets) lose(batch []turn.Transmit, err error) {
 // sendFrom sends up to burst datagrams that have this local address.
 func (s *sockets) sendFrom(local netip.AddrPort, batch []turn.Transmit) {
 	s.mu.Lock()
-	conn := s.conns[local].main
+	conn := s.conns[local][fromMember]
 	wildcard := conn == nil
 	if wildcard {
-		conn = s.conns[netip.AddrPortFrom(netip.IPv4Unspecified(), local.Port())].main
+		conn = s.conns[netip.AddrPortFrom(netip.IPv4Unspecified(), local.Port())][fromMember]
 	}
 	s.mu.Unlock()
 	if conn == nil {

@@ -14,8 +14,8 @@ import (
 func TestSendMany(t *testing.T) {
 	port := testPort
 	s := &sockets{
-		port: port, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]pair{}, failed: map[netip.AddrPort]string{},
-		receive: func(datagram, bool) {},
+		port: port, log: slog.New(slog.DiscardHandler), conns: map[netip.AddrPort]trio{}, failed: map[netip.AddrPort]string{},
+		receive: func(datagram, source) {},
 	}
 	locals := []netip.Addr{netip.MustParseAddr(onLoopback("127.84.8.1")), netip.MustParseAddr(onLoopback("127.84.8.3"))}
 	s.bind(time.Now(), []netip.AddrPort{netip.AddrPortFrom(locals[0], port), netip.AddrPortFrom(locals[1], port)})

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -23,6 +24,7 @@ import (
 
 	"gvpn/commit/step"
 	"gvpn/engine"
+	"gvpn/gdoi"
 	"gvpn/ike"
 	"gvpn/isakmp"
 	"gvpn/member"
@@ -37,6 +39,8 @@ import (
 const benchPort = 10851
 
 const benchServer = "127.84.9.1"
+
+const benchPeer = "127.84.9.2" // a cluster peer
 
 // benchMembers are the members that the server knows in the first two benchmarks, the last in a network of its own.
 const benchMembers = 2001
@@ -64,6 +68,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(&text, "set security group-vpn server ike gateway M%d local-address %s\n", i, benchServer)
 		fmt.Fprintf(&text, "set security group-vpn server group G ike-gateway M%d\n", i)
 	}
+	if os.Getenv("GVPN_BENCH_PEER") != "" {
+		text.WriteString(strings.ReplaceAll(strings.ReplaceAll(peerText, "PEER", benchPeer), "SERVER", benchServer))
+	}
 	CollectLess() // as gvpnd does
 	n, err := Open(Options{Dir: dir, File: "bench.conf", Config: []byte(text.String()), Port: benchPort})
 	if err != nil {
@@ -71,7 +78,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	for look := time.NewTicker(time.Millisecond); ; <-look.C {
-		if g := n.Engine().Server.Groups; len(g) == 1 && g[0].Ready {
+		if g := n.Engine().Server.Groups; g[0].Ready {
 			break
 		}
 	}
@@ -84,9 +91,21 @@ func TestMain(m *testing.M) {
 			return
 		case order == 'r':
 			n.call(func(now time.Time) { err = n.engine.Do(now, server.Rekey{Group: "G", TEK: true}) })
+		case order == 'k': // that of acknowledgements
+			record, err := n.store.Load("server/group/G/sas")
+			if err != nil {
+				panic(err)
+			}
+			sas, err := sa.ParseUpdate(groupSAs(record["server/group/G/sas"]), time.Unix(0, 0))
+			if err != nil {
+				panic(err)
+			}
+			fmt.Printf("%x\n", []byte(gdoi.AckKey(sas.KEK, nil, gdoi.Options{})))
 		case order == 'f':
 			debug.FreeOSMemory()
-			fmt.Println("free")
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			fmt.Println(m.HeapAlloc)
 		case order == 'a':
 			st := n.Engine().Server.Groups[0].Statistics
 			fmt.Println(st.PushSent, st.PushRetransmitted, st.PushAcknowledged)
@@ -96,6 +115,28 @@ func TestMain(m *testing.M) {
 		}
 	}
 }
+
+// groupSAs is the first field of a group's record (package server): version 1 | length 4 | SAs.
+func groupSAs(record []byte) []byte {
+	return record[5:][:binary.BigEndian.Uint32(record[1:])]
+}
+
+// peerText makes the server a sub-server of another one's group besides.
+const peerText = `
+set security group-vpn server ike gateway R ike-policy K
+set security group-vpn server ike gateway R address PEER
+set security group-vpn server ike gateway R local-address SERVER
+set security group-vpn server ike gateway R dead-peer-detection always-send
+set security group-vpn server group H group-id 8
+set security group-vpn server group H server-cluster server-role sub-server
+set security group-vpn server group H server-cluster ike-gateway R
+set security group-vpn server group H server-member-communication communication-type unicast
+set security group-vpn server group H server-member-communication encryption-algorithm aes-256-cbc
+set security group-vpn server group H server-member-communication sig-hash-algorithm sha-256
+set security group-vpn server group H ipsec-sa S proposal I
+set security group-vpn server group H ipsec-sa S match-policy 1 source 10.0.0.0/8
+set security group-vpn server group H ipsec-sa S match-policy 1 destination 10.0.0.0/8
+`
 
 // served is the key server's process.
 type served struct {
@@ -121,10 +162,14 @@ func (s served) order(order string) {
 	}
 }
 
-func serve(b *testing.B, group string, members int) served {
+func serve(b *testing.B, group string, members int, peer bool) served {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "GVPN_BENCH_SERVER="+b.TempDir(), "GVPN_BENCH_GROUP="+group, fmt.Sprint("GVPN_BENCH_MEMBERS=", members))
+	if peer {
+		cmd.Env = append(cmd.Env, "GVPN_BENCH_PEER=yes")
+	}
+	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
@@ -154,6 +199,15 @@ func (s served) processor() time.Duration {
 		s.b.Fatal(err)
 	}
 	return time.Duration(ts.Nano())
+}
+
+// settled has the server give back what memory it does not need, and returns how many octets of its heap are in use.
+func (s served) settled() int64 {
+	n, err := strconv.ParseInt(s.ask("f"), 10, 64)
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	return n
 }
 
 // resident is the server's memory in octets.
@@ -244,7 +298,7 @@ func (c *client) registered() bool { return c.e.State().Member.VPNs[0].Up }
 func BenchmarkRegistration(b *testing.B) {
 	for _, group := range []int{14, 19} {
 		b.Run(fmt.Sprintf("group%d", group), func(b *testing.B) {
-			s := serve(b, fmt.Sprintf("group%d", group), benchMembers)
+			s := serve(b, fmt.Sprintf("group%d", group), benchMembers, false)
 			var next atomic.Int64
 			before := s.processor()
 			b.SetParallelism(16) // members at once, for each processor
@@ -264,7 +318,7 @@ func BenchmarkRegistration(b *testing.B) {
 // that has its SA pulls its keys again and again. pull-ms is the median time that a pull took, pull-max-ms the longest; grown-MB is
 // how much memory the server has taken meanwhile.
 func BenchmarkFlood(b *testing.B) {
-	s := serve(b, "group14", benchMembers)
+	s := serve(b, "group14", benchMembers, false)
 	c := newClient(b, benchMembers-1, 14)
 	c.run(c.registered)
 	var forged []*net.UDPConn

@@ -2,9 +2,11 @@ package node
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -22,8 +24,9 @@ import (
 // cut to something that parses.
 const maxDatagram = 65507
 
-// receiveBuffer is what the kernel is asked to hold for the loop: the registrations of a few thousand members at once.
-const receiveBuffer = 4 << 20
+// receiveBuffer is what the kernel is asked to hold for the loop, in octets: what 20,000 members say at once when a push came to
+// all of them, of which each takes it some 800.
+const receiveBuffer = 16 << 20
 
 // rebindEvery is how long what could not listen waits for its next try.
 const rebindEvery = 5 * time.Second
@@ -33,15 +36,16 @@ type datagram struct {
 	octets        []byte
 }
 
-// sockets are the node's UDP sockets: two pairs for each local-address of a gateway, on GDOI's port and on the one for peers behind
-// NATs, or two on the wildcard address if some gateway has none. It is used by the loop (bind) and the writer (send).
+// sockets are the node's UDP sockets: two trios for each local-address of a gateway, on GDOI's port and on the one for peers behind
+// NATs, or two on the wildcard address if some gateway has none. It is used by the loop (bind, prefer) and the sender (send).
 type sockets struct {
 	port    uint16
 	log     *slog.Logger
-	receive func(d datagram, first bool) // first: it begins a phase 1
+	receive func(d datagram, from source)
 
 	mu     sync.Mutex
-	conns  map[netip.AddrPort]pair // the unspecified address: wildcard
+	conns  map[netip.AddrPort]trio // the unspecified address: wildcard
+	peers  []netip.Addr            // whose datagrams have a socket of their own, sorted
 	want   []netip.AddrPort
 	groups memberships
 	failed map[netip.AddrPort]string // what could not be bound, and why
@@ -52,11 +56,31 @@ type sockets struct {
 	lost atomic.Uint64 // datagrams that could not be sent
 }
 
-// pair are the two sockets of an address. Both have the same port, and the kernel puts what begins a phase 1 into the second's
-// buffer: however much of that strangers send, it pushes out nothing of those who have an SA.
-type pair struct{ main, first *net.UDPConn }
+// source says from which socket of its address a datagram came: by its own word, since anybody can send from any address.
+type source int
 
-func (p pair) close() error { return errors.Join(p.main.Close(), p.first.Close()) }
+// The sources, in the order in which an address's sockets are bound.
+const (
+	fromMember   source = iota // all that is none of the others
+	fromStranger               // it begins a phase 1
+	fromPeer                   // it comes from a cluster peer's address, and does not begin a phase 1
+	sources
+)
+
+// trio are the sockets of an address, by source. All have the same port, and the kernel puts what begins a phase 1 into the second's
+// buffer and what comes from cluster peers into the third's: however much of the first strangers send, it pushes out nothing of those
+// who have an SA, and however many members speak at once, no cluster peer waits behind them.
+type trio [sources]*net.UDPConn
+
+func (t trio) close() error {
+	var errs []error
+	for _, conn := range t {
+		if conn != nil {
+			errs = append(errs, conn.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // wanted returns the addresses to bind for gateways with these local addresses, each once (invalid: any).
 func wanted(locals []netip.Addr) []netip.Addr {
@@ -94,13 +118,13 @@ func (s *sockets) bind(now time.Time, want []netip.AddrPort) {
 		}
 	}
 	for _, at := range want {
-		if s.conns[at].main != nil {
+		if s.conns[at][fromMember] != nil {
 			continue
 		}
 		if at.Addr().IsUnspecified() {
 			s.groups.leave()
 		}
-		conns, err := listen(at)
+		conns, err := listen(at, s.peers)
 		if err != nil {
 			if s.failed[at] != err.Error() {
 				s.failed[at] = err.Error()
@@ -113,8 +137,9 @@ func (s *sockets) bind(now time.Time, want []netip.AddrPort) {
 			s.log.Info("listening for GDOI after all", "address", at.Addr(), "port", at.Port())
 		}
 		s.conns[at] = conns
-		s.wg.Go(func() { s.read(conns.main, at, false) })
-		s.wg.Go(func() { s.read(conns.first, at, true) })
+		for from, conn := range conns {
+			s.wg.Go(func() { s.read(conn, at, source(from)) })
+		}
 	}
 }
 
@@ -143,51 +168,83 @@ func (s *sockets) close() {
 	s.wg.Wait()
 }
 
-// byCookie says for which socket of a pair a datagram is: for the second if its responder's cookie, octets 8 to 15 (RFC 2408 section
-// 3.1), is zero. On port 4500 a marker of four octets is in front. What is shorter ends the program, which means the first.
-func byCookie(port uint16) []unix.SockFilter {
+// maxPreferred is how many cluster peers have the third socket: what the kernel's programs have room for on any system. The datagrams of
+// more than these wait with the members'.
+const maxPreferred = 1000
+
+// prefer gives these addresses the third socket.
+func (s *sockets) prefer(peers preferred) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers = slices.SortedFunc(maps.Keys(peers), netip.Addr.Compare)
+	for at, conns := range s.conns {
+		if err := conns.part(at.Port(), s.peers); err != nil {
+			s.log.Error("cluster peers have no precedence", "error", err.Error())
+		}
+	}
+}
+
+// bySource says for which socket of a trio a datagram is: for the second if its responder's cookie, octets 8 to 15 (RFC 2408 section
+// 3.1), is zero, else for the third if it comes from one of these addresses. On port 4500 a marker of four octets is in front. What is
+// shorter ends the program, which means the first.
+func bySource(port uint16, peers []netip.Addr) []unix.SockFilter {
 	at := uint32(8)
 	if port == ike.NATPort {
 		at = 12
 	}
-	return []unix.SockFilter{
+	const ipHeader = 0xfff00000 // SKF_NET_OFF: from here on places count from the beginning of the IP header
+	program := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 3, K: 0},
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at + 4},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: 0},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: uint32(fromStranger)},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: ipHeader + 12}, // source address
 	}
+	for _, a := range peers[:min(len(peers), maxPreferred)] {
+		if !a.Is4() {
+			continue
+		}
+		b := a.As4()
+		program = append(program,
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jt: 0, Jf: 1, K: binary.BigEndian.Uint32(b[:])},
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: uint32(fromPeer)})
+	}
+	return append(program, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: uint32(fromMember)})
 }
 
-// listen opens the two UDP sockets of an address; on the wildcard address it asks the kernel for each datagram's destination.
-func listen(at netip.AddrPort) (pair, error) {
+// part makes the kernel part the datagrams of the trio's address.
+func (t trio) part(port uint16, peers []netip.Addr) error {
+	program := bySource(port, peers)
+	err := control(t[fromMember], func(fd int) error {
+		return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,
+			&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+	})
+	if err != nil {
+		return fmt.Errorf("node: part the datagrams of UDP %s: %w", t[fromMember].LocalAddr(), err)
+	}
+	return nil
+}
+
+// listen opens the UDP sockets of an address; on the wildcard address it asks the kernel for each datagram's destination.
+func listen(at netip.AddrPort, peers []netip.Addr) (t trio, err error) {
 	// Sockets that share a port share it with whoever else does so: first see that nobody has it.
 	alone, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
 	if err == nil {
 		err = alone.Close()
 	}
 	if err != nil {
-		return pair{}, fmt.Errorf("node: listen on UDP %s: %w", at, err)
+		return t, fmt.Errorf("node: listen on UDP %s: %w", at, err)
 	}
-	main, err := listenShared(at)
-	if err != nil {
-		return pair{}, err
+	for i := range t {
+		if t[i], err = listenShared(at); err != nil {
+			return trio{}, errors.Join(err, t.close())
+		}
 	}
-	first, err := listenShared(at)
-	if err != nil {
-		return pair{}, errors.Join(err, main.Close())
+	if err := t.part(at.Port(), peers); err != nil {
+		return trio{}, errors.Join(err, t.close())
 	}
-	filter := byCookie(at.Port())
-	err = control(first, func(fd int) error {
-		return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF,
-			&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
-	})
-	p := pair{main, first}
-	if err != nil {
-		return pair{}, errors.Join(fmt.Errorf("node: part the datagrams of UDP %s: %w", at, err), p.close())
-	}
-	return p, nil
+	return t, nil
 }
 
 func control(conn syscall.Conn, f func(fd int) error) error {
@@ -220,11 +277,14 @@ func listenShared(at netip.AddrPort) (*net.UDPConn, error) {
 		return nil, fmt.Errorf("node: listen on UDP %s: %w", at, err)
 	}
 	udp := conn.(*net.UDPConn)
-	_ = udp.SetReadBuffer(receiveBuffer) // less is no fault, only less patient with a burst
+	// Less is no fault, only less patient with a burst. Who may bind port 848 may mostly have more than net.core.rmem_max too.
+	if control(udp, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) }) != nil {
+		_ = udp.SetReadBuffer(receiveBuffer)
+	}
 	return udp, nil
 }
 
-func (s *sockets) read(conn *net.UDPConn, bound netip.AddrPort, first bool) {
+func (s *sockets) read(conn *net.UDPConn, bound netip.AddrPort, from source) {
 	buf := make([]byte, maxDatagram+1)
 	oob := make([]byte, 128)
 	for {
@@ -246,7 +306,7 @@ func (s *sockets) read(conn *net.UDPConn, bound netip.AddrPort, first bool) {
 			local:  netip.AddrPortFrom(local, bound.Port()),
 			remote: netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port()),
 			octets: slices.Clone(buf[:size]),
-		}, first)
+		}, from)
 	}
 }
 

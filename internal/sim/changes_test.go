@@ -77,12 +77,20 @@ var unicastChanges = []change{
 	everywhere("set group server-member-communication communication-type unicast encryption-algorithm aes-256-cbc sig-hash-algorithm sha-256"), // 1.8
 }
 
-// toMulticast makes a server of the example one that sends its pushes by multicast.
-var toMulticast = inFull("set group server-member-communication communication-type multicast multicast-group 239.1.1.1")
+// toMulticast makes a server of the example one that sends its pushes by multicast, toUnicast one that does not. Both bring
+// server-member-communication back after its deletion; toUnicast sets the multicast-group that it deletes, so that there is one.
+var (
+	toMulticast = inFull("set group server-member-communication communication-type multicast multicast-group 239.1.1.1 " +
+		"encryption-algorithm aes-256-cbc sig-hash-algorithm sha-256")
+	toUnicast = inFull("set group server-member-communication communication-type unicast multicast-group 239.1.1.1 " +
+		"encryption-algorithm aes-256-cbc sig-hash-algorithm sha-256\n" +
+		"delete group server-member-communication multicast-group")
+)
 
+// multicastChanges are those of a server that is alone.
 var multicastChanges = []change{
-	everywhere("delete group server-member-communication multicast-group\n" +
-		"set group server-member-communication communication-type unicast"),
+	onSubs("delete group server-member-communication"),
+	{sub1: toUnicast},
 	{sub1: toMulticast},
 }
 

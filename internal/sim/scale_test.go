@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -38,8 +39,12 @@ func TestScale(t *testing.T) {
 	lap := func(what string) {
 		t.Logf("%8s  %s: %d turns, %d datagrams", time.Since(started).Round(time.Millisecond), what, w.turns, w.sent)
 	}
+	threshold := fmt.Appendf(nil, "set security group-vpn server group GROUP_ID-0001 member-threshold %d\n", members*3/10)
+	if err := w.nodes["root"].Commit(threshold); err != nil { // V9
+		t.Fatal(err)
+	}
 	for i, name := range subs {
-		lines := fmt.Appendf(nil, "set security group-vpn server group GROUP_ID-0001 member-threshold %d\n", members*3/10)
+		lines := slices.Clone(threshold)
 		for m := range members {
 			lines = fmt.Appendf(lines, "set security group-vpn server ike gateway M%d ike-policy GMs address %v local-address 127.2.0.%d\n", m, memberAddress(m), i+1)
 			lines = fmt.Appendf(lines, "set security group-vpn server group GROUP_ID-0001 ike-gateway M%d\n", m)
@@ -128,6 +133,9 @@ func TestScale(t *testing.T) {
 	}
 	registered("at the end")
 	t.Logf("packets: %d sent, %d arrived", w.traffic.sent, w.traffic.arrived)
+	if w.traffic.arrived == 0 {
+		t.Error("nothing arrived: there was no traffic to be lost")
+	}
 	for _, v := range w.Violations {
 		t.Error(v)
 	}

@@ -99,7 +99,7 @@ func (v *verifier) replies(n *Node) {
 			if v.failure(n, err) != nil {
 				continue
 			}
-			v.public(n, c.Words, oper.AppendJSON(oper.AppendXML(r.AppendText(nil), r, 0), r))
+			v.public(n, c.Words, oper.AppendJSON(oper.AppendXML(r.AppendText(nil), r, 0, ""), r))
 		}
 	}
 }

@@ -157,6 +157,9 @@ func (v *verifier) output(n *Node, o turn.Output) {
 		v.install(n, o)
 	case turn.Notify:
 		v.notices[o.Code]++
+		if v.skewed && o.Code == "GKSD_HARD_LIFETIME" { // by the clock of a sub-server that is ahead, before its root makes another key
+			v.disturb(n.w)
+		}
 		v.public(n, "a notification", []byte(o.Code+" "+o.Text))
 	case turn.Transmit:
 		v.public(n, describe(o.Datagram), o.Datagram)
