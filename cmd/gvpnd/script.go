@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gvpn/commit/step"
+	"gvpn/ike"
 	"gvpn/internal/node"
 	"gvpn/oper"
 )
@@ -457,7 +458,7 @@ func (s *script) failover(ctx context.Context) error {
 	)
 }
 
-// operate runs every operational command of the Group VPN: each show, then each clear with what it does. Sub-server 1 is off.
+// operate runs every operational command of the Group VPN: each show, then each clear, with what it changes. Sub-server 1 is off.
 func (s *script) operate(ctx context.Context) error {
 	for _, c := range oper.Commands() {
 		where := ""
@@ -480,52 +481,153 @@ func (s *script) operate(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, c := range []struct {
-		node, command string
-		done          func() error
-	}{
-		{"sub2", "clear security group-vpn server statistics", func() error {
-			if n := s.lab.nodes["sub2"].Engine().Server.Groups[0].Statistics.PullSucceeded; n != 0 {
-				return fmt.Errorf("sub2 still counts %d pulls", n)
+	clears := s.clears()
+	for _, c := range oper.Commands() {
+		if !strings.HasPrefix(c.Words, "clear security group-vpn") {
+			continue
+		}
+		if len(clears[c.Words]) == 0 {
+			return fmt.Errorf("nothing says how to see what %q does", c.Words)
+		}
+		for _, t := range clears[c.Words] {
+			if err := s.try(ctx, c.Words+t.args, t); err != nil {
+				return err
+			}
+		}
+	}
+	return s.allCross()
+}
+
+// trial is how one command is tried: on which node, with which arguments, and what is looked at. look is called before it, and fails
+// as long as there is nothing to change; what it returns compares with that afterwards.
+type trial struct {
+	node, args string
+	look       func() (changed func() error, err error)
+}
+
+func (s *script) try(ctx context.Context, command string, t trial) error {
+	var changed func() error
+	err := until(ctx, func() (err error) {
+		changed, err = t.look()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("before %q on %s: %w", command, t.node, err)
+	}
+	if err := s.show(ctx, t.node, command); err != nil {
+		return err
+	}
+	return until(ctx, changed)
+}
+
+// clears has the trials of every clear command.
+func (s *script) clears() map[string][]trial {
+	nodes := s.lab.nodes
+	server := []trial{{"root", " group " + group, s.renewal}, {"root", " group " + group + " now", s.renewal}}
+	return map[string][]trial{
+		"clear security group-vpn member group":                       {{"gm2", "", s.pull("gm2")}},
+		"clear security group-vpn member ike security-associations":   {{"gm2", "", s.endOfSAs("gm2")}},
+		"clear security group-vpn member ipsec security-associations": {{"gm2", "", s.pull("gm2")}},
+		"clear security group-vpn member ipsec security-associations statistics": {{"gm2", "", reset("gm2's pulls", func() uint64 {
+			return nodes["gm2"].Engine().Member.VPNs[0].Stats.PullSucceeded
+		})}},
+		"clear security group-vpn member ipsec statistics": {{"gm2", "", reset("gm2's packets", func() uint64 {
+			st, err := nodes["gm2"].State()
+			if err != nil {
+				return 0
+			}
+			return st.Traffic.EncryptedPackets
+		})}},
+		"clear security group-vpn server":                server,
+		"clear security group-vpn server server-cluster": {{"root", "", s.reunion}},
+		"clear security group-vpn server server-cluster statistics": {{"root", "", reset("what root exchanged with its peers", func() (n uint64) {
+			for _, p := range nodes["root"].Engine().Cluster.Groups[0].Peers {
+				n += p.Counters.InitReceived + p.Counters.UpdateSent
+			}
+			return n
+		})}},
+		"clear security group-vpn server statistics": {{"sub2", "", reset("sub2's pulls", func() uint64 {
+			return nodes["sub2"].Engine().Server.Groups[0].Statistics.PullSucceeded
+		})}},
+	}
+}
+
+// reset sees that a counter that counts something is set to zero.
+func reset(what string, count func() uint64) func() (func() error, error) {
+	return func() (func() error, error) {
+		if count() == 0 {
+			return nil, fmt.Errorf("%s: nothing is counted", what)
+		}
+		return func() error {
+			if n := count(); n != 0 {
+				return fmt.Errorf("%s: %d are still counted", what, n)
 			}
 			return nil
-		}},
-		{"root", "clear security group-vpn server server-cluster statistics", func() error {
-			for _, p := range s.lab.nodes["root"].Engine().Cluster.Groups[0].Peers {
-				if p.Counters.InitReceived+p.Counters.UpdateSent != 0 {
-					return fmt.Errorf("root still counts what it exchanged with %s", p.Gateway)
+		}, nil
+	}
+}
+
+// pull sees that a member pulls from its server once more.
+func (s *script) pull(name string) func() (func() error, error) {
+	return func() (func() error, error) {
+		before := s.lab.nodes[name].Engine().Member.VPNs[0].Stats.PullSucceeded
+		return func() error {
+			if n := s.lab.nodes[name].Engine().Member.VPNs[0].Stats.PullSucceeded; n <= before {
+				return fmt.Errorf("%s has not pulled since", name)
+			}
+			return s.registered(name, firstServer[name])
+		}, s.registered(name, firstServer[name])
+	}
+}
+
+// endOfSAs sees that the IKE SAs that a node has are gone.
+func (s *script) endOfSAs(name string) func() (func() error, error) {
+	return func() (func() error, error) {
+		before := map[ike.SAID]bool{}
+		for _, x := range s.lab.nodes[name].Engine().IKE.SAs {
+			before[x.ID] = true
+		}
+		if len(before) == 0 {
+			return nil, fmt.Errorf("%s has no IKE SA", name)
+		}
+		return func() error {
+			for _, x := range s.lab.nodes[name].Engine().IKE.SAs {
+				if before[x.ID] {
+					return fmt.Errorf("%s still has IKE SA %d", name, x.ID)
 				}
 			}
 			return nil
-		}},
-		{"root", "clear security group-vpn server server-cluster", func() error { return s.peersActive("root", subs-1, step.SubServer) }},
-		{"gm2", "clear security group-vpn member ipsec security-associations", func() error { return s.registered("gm2", firstServer["gm2"]) }},
-		{"gm2", "clear security group-vpn member ike security-associations", func() error {
-			if n := len(s.lab.nodes["gm2"].Engine().IKE.SAs); n != 0 {
-				return fmt.Errorf("gm2 still has %d IKE SAs", n)
-			}
-			return nil
-		}},
-	} {
-		if err := s.show(ctx, c.node, c.command); err != nil {
-			return err
-		}
-		if err := until(ctx, c.done); err != nil {
-			return err
-		}
+		}, nil
 	}
-	keks := s.keks()
-	for _, command := range []string{"clear security group-vpn server group " + group, "clear security group-vpn server group " + group + " now"} {
-		if err := s.show(ctx, "root", command); err != nil {
+}
+
+// reunion sees that the root's sub-servers ask it once more.
+func (s *script) reunion() (func() error, error) {
+	asked := func() (n uint64) {
+		for _, p := range s.lab.nodes["root"].Engine().Cluster.Groups[0].Peers {
+			n += p.Counters.InitReceived
+		}
+		return n
+	}
+	before := asked()
+	return func() error {
+		if n := asked() - before; n < subs-1 {
+			return fmt.Errorf("%d sub-servers have asked the root since, want %d", n, subs-1)
+		}
+		return s.peersActive("root", subs-1, step.SubServer)
+	}, nil
+}
+
+// renewal sees that every server and member gets other keys.
+func (s *script) renewal() (func() error, error) {
+	before := s.keks()
+	return func() error {
+		if err := s.renewed(before); err != nil {
 			return err
 		}
-		if err := until(ctx, func() error { return s.renewed(keks) }); err != nil {
-			return err
-		}
-		keks = s.keks()
 		fmt.Fprintln(s.out, "\n  every server and member has keys made since")
-	}
-	return s.allCross()
+		return nil
+	}, nil
 }
 
 // renewed checks that every running node has another KEK than it had.
