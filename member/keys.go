@@ -308,8 +308,9 @@ func (m *Member) soft(now, hard time.Time) time.Time {
 	}
 	left := hard.Sub(now)
 	lead := left / 100 * 7 // in this order: a server may give 2^32-1 s, and seven times that is no Duration
-	lead = max(lead-m.jitter(lead/7), m.options.LeadMin)
-	return hard.Add(-min(lead, left/2))
+	// A seventh of it at random, so that members do not all come at once, nor do those of short keys: LeadMin is what is left of that.
+	lead = max(lead, m.options.LeadMin/6*7)
+	return hard.Add(-min(lead-m.jitter(lead/7), left/2))
 }
 
 // schedule sets the next registration by the keys that are held: the earliest soft lifetime of those that are not replaced.

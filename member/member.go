@@ -48,8 +48,9 @@ type Options struct {
 	// end an attempt sooner; this one is for a server that answers just enough.
 	Guard time.Duration
 	// LeadMin is the least time before the hard lifetime of a key that a member registers again if no push came. The lead is
-	// 7 % of the lifetime as received, less up to a seventh of that at random, and at least LeadMin (default 10 s): after
-	// the push that a server sends at 10 % at the latest, and after a sub-server that missed its root's has asked for it.
+	// 7 % of the lifetime as received, less up to a seventh of that at random, and at least LeadMin (default 21 s): after
+	// the push that a server sends at 10 % at the latest, and after a sub-server that missed its root's has asked for it; and so
+	// long that a list of four servers (V6) of which the first three are silent, which takes 16.5 s to find out, still gives new keys in time.
 	LeadMin time.Duration
 	// TokenBase is added to the tokens of the exchanges that we begin, so that they are nobody else's (default 4<<56).
 	TokenBase uint64
@@ -71,7 +72,7 @@ func (o Options) withDefaults() Options {
 	set(&o.BackoffMin, 5*time.Second)
 	set(&o.BackoffMax, 60*time.Second)
 	set(&o.Guard, 30*time.Second)
-	set(&o.LeadMin, 10*time.Second)
+	set(&o.LeadMin, 21*time.Second)
 	set(&o.Again, time.Second)
 	if o.Port == 0 {
 		o.Port = ike.Port
