@@ -10,5 +10,6 @@
 // cryptography. Only the RSA keys come from a fixed pool, and Work takes simulated time.
 //
 // Drive it from Go (New, Node, Commit, Run, Faults, Cut, Heal, Crash, Restart), or from text, one scenario a file, under
-// testdata/ (scenario_test.go); random schedules of faults are in random_test.go.
+// testdata/ (scenario_test.go), and one cell of the tables a file under testdata/cells/ROW (cells_test.go); random schedules of faults
+// and commits are in random_test.go and changes_test.go.
 package sim

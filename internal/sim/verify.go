@@ -340,17 +340,26 @@ func (v *verifier) agree(w *World) {
 	}
 	v.looked = w.now
 	root := map[string]string{}
+	named := map[[2]string]bool{} // group and sub-server: one that its root does not name (2.4b) is on its own
 	for _, n := range w.servers() {
-		for _, g := range n.engine.State().Server.Groups {
+		st := n.engine.State()
+		for _, g := range st.Server.Groups {
 			if g.Role == step.RootServer {
 				root[g.Name] = v.holdings(g, n.now())
+			}
+		}
+		for _, g := range st.Cluster.Groups {
+			for _, p := range g.Peers {
+				if sub := w.at[p.Remote]; p.Role == step.SubServer && sub != nil {
+					named[[2]string{g.Name, sub.Name}] = true
+				}
 			}
 		}
 	}
 	for _, n := range w.servers() {
 		for _, g := range n.engine.State().Server.Groups {
 			want, ok := root[g.Name]
-			if g.Role != step.SubServer || !ok || w.now.Sub(v.agreed[g.Name]) < settled {
+			if g.Role != step.SubServer || !ok || !named[[2]string{g.Name, n.Name}] || w.now.Sub(v.agreed[g.Name]) < settled {
 				continue
 			}
 			if got := v.holdings(g, n.now()); got != want {
