@@ -93,6 +93,7 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 			*counter++
 			s.complain(now, "GKSD_PULL_REFUSED", fmt.Sprintf("group %s: gateway %s (%v): %s", g.name, m.Gateway, m.Remote.Addr(), why))
 		}
+		s.wantSenders(now, g)
 		refuse()
 		return
 	}
@@ -119,6 +120,8 @@ func (s *Server) refusal(g *group, m ike.Message) (string, *uint64) {
 		return "not a member gateway of the group", &g.stats.PullFailed
 	case !g.ready():
 		return "the group's keys are not there yet", &g.stats.PullRefused
+	case g.conf.Role == step.SubServer && g.counts() && g.senders.left() == 0: // every pull needs one
+		return "the root-server has lent no sender IDs that are left", &g.stats.PullRefused
 	case known: // may always come again
 		return "", nil
 	case g.conf.Role == step.SubServer && !g.rootActive: // D4
@@ -207,6 +210,7 @@ func (s *Server) register(now time.Time, m ike.Message) {
 			s.emit(ike.Abort{SA: m.SA, MsgID: m.MsgID})
 			return
 		}
+		s.wantSenders(now, g)
 	}
 	at := placeOf(m.Gateway, m.Local, m.Remote)
 	r := g.members[at]
