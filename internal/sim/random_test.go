@@ -73,6 +73,21 @@ var windows = []string{
 	"set security group-vpn server group GROUP_ID-0001 anti-replay-time-window 60000",
 }
 
+// counting makes nonces count, and sender IDs few.
+const counting = "delete security group-vpn server ipsec proposal AES256-SHA256-L3600 authentication-algorithm\n" +
+	"set security group-vpn server ipsec proposal AES256-SHA256-L3600 encryption-algorithm aes-256-gcm\n" +
+	"set security group-vpn server group GROUP_ID-0001 sender-id-bits 8\n"
+
+// countingChanges are more of them for such a group.
+var countingChanges = []string{
+	"set security group-vpn server ipsec proposal AES256-SHA256-L3600 encryption-algorithm aes-256-cbc\n" +
+		"set security group-vpn server ipsec proposal AES256-SHA256-L3600 authentication-algorithm hmac-sha-256-128",
+	counting,
+	"set security group-vpn server group GROUP_ID-0001 sender-id-bits 12",
+	"set security group-vpn server group GROUP_ID-0001 iec61850-sa GOOSE object-identifier 1.2.840.10070.61850.8.1.2 authentication-algorithm aes-128-gmac\n" +
+		"set security group-vpn server group GROUP_ID-0001 iec61850-sa GOOSE payload 233.252.0.1 lifetime-seconds 300",
+}
+
 // toMulticast makes a server of the example one that is alone and sends its pushes by multicast, toUnicast one that does not. Both
 // bring server-member-communication back after its deletion; toUnicast sets the multicast-group that it deletes, so that there is one.
 const (
@@ -112,15 +127,20 @@ func schedule(r *rapid.T) {
 		alone = "delete security group-vpn server group GROUP_ID-0001 server-cluster\n" + toMulticast
 	}
 	names := append(slices.Clone(servers), "gm1", "gm2", "gm3")
-	window, skew := "", 300
+	extra, skew := "", 300
 	if rapid.IntRange(0, 2).Draw(r, "window") == 0 { // then clocks agree to within it
-		window, skew = windows[0], 9
+		extra, skew = windows[0], 9
 		changes = append(slices.Clone(changes), windows...)
+	}
+	counts := rapid.IntRange(0, 2).Draw(r, "counting") == 0
+	if counts {
+		extra = counting + extra
+		changes = append(slices.Clone(changes), countingChanges...)
 	}
 	for _, n := range names {
 		lines := ""
 		if slices.Contains(servers, n) {
-			lines = window
+			lines = extra
 		}
 		if err := s.example(n, lines); err != nil {
 			r.Fatal(err)
@@ -132,6 +152,10 @@ func schedule(r *rapid.T) {
 		}
 	}
 	w.Run(time.Duration(rapid.IntRange(0, 60).Draw(r, "quiet")) * time.Second)
+	if counts { // which acts at the next rekey only
+		w.Run(20 * time.Second)
+		_ = w.nodes[servers[0]].Do(server.Rekey{Group: "GROUP_ID-0001", TEK: true})
+	}
 	node := func() *Node { return w.nodes[rapid.SampledFrom(names).Draw(r, "node")] }
 	// What takes up to an hour to be due comes by command here.
 	group := "GROUP_ID-0001"
