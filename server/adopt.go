@@ -289,6 +289,11 @@ func (s *Server) adoptTEKs(now time.Time, g *group, u *sa.Update) (fresh []sa.TE
 	for i := range u.TEKs {
 		t := u.TEKs[i].Clone()
 		switch at := slices.IndexFunc(g.teks, func(o sa.TEK) bool { return o.SPI == t.SPI }); {
+		case slices.Contains(g.over, t.SPI) && slices.ContainsFunc(u.TEKs[i+1:], func(later sa.TEK) bool { return later.Name == t.Name }):
+			// A reply that was late: its times are from when it was written. Members must not be told again of what is replaced and
+			// over, under a number that no other server gives.
+			t.Zero()
+			continue
 		case at >= 0:
 			if o := &g.teks[at]; t.Hard.Before(o.Hard) { // replaced at the root since
 				o.Hard = t.Hard

@@ -60,6 +60,7 @@ type group struct {
 	// On a sub-server: TEKs that its own commits have destroyed. It sends no delete on its own account; members learn of them
 	// with the root's next word, which may come after a restart.
 	owed []doomed
+	over []uint32 // and the last ones that have reached their end, by SPI
 
 	// Within one plan: what was deleted and must still be named to members, and what they were told of already (T7).
 	deleted map[string][]doomed

@@ -16,6 +16,8 @@ import (
 const (
 	// maxPerName is how many TEKs of one ipsec-sa live side by side: members take up to four for the same traffic.
 	maxPerName = 3
+	// maxOver is how many TEKs a sub-server remembers that have reached their end.
+	maxOver = 64
 )
 
 // margin is how long before the hard lifetime the successor is made: see doc.go.
@@ -465,6 +467,9 @@ func (s *Server) expire(now time.Time, g *group) (dead bool) {
 		}
 		dead = dead || g.isCurrent(i)
 		ended = true
+		if g.conf.Role == step.SubServer {
+			g.over = append(g.over[max(0, len(g.over)-maxOver+1):], g.teks[i].SPI)
+		}
 		return true
 	})
 	if ended && g.kek == nil && g.conf.Communication == nil {
