@@ -51,9 +51,11 @@ type (
 		Exchange uint64
 	}
 
-	// Fetch asks for all that a group has.
+	// Fetch asks for all that a group has, for a sub-server that has this of sender IDs.
 	Fetch struct {
 		Group    string
+		Peer     string // its gateway
+		Has      sa.Senders
 		Exchange uint64
 	}
 
@@ -74,6 +76,13 @@ type (
 		Group    string
 		Exchange uint64
 		Err      error
+	}
+
+	// SenderIDs says what a sub-server has of sender IDs, for its next cluster-init; Low asks for one now.
+	SenderIDs struct {
+		Group string
+		Has   sa.Senders
+		Low   bool
 	}
 
 	// Fetched answers Fetch. The Update is owned by the Cluster.
@@ -103,7 +112,8 @@ type Cluster struct {
 	last     uint64 // token and exchange numbers given out
 	tokens   map[uint64]*peer
 	asked    map[uint64]question
-	refused  map[string]bool // complaints made since the last plan
+	held     map[string]sa.Senders // what the server engine has of sender IDs, by group: it knows before the group is configured
+	refused  map[string]bool       // complaints made since the last plan
 	out      []turn.Output
 }
 
@@ -177,7 +187,7 @@ func New(rand io.Reader, o Options) *Cluster {
 	return &Cluster{
 		rand: rand, options: o,
 		groups: make(map[string]*group), gateways: make(map[string]*gateway),
-		tokens: make(map[uint64]*peer), asked: make(map[uint64]question), refused: make(map[string]bool),
+		tokens: make(map[uint64]*peer), asked: make(map[uint64]question), held: make(map[string]sa.Senders), refused: make(map[string]bool),
 	}
 }
 

@@ -63,6 +63,7 @@ type node struct {
 	refuses   bool                 // to install
 	empty     bool                 // has no keys to give
 	active    map[string]bool      // root, as told
+	fetch     Fetch                // the last one
 }
 
 type end struct {
@@ -168,6 +169,7 @@ func (n *node) do(o turn.Output) {
 	case ike.ClearDPD:
 		b.say("%s clears DPD of %s", n.name, o.Gateway)
 	case Fetch:
+		n.fetch = o
 		f := Fetched{Group: o.Group, Exchange: o.Exchange}
 		if n.empty {
 			f.Err = errors.New("no keys")
@@ -600,6 +602,50 @@ func parseGroup(t rapid.TB, line string) step.Group {
 		}
 	}
 	return g
+}
+
+// What a sub-server's records have of sender IDs is in its cluster-init, also when they were known before its group; and it asks at
+// once when they are low, not twice at a time.
+func TestSenderIDs(t *testing.T) {
+	b := newBench(t)
+	one := func(line string) map[string]step.Group { return map[string]step.Group{"G": parseGroup(t, line)} }
+	r, u := b.node("R"), b.node("U")
+	first := sa.Senders{Epoch: 7, Bits: 8, First: 16, Count: 9}
+	u.c.SenderIDs(b.now, SenderIDs{Group: "G", Has: first})
+	for n, line := range map[*node]string{r: "G role=root peers=U", u: "G role=sub peers=R"} {
+		if err := n.commit(one(line), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.advance(initRetry)
+	if want := (Fetch{Group: "G", Peer: "U", Has: first, Exchange: r.fetch.Exchange}); r.fetch != want {
+		t.Fatalf("the root is asked %+v, want %+v", r.fetch, want)
+	}
+	low := first
+	low.First, low.Count = 24, 1
+	u.c.SenderIDs(b.now, SenderIDs{Group: "G", Has: low})
+	b.settle()
+	if r.fetch.Has != first {
+		t.Error("it asks though it need not")
+	}
+	sent := u.c.groups["G"].root().count.InitSent
+	for range 3 {
+		u.c.SenderIDs(b.now, SenderIDs{Group: "G", Has: low, Low: true})
+	}
+	b.settle()
+	if got := u.c.groups["G"].root().count.InitSent - sent; r.fetch.Has != low || got != 1 {
+		t.Errorf("it says %+v in %d cluster-inits", r.fetch.Has, got)
+	}
+	if err := u.commit(nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.commit(one("G role=sub peers=R"), nil); err != nil {
+		t.Fatal(err)
+	}
+	b.advance(initRetry)
+	if r.fetch.Has != (sa.Senders{}) {
+		t.Errorf("a group that was deleted is remembered: %+v", r.fetch.Has)
+	}
 }
 
 // TestConversations runs the texts in testdata/conversation. A part that is about rows of the tables is a subtest of their name.

@@ -42,7 +42,7 @@ func size(g *step.Group) int {
 		kek     = 4096
 		deleted = 4 * sa.MaxTEKs
 	)
-	n := fixedLength + digests + 2*len(g.Name) + kek + deleted + 64
+	n := fixedLength + digests + 2*len(g.Name) + sa.SendersLen + kek + deleted + 64
 	for _, x := range g.SAs {
 		one := tek + 1 + len(x.Name)
 		for _, p := range x.Policies {
@@ -160,6 +160,7 @@ func (c *Cluster) Forget(now time.Time, p *step.Plan) {
 				c.inactive(p, "group deleted")
 			}
 			delete(c.groups, g.name)
+			delete(c.held, g.name)
 			continue
 		}
 		switch r := g.root(); {

@@ -31,6 +31,7 @@ var parts = [...]struct {
 	{"activation-time-delay", func(h hash.Hash, g *step.Group) { number(h, uint64(g.ActivationDelay.Milliseconds())) }, nil},
 	{"deactivation-time-delay", func(h hash.Hash, g *step.Group) { number(h, uint64(g.DeactivationDelay.Milliseconds())) }, nil},
 	{"anti-replay-time-window", func(h hash.Hash, g *step.Group) { number(h, uint64(g.Window().Milliseconds())) }, nil},
+	{"sender-id-bits", func(h hash.Hash, g *step.Group) { number(h, uint64(g.SenderIDBits)) }, nil},
 	{communication, addCommunication, func(c *Counters) *uint64 { return &c.KEKDiffers }},
 	{"match-policy", addPolicies, func(c *Counters) *uint64 { return &c.PolicyDiffers }},
 	{"proposal", addProposals, func(c *Counters) *uint64 { return &c.ProposalDiffers }},

@@ -14,6 +14,10 @@
 //	                                        <--  HDR*, HASH(1), NONCE, cluster(update)          exchange 241, cluster-update
 //	HDR*, HASH(2), NONCE, cluster(ack)      -->
 //
+// A cluster-init says what the sub-server has of sender IDs, and its answer lends it others if it needs some (package server,
+// sender.go); a sub-server that has few left asks for them so. Each answer is another question of package server's, and a request
+// that ike repeats is none: so the answer to it is the same octets, and no block is lent twice.
+//
 // # A sub-server's view of its root
 //
 //	      start, Dead, refused, hard lifetime, mark-peer-inactive
@@ -22,7 +26,7 @@
 //	inactive: connect -> ask -> adopt, again after 5 s --good--> active
 //	                                                              |
 //	                    soft lifetime, "delete all", IKE SA lost, |
-//	                    configuration changed: ask again <--------+
+//	     configuration changed, sender IDs low: ask again <-------+
 //
 // DPD is the judge of a root that an IKE SA leads to (D3, V7): an unanswered cluster-init alone does not make it inactive. A
 // root that no IKE SA can be opened to is inactive at once (C9).
@@ -36,6 +40,6 @@
 // # Driving it
 //
 // As package server: New, then for every plan Configure, Apply of each effect, Forget; HandleX, Distribute, Adopted, Fetched,
-// SoftExpired, HardExpired and Do in between; after each, drain Next. Nothing of it is on disk: at a start every peer is
+// SoftExpired, HardExpired, SenderIDs and Do in between; after each, drain Next. Nothing of it is on disk: at a start every peer is
 // inactive (C3).
 package cluster

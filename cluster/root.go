@@ -33,7 +33,7 @@ func (c *Cluster) handleRequest(now time.Time, m ike.Message, f *frame) {
 	p.count.add(f.digest, g.digest)
 	id := c.number()
 	c.asked[id] = question{peer: p, sa: m.SA, mid: m.MsgID, kind: request}
-	c.emit(Fetch{Group: g.name, Exchange: id})
+	c.emit(Fetch{Group: g.name, Peer: p.gateway, Has: f.senders, Exchange: id})
 }
 
 func (c *Cluster) refuse(now time.Time, id ike.SAID, mid uint32, groupID uint32, group string, why code) {

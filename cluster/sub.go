@@ -45,7 +45,7 @@ func (c *Cluster) start(now time.Time, g *group) {
 // ask puts the question under the newest IKE SA.
 func (c *Cluster) ask(now time.Time, g *group) {
 	r := g.root()
-	f := &frame{kind: request, groupID: g.conf.ID, version: g.version, group: g.name, digest: g.digest}
+	f := &frame{kind: request, groupID: g.conf.ID, version: g.version, group: g.name, digest: g.digest, senders: c.held[g.name]}
 	chain, err := appendMessage(nil, c.nonce(), f, now)
 	if err != nil { // a request has no Update in it
 		panic(err)
@@ -218,6 +218,14 @@ func (c *Cluster) Adopted(now time.Time, a Adopted) {
 // SoftExpired tells that a sub-server's SA reached its soft lifetime: it asks (C6).
 func (c *Cluster) SoftExpired(now time.Time, name string) {
 	if g := c.groups[name]; g != nil {
+		c.start(now, g)
+	}
+}
+
+// SenderIDs takes note of what a sub-server's records have of sender IDs, and asks for more if they are low.
+func (c *Cluster) SenderIDs(now time.Time, o SenderIDs) {
+	c.held[o.Group] = o.Has
+	if g := c.groups[o.Group]; g != nil && o.Low {
 		c.start(now, g)
 	}
 }

@@ -15,7 +15,7 @@ import (
 const payloadCluster isakmp.PayloadType = 128
 
 const (
-	format = 2 // of the cluster payload
+	format = 3 // of the cluster payload
 
 	nonceLength  = 32 // ours; any of RFC 6407 section 5.8 is taken
 	leastNonce   = 8
@@ -65,7 +65,7 @@ func (c code) String() string {
 //	 0                   1                   2                   3
 //	 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
 //	+---------------+---------------+---------------+---------------+
-//	!  Format (=2)  !     Kind      !     Code      !  Name length  !
+//	!  Format (=3)  !     Kind      !     Code      !  Name length  !
 //	+---------------+---------------+---------------+---------------+
 //	!                           Group ID                            !
 //	+---------------------------------------------------------------+
@@ -80,15 +80,21 @@ func (c code) String() string {
 //	~  Digests of the parts of the configuration (V8), 8 octets     ~
 //	~  each, in the order of the table in digest.go                 ~
 //	+---------------------------------------------------------------+
+//	~  Sender IDs that the sub-server has (sa.AppendSenders)        ~
+//	+---------------------------------------------------------------+
 //	~  Update (sa.AppendUpdate), times relative to the sender's now ~
 //	+---------------------------------------------------------------+
 //
-//	kind      code   version                     base                        digests  update
-//	request   0      what the sub-server has     0                           yes      no
-//	reply     0      of the Update               0                           yes      yes, full
-//	refusal   1..3   0                           0                           no       no
-//	update    0      of the Update               what it builds on           yes      yes, not full
-//	ack       0      what is installed           0                           no       no
+//	kind      code   version                     base                        digests  sender IDs  update
+//	request   0      what the sub-server has     0                           yes      yes         no
+//	reply     0      of the Update               0                           yes      no          yes, full
+//	refusal   1..3   0                           0                           no       no          no
+//	update    0      of the Update               what it builds on           yes      no          yes, not full
+//	ack       0      what is installed           0                           no       no          no
+//
+// The sender IDs of a request are the rest of the block that the sub-server was lent last, with a count of 0 when it is used up, and
+// zeros if it has none of any epoch. Those of a reply are in its Update: a block that is lent, or a count of 0. A request that ike
+// repeats gets the octets of the first reply, and no second block.
 type frame struct {
 	kind    kind
 	code    code
@@ -97,10 +103,12 @@ type frame struct {
 	base    uint64
 	group   string
 	digest  digest
+	senders sa.Senders
 	update  sa.Update
 }
 
 func (k kind) hasDigests() bool { return k == request || k == reply || k == update }
+func (k kind) hasSenders() bool { return k == request }
 func (k kind) hasUpdate() bool  { return k == reply || k == update }
 
 var (
@@ -122,6 +130,9 @@ func appendMessage(dst, nonce []byte, f *frame, now time.Time) ([]byte, error) {
 		for _, d := range f.digest {
 			dst = append(dst, d[:]...)
 		}
+	}
+	if f.kind.hasSenders() {
+		dst = sa.AppendSenders(dst, f.senders)
 	}
 	if f.kind.hasUpdate() {
 		dst = sa.AppendUpdate(dst, &f.update, now)
@@ -176,12 +187,21 @@ func parseFrame(b []byte, now time.Time) (*frame, error) {
 			copy(f.digest[i][:], c.Bytes(digestLength))
 		}
 	}
-	var rest []byte
+	var senders, rest []byte
+	if f.kind.hasSenders() {
+		senders = c.Bytes(sa.SendersLen)
+	}
 	if f.kind.hasUpdate() {
 		rest = c.Rest()
 	}
 	if err := c.End(); err != nil {
 		return nil, fmt.Errorf("%w: %w", errForm, err)
+	}
+	if f.kind.hasSenders() {
+		var err error
+		if f.senders, err = sa.ParseSenders(senders); err != nil {
+			return nil, fmt.Errorf("%w: %w", errForm, err)
+		}
 	}
 	if !f.kind.hasUpdate() {
 		return f, nil

@@ -33,8 +33,11 @@ func frames(now time.Time) []*frame {
 	full := fullUpdate(now)
 	change := fullUpdate(now)
 	change.Full = false
+	change.Senders = sa.Senders{Epoch: 9, Bits: 8}
+	full.Senders = sa.Senders{Epoch: 9, Bits: 16, First: 4096, Count: 4096}
 	return []*frame{
 		{kind: request, groupID: 1, version: 3, group: "G", digest: d},
+		{kind: request, groupID: 1, version: 3, group: "G", digest: d, senders: sa.Senders{Epoch: 9, Bits: 8, First: 20, Count: 12}},
 		{kind: reply, groupID: 1, version: 7, group: "G", digest: d, update: full},
 		{kind: refusal, code: notReady, groupID: 1, group: "G"},
 		{kind: update, groupID: 1, version: 7, base: 6, group: "G", digest: d, update: change},
@@ -52,17 +55,20 @@ func mustAppend(t testing.TB, f *frame, now time.Time) []byte {
 
 // The figure of wire.go, octet for octet.
 func TestWireForm(t *testing.T) {
-	b, err := appendMessage(nil, bytes.Repeat([]byte{0xaa}, 8), &frame{kind: request, groupID: 0x01020304, version: 5, group: "GRP"}, start)
+	b, err := appendMessage(nil, bytes.Repeat([]byte{0xaa}, 8), &frame{
+		kind: request, groupID: 0x01020304, version: 5, group: "GRP", senders: sa.Senders{Epoch: 0x1122334455667788, Bits: 12, First: 0x100, Count: 0x20},
+	}, start)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := strings.Join([]string{
 		"80 00 000c", "aaaaaaaaaaaaaaaa", // NONCE, followed by payload 128
-		"00 00 005f",                       // 4 + 24 + 3 + 64
-		"02", "01", "00", "03", "01020304", // format, kind, code, name length, group ID
+		"00 00 0078",                       // 4 + 24 + 3 + 72 + 17
+		"03", "01", "00", "03", "01020304", // format, kind, code, name length, group ID
 		"0000000000000005", "0000000000000000", // version, base
 		hex.EncodeToString([]byte("GRP")),
-		strings.Repeat("0000000000000000", len(parts)), // digests, of no configuration
+		strings.Repeat("0000000000000000", len(parts)),   // digests, of no configuration
+		"1122334455667788", "0c", "00000100", "00000020", // sender IDs: epoch, bits, first, count
 	}, "")
 	if got := hex.EncodeToString(b); got != strings.ReplaceAll(want, " ", "") {
 		t.Errorf("message:\n%s, want\n%s", got, want)
@@ -78,7 +84,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("kind %d: %v", f.kind, err)
 			continue
 		}
-		if got.kind != f.kind || got.code != f.code || got.groupID != f.groupID || got.version != f.version || got.base != f.base || got.group != f.group || got.digest != f.digest {
+		if got.kind != f.kind || got.code != f.code || got.groupID != f.groupID || got.version != f.version || got.base != f.base || got.group != f.group || got.digest != f.digest || got.senders != f.senders || got.update.Senders != f.update.Senders {
 			t.Errorf("kind %d: %+v, want %+v", f.kind, got, f)
 		}
 		if !f.kind.hasUpdate() {
@@ -123,6 +129,12 @@ func TestExactDecoding(t *testing.T) {
 		{"unknown code", frame{kind: refusal, code: lastCode + 1, groupID: 1, group: "G"}},
 		{"version in a refusal", frame{kind: refusal, code: notPeer, version: 1, groupID: 1, group: "G"}},
 		{"base in an ack", frame{kind: ack, base: 1, version: 2, groupID: 1, group: "G"}},
+		{"sender IDs of no epoch", frame{kind: request, groupID: 1, group: "G", senders: sa.Senders{Bits: 8}}},
+		{"sender IDs of no length", frame{kind: request, groupID: 1, group: "G", senders: sa.Senders{Epoch: 1}}},
+		{"sender IDs of 17 bits", frame{kind: request, groupID: 1, group: "G", senders: sa.Senders{Epoch: 1, Bits: 17}}},
+		{"sender IDs beyond the last", frame{kind: request, groupID: 1, group: "G", senders: sa.Senders{Epoch: 1, Bits: 8, First: 257}}},
+		{"more sender IDs than there are", frame{kind: request, groupID: 1, group: "G", senders: sa.Senders{Epoch: 1, Bits: 8, First: 1, Count: 256}}},
+		{"sender IDs that go round", frame{kind: request, groupID: 1, group: "G", senders: sa.Senders{Epoch: 1, Bits: 8, First: 1, Count: 1<<32 - 1}}},
 		{"no group", frame{kind: ack, groupID: 1}},
 		{"group ID 0", frame{kind: ack, group: "G"}},
 		{"a name that is no name", frame{kind: ack, groupID: 1, group: "G\n"}},
@@ -175,6 +187,7 @@ func TestDigest(t *testing.T) {
 		{"member-threshold", func(g *step.Group) { g.MemberThreshold = 2 }},
 		{"activation-time-delay", func(g *step.Group) { g.ActivationDelay = time.Minute }},
 		{"deactivation-time-delay", func(g *step.Group) { g.DeactivationDelay = time.Minute }},
+		{"sender-id-bits", func(g *step.Group) { g.SenderIDBits = 8 }},
 		{"anti-replay-time-window", func(g *step.Group) { g.AntiReplayWindow = time.Second }},
 		{"server-member-communication", func(g *step.Group) { g.Communication = nil }},
 		{"server-member-communication", func(g *step.Group) { g.Communication.Retries = 1 }},

@@ -101,6 +101,8 @@ func (e *Engine) route(now time.Time, output turn.Output) {
 		e.cluster.SoftExpired(now, o.Group)
 	case server.HardExpired:
 		e.cluster.HardExpired(now, o.Group)
+	case server.SenderIDs:
+		e.cluster.SenderIDs(now, cluster.SenderIDs(o))
 
 	// cluster → server.
 	case cluster.Adopt:

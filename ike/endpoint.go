@@ -36,7 +36,7 @@ type Options struct {
 	ClosingTimeout time.Duration
 
 	MaxHalfOpen      int // negotiations that peers began, before message 3 (16384, which take 8 to 25 MB; at most 65535)
-	MaxPinned        int // those past message 3 (8192: two or three seconds of computing)
+	MaxPinned        int // those past message 3 (8192)
 	MaxPinnedPerPeer int // of those, one address's (8)
 	MaxSAsPerPeer    int // SAs with one address of a gateway; the oldest goes (8)
 	MaxExchanges     int // unfinished exchanges of each side under one SA (64)

@@ -38,7 +38,7 @@ const keptSlots = 256
 // Whoever sent message 3 has shown that it receives at its address: it is pinned, with an SA of its own outside the table, and
 // never pushed out. Since it costs two exponentiations, there are no more of those than can be computed for while their peers wait,
 // and each address and each network is given a few only. Whoever finds no room comes again with its message 3, and its slot waits for
-// it: when all members of a group find their server again at the same moment, most are served without beginning anew.
+// it: when all members of a group find their server again at the same moment, many are served without beginning anew.
 type halfOpen struct {
 	slots  []*slot
 	free   []uint16
@@ -47,6 +47,7 @@ type halfOpen struct {
 	timer  timer                     // of the oldest slot
 
 	pinned     int
+	delay      time.Duration        // from the last message 3 whose answer could be computed until it was
 	aggressive int                  // of pinned
 	pinnedBy   map[netip.Prefix]int // addresses and networks
 
@@ -273,10 +274,18 @@ func (h *halfOpen) forgetSlots(g *gateway) {
 	}
 }
 
+// A peer gives up after some seconds; we do so after 5.5. With more than a few computations under way nothing is begun that would come
+// as late as the last one came: it would be for nothing, and those behind it would be late too.
+const (
+	maxDelay = 2 * time.Second
+	fewWorks = 64
+)
+
 // roomToPin reports whether one more from an address may go past message 3.
 func (e *Endpoint) roomToPin(a netip.Addr) bool {
 	h, keys := &e.half, queueKeys(a)
-	return h.pinned < e.o.MaxPinned && h.pinnedBy[keys[2]] < e.o.MaxPinnedPerPeer && h.pinnedBy[keys[1]] < max(e.o.MaxPinned/4, 1)
+	inTime := h.delay < maxDelay || len(e.work) < fewWorks
+	return inTime && h.pinned < e.o.MaxPinned && h.pinnedBy[keys[2]] < e.o.MaxPinnedPerPeer && h.pinnedBy[keys[1]] < max(e.o.MaxPinned/4, 1)
 }
 
 // pin makes an SA of a slot whose peer has shown that it receives at its address.
@@ -286,7 +295,7 @@ func (e *Endpoint) pin(now time.Time, s *slot) *phase1 {
 	p.start, p.ck = s.start, cookies{s.start.cookie, s.cookie}
 	p.sai = bytes.Clone(s.sai)
 	p.suite, p.life, p.peerDPD, p.nat.both, p.doi, p.stat = s.suite, s.life, s.dpd, s.natt, s.doi, s.stat
-	p.created = s.began
+	p.created, p.asked = s.began, now
 	e.timers.arm(&p.timeout, s.began.Add(e.o.HalfOpenTimeout))
 	e.byCookie[p.ck] = p
 	e.byStart[p.start] = p

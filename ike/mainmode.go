@@ -78,8 +78,9 @@ type phase1 struct {
 
 // negotiation is what of a phase 1 only its negotiation needs: there may be very many SAs.
 type negotiation struct {
-	start            start  // a responder's key in byStart
-	sai              []byte // SAi_b as the initiator sent it
+	start            start     // a responder's key in byStart
+	asked            time.Time // when its message 3 came
+	sai              []byte    // SAi_b as the initiator sent it
 	exponent         sa.Secret
 	public, peer     []byte // our g^x and the peer's
 	shared           sa.Secret
@@ -537,6 +538,9 @@ func (e *Endpoint) HandleResult(now time.Time, r turn.Result) {
 			v.Shared.Zero()
 		}
 		return
+	}
+	if p.state == compute && !p.aggressive {
+		e.half.delay = now.Sub(p.asked)
 	}
 	switch v := r.Value.(type) {
 	case []byte:

@@ -614,17 +614,26 @@ func TestAttackHalfOpenFloodOfMessage3(t *testing.T) {
 // Who finds no room past message 3, since so many others are being computed for, is served when it asks again, without having to
 // begin anew: its slot has waited, whatever others have begun meanwhile.
 func TestMessage3WaitsForRoom(t *testing.T) {
-	w := newWorld(t)
-	w.b.e.o.MaxPinned = 1
-	w.b.e.half.pinned = 1 // somebody else
-	w.connect()
-	if h := &w.b.e.half; h.n() != 1 || w.b.e.count["half-open-limit"] != 1 || len(w.b.e.sas) != 0 {
-		t.Fatalf("%d before message 3, %d SAs, %v", h.n(), len(w.b.e.sas), w.b.e.count)
-	}
-	w.b.e.half.pinned = 0
-	w.run(time.Second)
-	if p := w.a.last(); p == nil || p.state != up || w.b.e.count["negotiations-answered"] != 1 {
-		t.Errorf("not up: %v", w.b.e.count)
+	for name, c := range map[string]struct{ full, free func(e *Endpoint) }{
+		"number": {func(e *Endpoint) { e.o.MaxPinned, e.half.pinned = 1, 1 }, func(e *Endpoint) { e.half.pinned = 0 }},
+		"late": {func(e *Endpoint) {
+			e.half.delay = maxDelay
+			for i := range uint64(fewWorks) {
+				e.work[i] = nil
+			}
+		}, func(e *Endpoint) { delete(e.work, 0) }},
+	} {
+		w := newWorld(t)
+		c.full(w.b.e)
+		w.connect()
+		if h := &w.b.e.half; h.n() != 1 || w.b.e.count["half-open-limit"] != 1 || len(w.b.e.sas) != 0 {
+			t.Fatalf("%s: %d before message 3, %d SAs, %v", name, h.n(), len(w.b.e.sas), w.b.e.count)
+		}
+		c.free(w.b.e)
+		w.run(time.Second)
+		if p := w.a.last(); p == nil || p.state != up || w.b.e.count["negotiations-answered"] != 1 || w.b.e.half.delay >= maxDelay {
+			t.Errorf("%s: not up, or late: %v, %v", name, w.b.e.half.delay, w.b.e.count)
+		}
 	}
 }
 

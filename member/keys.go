@@ -17,6 +17,7 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 	p := a.policy
 	m.takeSender(v, p)
 	stale := a.pushedKEK
+	other := stale && (p.KEK == nil || v.kek == nil || p.KEK.SPI != v.kek.SPI)
 	switch {
 	case a.pushedKEK:
 		p.KEK.Zero()
@@ -77,27 +78,35 @@ func (m *Member) takePulled(now time.Time, v *vpn, a *attempt) {
 		}
 		m.install(now, v, t, p)
 	}
+	if other {
+		// The KEK that we hold may be from before the group began anew, and its TEKs must not be sent with under this number: the
+		// next one that counts has us come again.
+		v.senders = nil
+	}
 }
 
 // give hands a TEK to the data plane, which is for ESP.
-func (m *Member) give(v *vpn, t *sa.TEK) {
+func (m *Member) give(v *vpn, t *tek) {
 	if t.IEC61850 != nil {
 		return
 	}
-	i := turn.InstallTEK{VPN: v.config.Name, TEK: t.Clone()}
+	i := turn.InstallTEK{VPN: v.config.Name, TEK: t.TEK.Clone()}
 	if t.Counts() {
-		i.Senders = v.senders
+		i.Senders = t.senders
 	}
 	m.emit(i)
 }
 
 // takeSender takes over our new sender ID: "By distributing new SID values, the key server ensures that each time a conforming
 // group member installs a Data-Security SA it will use a unique set of counter-based mode nonces" (RFC 6407 section 3.5). TEKs
-// that we hold already are sent with under it too. Of several the data plane uses one after the other.
+// that we hold already are sent with under it too, but none that the server does not list: the group may have begun anew since,
+// and with the TEKs of before somebody else had this number. Of several the data plane uses one after the other.
 func (m *Member) takeSender(v *vpn, p *gdoi.Policy) {
 	ids := p.SenderIDs
 	if ids == nil {
-		if len(v.senders) == 0 && counting(p) {
+		if !counting(p) {
+			v.senders = nil // the next TEK that counts may be of a group that has begun anew
+		} else if len(v.senders) == 0 {
 			m.notify(turn.Warning, "GKMD_NO_SENDER_ID", "vpn %s: group %d: server %s gave no sender ID: nothing is sent under its AES-GCM keys", v.config.Name, v.config.Group, v.server.Addr())
 		}
 		return
@@ -107,8 +116,9 @@ func (m *Member) takeSender(v *vpn, p *gdoi.Policy) {
 		v.senders = append(v.senders, turn.SenderID{Value: value, Bits: ids.Bits})
 	}
 	for _, t := range v.teks {
-		if t.Counts() {
-			m.give(v, &t.TEK)
+		if t.Counts() && slices.ContainsFunc(p.TEKs, func(u sa.TEK) bool { return u.SPI == t.SPI }) {
+			t.senders = v.senders
+			m.give(v, t)
 		}
 	}
 }
@@ -122,7 +132,7 @@ func (m *Member) shorten(now time.Time, v *vpn, t *sa.TEK) {
 	}
 	held.Hard = t.Hard
 	held.Soft = m.soft(now, held.Hard)
-	m.give(v, &held.TEK)
+	m.give(v, held)
 }
 
 // succeeded reports whether a TEK that was removed here has a successor, among those that we hold or that the pull lists
@@ -147,10 +157,10 @@ func (m *Member) installOlder(now time.Time, v *vpn, at int, t sa.TEK, p *gdoi.P
 			t.Activate = newer
 		}
 	}
-	old := &tek{TEK: t}
+	old := &tek{TEK: t, senders: v.senders}
 	v.replace(now, old, &v.teks[at].TEK, p)
 	v.teks = slices.Insert(v.teks, at, old)
-	m.give(v, &t)
+	m.give(v, old)
 }
 
 // install gives the data plane a TEK, which it takes over. If an older TEK serves the same traffic, members that are slower
@@ -199,14 +209,15 @@ func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
 		t.Activate = told
 	}
 	t.Soft = m.soft(now, t.Hard)
-	v.teks = append(v.teks, &tek{TEK: t})
+	fresh := &tek{TEK: t, senders: v.senders}
+	v.teks = append(v.teks, fresh)
 	for i, old := range v.teks {
 		// Only when newer ones are for all of its traffic: two ipsec-sas may have a policy in common.
 		if !old.replaced && overlap(&old.TEK, &t) && covered(&old.TEK, v.teks[i+1:]...) {
 			v.replace(now, old, &t, p)
 		}
 	}
-	m.give(v, &t)
+	m.give(v, fresh)
 	if same >= maxKeysPerTraffic {
 		v.stats.ExceedKeys++
 		oldest := slices.IndexFunc(v.teks, func(old *tek) bool { return overlap(&old.TEK, &t) })
@@ -248,7 +259,7 @@ func (m *Member) removeTEK(now time.Time, v *vpn, spi uint32) {
 			return next.covers(p) && !slices.ContainsFunc(v.teks, serves)
 		}) {
 			next.Activate = now
-			m.give(v, &next.TEK)
+			m.give(v, next)
 		}
 	}
 }

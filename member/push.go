@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"gvpn/gdoi"
@@ -175,8 +176,8 @@ func (m *Member) obey(now time.Time, v *vpn, p *gdoi.Push, gap bool) {
 	if v.attempt == nil {
 		m.schedule(now, v)
 	}
-	if p.Policy != nil && len(v.senders) == 0 && counting(p.Policy) {
-		m.soon(now, v) // a push never brings a sender ID (RFC 6407 section 5.6.4.4)
+	if slices.ContainsFunc(v.teks, func(t *tek) bool { return t.Counts() && len(t.senders) == 0 }) {
+		m.soon(now, v) // a push never brings a sender ID (RFC 6407 section 5.6.4.4), and schedule looks at lifetimes only
 	}
 	if gap || v.kek == nil && len(v.teks) == 0 {
 		// "Start over" (RFC 6407 section 5.9), or a push that we can never take any more since its number has passed: a

@@ -59,6 +59,7 @@ type tek struct {
 	replaced bool
 	removeAt time.Time
 	disowned bool
+	senders  []turn.SenderID // that it is sent with
 }
 
 // end is when t goes, the zero time for one of IEC 61850 that has no lifetime.

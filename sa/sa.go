@@ -259,6 +259,9 @@ type Update struct {
 	TEKs []TEK
 	// ActivationDelay is handed on to members with new TEKs.
 	ActivationDelay time.Duration
+	// Senders says of which Epoch the keys are, if sender IDs go with them. In a full Update for a sub-server its range is one
+	// that the root gives to nobody else; on disk it is what the server has not given.
+	Senders Senders
 
 	Full          bool     // carries everything the group has: what is not in it is gone (cluster-init, C2)
 	DeleteAll     bool     // every SA of the group (C8)

@@ -29,7 +29,8 @@ const (
 	flagDeleteMembers
 	flagDeleteKEK
 	flagMulticast // the KEK's pushes go to a group
-	flagsKnown    = 1<<iota - 1
+	flagSenders
+	flagsKnown = 1<<iota - 1
 )
 
 // Kinds of TEK in the binary form: ESP ciphers as they are numbered, those numbers plus kindTimed where a Window follows, and IEC
@@ -65,6 +66,9 @@ func (u *Update) Check() error {
 	}
 	if len(u.TEKs) > MaxTEKs || len(u.DeleteTEKs) > MaxTEKs {
 		return fault("%d TEKs and %d SPIs to delete, at most %d each", len(u.TEKs), len(u.DeleteTEKs), MaxTEKs)
+	}
+	if !u.Senders.Sound() {
+		return fault("sender IDs %+v", u.Senders)
 	}
 	if k := u.KEK; k != nil {
 		switch {
@@ -131,8 +135,9 @@ func codable(p netip.Prefix) bool { return p == netip.Prefix{} || p.IsValid() &&
 // refuses. The result holds secrets.
 //
 //	Update:  version 1 (=2) | flags 1 | group ID 4 | update version 8 | activation delay 4 (ms) | group name |
-//	         [KEK] | TEK count 2 | TEKs | delete count 2 | SPIs 4 each
-//	flags:   1 a KEK follows, 2 full, 4 delete all, 8 delete members, 16 delete KEK, 32 the KEK ends with multicast
+//	         [sender IDs] | [KEK] | TEK count 2 | TEKs | delete count 2 | SPIs 4 each
+//	flags:   1 a KEK follows, 2 full, 4 delete all, 8 delete members, 16 delete KEK, 32 the KEK ends with multicast, 64 sender IDs
+//	sender IDs: see AppendSenders
 //	name:    length 1 | octets
 //	KEK:     SPI 16 | key bits 2 | IV 16 | key | signature 1 | hash 1 | public length 2 | SPKI | private length 2 | PKCS #8 |
 //	         sequence 4 | ack type 2 | created 8 | soft 8 | hard 8 | [multicast]
@@ -153,12 +158,15 @@ func AppendUpdate(dst []byte, u *Update, ref time.Time) []byte {
 	be := binary.BigEndian
 	flags := flag(u.KEK != nil, flagKEK) | flag(u.Full, flagFull) | flag(u.DeleteAll, flagDeleteAll) |
 		flag(u.DeleteMembers, flagDeleteMembers) | flag(u.DeleteKEK, flagDeleteKEK) |
-		flag(u.KEK != nil && u.KEK.Multicast != nil, flagMulticast)
+		flag(u.KEK != nil && u.KEK.Multicast != nil, flagMulticast) | flag(u.Senders.Epoch != 0, flagSenders)
 	dst = append(dst, updateVersion, flags)
 	dst = be.AppendUint32(dst, u.GroupID)
 	dst = be.AppendUint64(dst, u.Version)
 	dst = be.AppendUint32(dst, uint32(u.ActivationDelay.Milliseconds()))
 	dst = appendName(dst, u.Group)
+	if u.Senders.Epoch != 0 {
+		dst = AppendSenders(dst, u.Senders)
+	}
 	if k := u.KEK; k != nil {
 		dst = append(dst, k.SPI[:]...)
 		dst = be.AppendUint16(dst, uint16(k.KeyBits))
@@ -276,6 +284,9 @@ func ParseUpdate(b []byte, ref time.Time) (u Update, err error) {
 	u.Version = c.uint64("update version")
 	u.ActivationDelay = time.Duration(c.uint32("activation delay")) * time.Millisecond
 	u.Group = c.name("group name")
+	if c.err == nil && flags&flagSenders != 0 {
+		u.Senders = c.senders()
+	}
 	if c.err == nil && flags&flagKEK != 0 {
 		u.KEK = c.kek(ref, flags&flagMulticast != 0)
 	}
@@ -397,6 +408,17 @@ func (c *cursor) time(ref time.Time, what string) time.Time {
 		return time.Time{}
 	}
 	return ref.Add(time.Duration(ms) * time.Millisecond)
+}
+
+func (c *cursor) senders() (s Senders) {
+	b := c.take(SendersLen, "sender IDs")
+	if c.err == nil {
+		s, c.err = ParseSenders(b)
+	}
+	if c.err == nil && s.Epoch == 0 {
+		c.fail("sender IDs of no epoch")
+	}
+	return s
 }
 
 // keyBits reads an AES key length in bits.

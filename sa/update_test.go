@@ -250,6 +250,7 @@ func TestUpdateCheck(t *testing.T) {
 	}{
 		{"group name too long", func(u *Update) { u.Group = strings.Repeat("x", 256) }},
 		{"group name with a newline", func(u *Update) { u.Group = "a\nb" }},
+		{"sender IDs of no epoch", func(u *Update) { u.Senders.Bits = 8 }},
 		{"negative activation delay", func(u *Update) { u.ActivationDelay = -1 }},
 		{"too many TEKs", func(u *Update) { u.TEKs = make([]TEK, MaxTEKs+1) }},
 		{"too many SPIs", func(u *Update) { u.DeleteTEKs = make([]uint32, MaxTEKs+1) }},
@@ -309,6 +310,39 @@ func TestUpdateMulticast(t *testing.T) {
 		if _, err := ParseUpdate(b, ref); !errors.Is(err, ErrUpdate) {
 			t.Errorf("%x: %v", b, err)
 		}
+	}
+}
+
+func numbered() *Update {
+	u := sample()
+	u.Senders = Senders{Epoch: 0x0102030405060708, Bits: 12, First: 0x100, Count: 0xf00}
+	return u
+}
+
+func TestUpdateSenders(t *testing.T) {
+	const head = "010203040000000000000007" + "00003a98" + "0147"
+	got := AppendUpdate(nil, numbered(), ref)
+	if want := strings.Replace(sampleHex, "0213"+head, "0253"+head+"0102030405060708"+"0c"+"00000100"+"00000f00", 1); hex.EncodeToString(got) != want {
+		t.Errorf("AppendUpdate:\n got %x\nwant %s", got, want)
+	}
+	u, err := ParseUpdate(got, ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(*numbered(), u, compare); diff != "" {
+		t.Errorf("ParseUpdate (-want +got):\n%s", diff)
+	}
+	at := bytes.Index(got, []byte{1, 2, 3, 4, 5, 6, 7, 8, 12})
+	beyond, none := bytes.Clone(got), bytes.Clone(got)
+	beyond[at+16] = 1 // one more than there are
+	clear(none[at : at+SendersLen])
+	for _, b := range [][]byte{beyond, none, got[:at+SendersLen-1]} {
+		if _, err := ParseUpdate(b, ref); !errors.Is(err, ErrUpdate) {
+			t.Errorf("%x: %v", b, err)
+		}
+	}
+	if _, err := ParseSenders(got[at : at+SendersLen-1]); !errors.Is(err, ErrUpdate) {
+		t.Errorf("an octet too few: %v", err)
 	}
 }
 
@@ -483,6 +517,12 @@ func drawUpdate(t *rapid.T) *Update {
 		DeleteMembers: rapid.Bool().Draw(t, "members"), DeleteKEK: rapid.Bool().Draw(t, "kek"),
 		TEKs: rapid.SliceOfN(tek, 0, 4).Draw(t, "teks"), DeleteTEKs: rapid.SliceOfN(rapid.Uint32(), 0, 4).Draw(t, "spis"),
 	}
+	if rapid.Bool().Draw(t, "with sender IDs") {
+		r := Senders{Epoch: rapid.Uint64Min(1).Draw(t, "epoch"), Bits: rapid.IntRange(1, MaxSenderBits).Draw(t, "sender bits")}
+		r.First = rapid.Uint32Range(0, 1<<r.Bits).Draw(t, "first")
+		r.Count = rapid.Uint32Range(0, 1<<r.Bits-r.First).Draw(t, "count")
+		u.Senders = r
+	}
 	if rapid.Bool().Draw(t, "with KEK") {
 		n := bits.Draw(t, "bits")
 		u.KEK = &KEK{
@@ -530,6 +570,7 @@ func FuzzParseUpdate(f *testing.F) {
 	f.Add(AppendUpdate(nil, &Update{Group: "G", DeleteAll: true}, ref))
 	f.Add(AppendUpdate(nil, &Update{Group: "G", TEKs: []TEK{goose(), {Cipher: GCM, KeyBits: 128, Key: octets(1, 20)}}}, ref))
 	f.Add(AppendUpdate(nil, timed(), ref))
+	f.Add(AppendUpdate(nil, numbered(), ref))
 	f.Add([]byte{updateVersion})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		u, err := ParseUpdate(b, ref)

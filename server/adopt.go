@@ -19,33 +19,40 @@ func (s *Server) RootActive(now time.Time, name string, active bool) {
 	}
 }
 
-// Fetch answers with all that a root's group has (cluster-init, C2).
+// Fetch answers with all that a root's group has (cluster-init, C2), and with a block of sender IDs if the sub-server needs one.
 func (s *Server) Fetch(now time.Time, f Fetch) {
 	defer s.end()
-	answer := Fetched{Group: f.Group, Exchange: f.Exchange}
+	u, err := s.fetch(now, f)
+	s.emit(Fetched{Group: f.Group, Exchange: f.Exchange, Update: u, Err: err})
+}
+
+func (s *Server) fetch(now time.Time, f Fetch) (sa.Update, error) {
 	g := s.groups[f.Group]
 	switch {
 	case g == nil || g.gone:
-		answer.Err = fmt.Errorf("server: group %s: not configured", f.Group)
+		return sa.Update{}, fmt.Errorf("server: group %s: not configured", f.Group)
 	case g.conf.Role != step.RootServer:
-		answer.Err = fmt.Errorf("server: group %s: this server is its %v", g.name, g.conf.Role)
-	case !g.ready():
-		answer.Err = fmt.Errorf("server: group %s: its keys are not there yet", g.name)
-	case g.alone() || g.counts():
-		answer.Err = fmt.Errorf("server: group %s: its keys of before there was a cluster have not ended yet", g.name)
-	default:
-		u := sa.Update{
-			Group: g.name, GroupID: g.conf.ID, Version: g.version, ActivationDelay: g.conf.ActivationDelay,
-			Full: true, KEK: g.kek,
-		}
-		for i := range g.teks {
-			if now.Before(g.teks[i].Hard) {
-				u.TEKs = append(u.TEKs, g.teks[i])
-			}
-		}
-		answer.Update = u.Clone()
+		return sa.Update{}, fmt.Errorf("server: group %s: this server is its %v", g.name, g.conf.Role)
+	case g.alone():
+		return sa.Update{}, fmt.Errorf("server: group %s: its KEK of before there was a cluster has not ended yet", g.name)
 	}
-	s.emit(answer)
+	var senders sa.Senders
+	if g.ready() {
+		senders = s.lend(now, g, f) // which may renew the group
+	}
+	if !g.ready() {
+		return sa.Update{}, fmt.Errorf("server: group %s: its keys are not there yet", g.name)
+	}
+	u := sa.Update{
+		Group: g.name, GroupID: g.conf.ID, Version: g.version, ActivationDelay: g.conf.ActivationDelay, Senders: senders,
+		Full: true, KEK: g.kek,
+	}
+	for i := range g.teks {
+		if now.Before(g.teks[i].Hard) {
+			u.TEKs = append(u.TEKs, g.teks[i])
+		}
+	}
+	return u.Clone(), nil
 }
 
 // Adopt takes over what the root sent: it is on disk before Adopted without an error goes out, and members are told after
@@ -64,6 +71,9 @@ func (s *Server) Adopt(now time.Time, a Adopt) {
 	}
 	s.compare(now, g, &a.Update)
 	s.adopt(now, g, &a.Update)
+	if !a.Update.Full { // with which a block comes, if there is one
+		s.wantSenders(now, g)
+	}
 }
 
 // adoptable reports why an Update cannot be installed.
@@ -106,8 +116,8 @@ func (s *Server) adoptable(now time.Time, a *Adopt) (*group, error) {
 	spis := make(map[uint32]bool)
 	for i := range u.TEKs {
 		t := &u.TEKs[i]
-		if t.Counts() {
-			return nil, fault("TEK %q: %s is not supported in a server cluster", t.Name, counter(t))
+		if t.Counts() && u.Senders.Epoch == 0 {
+			return nil, fault("TEK %q: its nonces count, and no sender IDs go with it", t.Name)
 		}
 		if t.SPI < minTEKSPI || spis[t.SPI] || (len(t.Policies) == 0) != (t.IEC61850 != nil) {
 			return nil, fault("TEK %q: SPI %#08x, %d match-policies", t.Name, t.SPI, len(t.Policies))
@@ -184,6 +194,9 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 	g.stamp++
 	s.dirty[g] = true
 
+	if g.ended(u) { // the root's word that all is deleted did not come here
+		u.DeleteAll, u.DeleteMembers = true, true
+	}
 	if u.DeleteAll {
 		if g.kek != nil {
 			g.kek.Seq += steps
@@ -196,6 +209,7 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 		s.notify(turn.Notice, "GKSD_MEMBERS_DELETED", fmt.Sprintf("group %s: the root-server deleted all members", g.name))
 	}
 
+	g.senders.adopt(u.Senders)
 	gone := s.adoptDeletions(g, u)
 	fresh := s.adoptTEKs(now, g, u)
 	push := deletion(false, gone)
@@ -275,6 +289,11 @@ func (s *Server) adoptTEKs(now time.Time, g *group, u *sa.Update) (fresh []sa.TE
 	for i := range u.TEKs {
 		t := u.TEKs[i].Clone()
 		switch at := slices.IndexFunc(g.teks, func(o sa.TEK) bool { return o.SPI == t.SPI }); {
+		case slices.Contains(g.over, t.SPI) && slices.ContainsFunc(u.TEKs[i+1:], func(later sa.TEK) bool { return later.Name == t.Name }):
+			// A reply that was late: its times are from when it was written. Members must not be told again of what is replaced and
+			// over, under a number that no other server gives.
+			t.Zero()
+			continue
 		case at >= 0:
 			if o := &g.teks[at]; t.Hard.Before(o.Hard) { // replaced at the root since
 				o.Hard = t.Hard

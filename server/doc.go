@@ -5,7 +5,7 @@
 //
 // It is not IKE (package ike verifies and transports pulls), not a codec (package gdoi), and it knows nothing of cluster
 // peers: what goes to or comes from them passes through package engine to package cluster as Distribute, Adopt, Adopted,
-// Fetch, Fetched, SoftExpired, HardExpired and RootActive.
+// Fetch, Fetched, SoftExpired, HardExpired, SenderIDs and RootActive.
 //
 // # Driving it
 //
@@ -42,9 +42,8 @@
 //
 // In a group without a KEK nobody is told, so the old TEK keeps its lifetime until there is one: see endReplaced in keys.go.
 //
-// A group that becomes a root-server's may have keys that a cluster cannot share: a KEK with multicast or a key hierarchy, TEKs whose
-// nonces count. They are replaced at the end of that plan, and sub-servers get nothing before the old ones are gone: see suit in
-// group.go.
+// A group that becomes a root-server's may have a KEK that a cluster cannot share: with multicast or a key hierarchy. It is replaced
+// at the end of that plan, and sub-servers get nothing before the old one is gone: see suit in group.go.
 //
 // A TEK for IEC 61850 (RFC 8052) has the same times, but that nobody receives with it either before its activation: see activation
 // in keys.go.
@@ -54,6 +53,12 @@
 // and pushes do not wait for it (RFC 8263 section 6). In a group without server-member-communication there is no push, so a
 // member also goes when a TEK reaches its hard lifetime and none that lives was made before the member's last pull: see age in
 // keys.go. Until then member-threshold counts it.
+//
+// # Sender IDs
+//
+// Where nonces count (AES-GCM, AES-GMAC) a member gets sender IDs that nobody else has under the same keys. A standalone or root
+// server owns all of a run that begins with new keys, a sub-server the block that its root has lent it. Which run that is, the epoch,
+// goes with all keys that a root sends; sender.go has the rules.
 //
 // # Push numbers
 //

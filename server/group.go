@@ -51,6 +51,7 @@ type group struct {
 	byPlace []*member // the same, in the order of compareMembers
 	box     *outbox
 	senders senderIDs
+	held    sa.Senders // sub-server: what the cluster engine knows of them
 	lkh     hierarchy
 
 	rootActive bool      // sub-server only (D4)
@@ -59,6 +60,7 @@ type group struct {
 	// On a sub-server: TEKs that its own commits have destroyed. It sends no delete on its own account; members learn of them
 	// with the root's next word, which may come after a restart.
 	owed []doomed
+	over []uint32 // and the last ones that have reached their end, by SPI
 
 	// Within one plan: what was deleted and must still be named to members, and what they were told of already (T7).
 	deleted     map[string][]doomed
@@ -132,9 +134,6 @@ func check(g *step.Group) (errs []error) {
 			}
 			return errs
 		}
-		if t.Counts() && g.Role != step.Standalone {
-			fault([]string{"server-cluster"}, "not supported with %s in %s %s: the servers would give the same sender IDs", counter(&t), x.Statement(), x.Name)
-		}
 		if t.Counts() && len(g.Members) > 1<<senderBits(g)/2 {
 			fault([]string{"sender-id-bits"}, "%d member gateways need more than %d bits: each registration uses one up", len(g.Members), senderBits(g))
 		}
@@ -153,14 +152,6 @@ func check(g *step.Group) (errs []error) {
 		fault(nil, "its ipsec-sas do not fit a record: %v", err)
 	}
 	return errs
-}
-
-// counter names the mode of AES for which a TEK Counts.
-func counter(t *sa.TEK) string {
-	if x := t.IEC61850; x != nil && x.Enc != sa.EncGCM128 && x.Enc != sa.EncGCM256 {
-		return "AES-GMAC"
-	}
-	return "AES-GCM"
 }
 
 // Configure takes over the new configuration of a plan. Groups that it deletes stay until Forget, so that effects still reach
@@ -366,23 +357,13 @@ func (g *group) alone() bool {
 	return g.kek != nil && (g.kek.Multicast != nil || byMember(g.kek.Ack) || g.lkh.tree != nil)
 }
 
-// suit replaces keys of a root's group that its sub-servers cannot take: the KEK, and TEKs whose nonces count. Rows 1.2 and 1.9 leave
-// them until the next rekey, so this is that one, sooner; members lose nothing by it (G1). It goes by the keys and not by the commit,
-// so that it is also for those of commits before, and after a restart in the middle.
+// suit replaces a root's KEK that its sub-servers cannot take. Row 1.9 leaves it until the next rekey, so this is that one, sooner;
+// members lose nothing by it (G1). It goes by the key and not by the commit, so that it is also for that of commits before, and after a
+// restart in the middle.
 func (s *Server) suit(now time.Time, g *group) {
-	if g.conf.Role != step.RootServer {
-		return
-	}
-	kek := g.alone() && g.conf.Communication != nil && !g.want
-	var names []string
-	for i := range g.teks {
-		if g.isCurrent(i) && g.teks[i].Counts() {
-			names = append(names, g.teks[i].Name)
-		}
-	}
-	if kek || len(names) > 0 {
-		s.notify(turn.Notice, "GKSD_CLUSTER_REKEY", fmt.Sprintf("group %s: sub-servers cannot share the keys of before: new ones are made", g.name))
-		s.rekey(now, g, kek, names)
+	if g.conf.Role == step.RootServer && g.alone() && g.conf.Communication != nil && !g.want {
+		s.notify(turn.Notice, "GKSD_CLUSTER_REKEY", fmt.Sprintf("group %s: sub-servers cannot share the KEK of before: a new one is made", g.name))
+		s.rekey(now, g, true, nil)
 	}
 }
 

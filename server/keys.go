@@ -16,6 +16,8 @@ import (
 const (
 	// maxPerName is how many TEKs of one ipsec-sa live side by side: members take up to four for the same traffic.
 	maxPerName = 3
+	// maxOver is how many TEKs a sub-server remembers that have reached their end.
+	maxOver = 64
 )
 
 // margin is how long before the hard lifetime the successor is made: see doc.go.
@@ -237,6 +239,9 @@ func (s *Server) makeTEK(now time.Time, g *group, x *step.IPsecSA) {
 	if at := g.current(x.Name); at >= 0 {
 		t.Activate = g.activation(now, &g.teks[at])
 	}
+	if t.Counts() {
+		s.beginSenders(g)
+	}
 	s.addTEK(now, g, t)
 	s.notify(turn.Info, "GKSD_TEK_CREATED", fmt.Sprintf("group %s: new TEK for %s %s, SPI %#08x, lifetime %v", g.name, x.Statement(), x.Name, t.SPI, x.Lifetime))
 }
@@ -365,7 +370,9 @@ func (s *Server) dropKEK(g *group) {
 func (s *Server) deleteKeys(now time.Time, g *group) {
 	s.keepNumber(now, g)
 	g.owed = nil
-	g.senders = senderIDs{reset: g.senders.reset} // they are for keys that nobody gets any more
+	if g.conf.Role != step.SubServer { // whose root says when a run is over
+		g.senders = senderIDs{reset: g.senders.reset} // they are for keys that nobody gets any more
+	}
 	s.dropKEK(g)
 	for i := range g.teks {
 		g.deleted[g.teks[i].Name] = append(g.deleted[g.teks[i].Name], doom(&g.teks[i]))
@@ -460,6 +467,9 @@ func (s *Server) expire(now time.Time, g *group) (dead bool) {
 		}
 		dead = dead || g.isCurrent(i)
 		ended = true
+		if g.conf.Role == step.SubServer {
+			g.over = append(g.over[max(0, len(g.over)-maxOver+1):], g.teks[i].SPI)
+		}
 		return true
 	})
 	if ended && g.kek == nil && g.conf.Communication == nil {

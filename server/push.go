@@ -481,6 +481,7 @@ func (g *group) numbered(kek *sa.KEK, root bool) uint32 {
 // distribute hands a change to the cluster engine.
 func (s *Server) distribute(g *group, u sa.Update) {
 	u.Group, u.GroupID, u.Version, u.ActivationDelay = g.name, g.conf.ID, g.version, g.conf.ActivationDelay
+	u.Senders = g.senders.run()
 	if u.DeleteAll { // row 1.4: sub-servers still know the group by the old number
 		u.GroupID = g.before.ID
 	}

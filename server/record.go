@@ -29,7 +29,8 @@ import (
 //	server/leaving/NUMBER                version 1 | pushes     of a group that is gone (T14)
 //	server/spent/SPI                     version 1 | number 4 | end of the KEK 8 (ms)     SPI in hexadecimal
 //
-//	sas:     length 4 | sa.Update, times from the Unix epoch
+//	sas:     length 4 | sa.Update, times from the Unix epoch; its sender IDs are those that were not given, but in records of before
+//	         they had an epoch: these have their length and how many were given behind the retries, which are 0 otherwise
 //	pushes:  count 2 | { flags 1 | SPI 16 | number 4 | period 4 | retries 2 | acknowledgement type 2 | options 2 |
 //	                     sealed: datagram, ack key   or   not: sas (the KEK), message |
 //	                     [multicast: local | group | TTL 1 | interface] | count 4 | { local | remote } }
@@ -156,6 +157,7 @@ func appendKEK(b []byte, k *sa.KEK) []byte {
 func (g *group) record() []byte {
 	u := sa.Update{
 		Group: g.name, GroupID: g.conf.ID, Version: g.version, ActivationDelay: g.delay, Full: true, KEK: g.kek, TEKs: g.teks,
+		Senders: g.senders.recorded(),
 	}
 	b := appendBytes([]byte{groupVersion}, sa.AppendUpdate(nil, &u, epoch))
 	if g.old != nil {
@@ -165,7 +167,7 @@ func (g *group) record() []byte {
 	}
 	b = appendBytes(appendBytes(append(b, byte(g.sigAlg)), g.sig.Public), g.sig.Private)
 	b = binary.BigEndian.AppendUint16(appendMillis(b, g.period), uint16(g.retries))
-	b = binary.BigEndian.AppendUint32(append(b, byte(g.senders.bits)), g.senders.written)
+	b = append(b, 0, 0, 0, 0, 0)
 	b = appendOwed(g.box.append(b), g.owed)
 	return appendUint64(b, uint64(g.senders.reset.UnixMilli()))
 }
@@ -264,9 +266,9 @@ type savedState struct {
 	sigAlg  sa.SigAlg
 	period  time.Duration
 	retries int
-	senders senderIDs
 	pushes  []savedPush
 	owed    []doomed
+	reset   time.Time
 }
 
 type savedPush struct {
@@ -378,7 +380,8 @@ func (s *Server) adoptSaved(now time.Time, g *group, r *saved) {
 		g.byPlace = append(g.byPlace, m)
 	}
 	slices.SortFunc(g.byPlace, compareMembers)
-	g.senders, g.owed = st.senders, st.owed
+	s.ownSaved(g, st.update.Senders)
+	g.owed, g.senders.reset = st.owed, st.reset
 	if g.senders.reset.After(now) { // by a clock that was put back since: the pause must not last until then
 		g.senders.reset = now
 	}
@@ -549,15 +552,13 @@ func (r *reader) state() (st savedState) {
 	st.sig.Public = r.bytes()
 	st.sig.Private = r.bytes()
 	st.period, st.retries = r.millis(), int(r.uint16())
-	st.senders.bits, st.senders.written = int(r.uint8()), r.uint32()
-	st.senders.next = st.senders.written // those between were perhaps given
-	if b := st.senders.bits; r.err == nil && (b > 16 || st.senders.written > 1<<b) {
-		r.fail("%d sender IDs of %d bits", st.senders.written, b)
+	if b, given := int(r.uint8()), r.uint32(); b > 0 {
+		st.update.Senders = r.sendersWithout(b, given)
 	}
 	st.pushes = r.pushes()
 	if version >= groupVersion {
 		st.owed = r.owed()
-		st.senders.reset = r.time()
+		st.reset = r.time()
 	}
 	return st
 }
@@ -574,6 +575,14 @@ func (r *reader) owed() (owed []doomed) {
 		owed = append(owed, doomed{r.uint32(), flags&owedIEC61850 != 0})
 	}
 	return owed
+}
+
+// sendersWithout is the rest of a run as records had it before runs had an epoch.
+func (r *reader) sendersWithout(bits int, given uint32) sa.Senders {
+	if r.err == nil && (bits > sa.MaxSenderBits || given > 1<<bits) {
+		r.fail("%d sender IDs of %d bits", given, bits)
+	}
+	return sa.Senders{Bits: bits, First: given, Count: 1<<bits - given}
 }
 
 func (r *reader) pushes() (pushes []savedPush) {

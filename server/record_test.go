@@ -94,6 +94,21 @@ func TestOldRecord(t *testing.T) {
 	}
 }
 
+// Sender IDs of a record of before they had an epoch: the rest of them goes on, with one.
+func TestOldSenderIDs(t *testing.T) {
+	b, g, r := newBench(t), &group{}, &reader{}
+	b.s.ownSaved(g, r.sendersWithout(8, 40))
+	if got := g.senders.recorded(); r.err != nil || got.Epoch == 0 || got.Bits != 8 || got.First != 40 || got.End() != 256 {
+		t.Errorf("%+v, %v", got, r.err)
+	}
+	for _, c := range [][2]uint32{{8, 257}, {17, 0}} {
+		r := &reader{}
+		if r.sendersWithout(int(c[0]), c[1]); r.err == nil {
+			t.Errorf("%d sender IDs of %d bits are taken", c[1], c[0])
+		}
+	}
+}
+
 func TestEscape(t *testing.T) {
 	for _, name := range []string{"G", "GROUP_ID-0001", "a/b", "a%2Fb", "\x00\xff ~", ""} {
 		e := escape(name)

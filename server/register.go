@@ -93,6 +93,7 @@ func (s *Server) offer(now time.Time, m ike.Message) {
 			*counter++
 			s.complain(now, "GKSD_PULL_REFUSED", fmt.Sprintf("group %s: gateway %s (%v): %s", g.name, m.Gateway, m.Remote.Addr(), why))
 		}
+		s.wantSenders(now, g)
 		refuse()
 		return
 	}
@@ -121,6 +122,8 @@ func (s *Server) refusal(now time.Time, g *group, m ike.Message) (string, *uint6
 		return "the group's keys are not there yet", &g.stats.PullRefused
 	case g.kek == nil && len(g.live(now)) == 0: // a sub-server's that has lost its root
 		return "the group's last keys end", &g.stats.PullRefused
+	case g.conf.Role == step.SubServer && g.counts() && g.senders.left() == 0: // every pull needs one
+		return "the root-server has lent no sender IDs that are left", &g.stats.PullRefused
 	case known: // may always come again
 		return "", nil
 	case g.conf.Role == step.SubServer && !g.rootActive: // D4
@@ -209,6 +212,7 @@ func (s *Server) register(now time.Time, m ike.Message) {
 			s.emit(ike.Abort{SA: m.SA, MsgID: m.MsgID})
 			return
 		}
+		s.wantSenders(now, g)
 	}
 	at := placeOf(m.Gateway, m.Local, m.Remote)
 	r := g.members[at]

@@ -70,6 +70,13 @@ type (
 
 	// HardExpired says that a sub-server's SA is dead and its members are forgotten (C7).
 	HardExpired struct{ Group string }
+
+	// SenderIDs says what a sub-server has of sender IDs on disk, for its next cluster-init; Low asks for one now.
+	SenderIDs struct {
+		Group string
+		Has   sa.Senders
+		Low   bool
+	}
 )
 
 // IsOutput implements turn.Output.
@@ -87,6 +94,9 @@ func (SoftExpired) IsOutput() {}
 // IsOutput implements turn.Output.
 func (HardExpired) IsOutput() {}
 
+// IsOutput implements turn.Output.
+func (SenderIDs) IsOutput() {}
+
 // Inputs from the cluster engine.
 type (
 	// Adopt hands a sub-server what its root sent. The server owns the Update.
@@ -96,9 +106,11 @@ type (
 		Exchange uint64
 	}
 
-	// Fetch asks for all that a group has (cluster-init, C2).
+	// Fetch asks for all that a group has, for a sub-server that has this of sender IDs (cluster-init, C2).
 	Fetch struct {
 		Group    string
+		Peer     string // its gateway
+		Has      sa.Senders
 		Exchange uint64
 	}
 )
@@ -196,6 +208,7 @@ func (s *Server) end() {
 		if !g.forgotten {
 			s.records[g.key()] = g.record()
 			s.saveTree(g)
+			s.tellSenders(g)
 		}
 	}
 	for m := range s.members {

@@ -114,6 +114,10 @@ type bench struct {
 	lkh     map[string]*lkh.Keys // what each member holds of a hierarchy
 	sids    map[string]bool      // by TEK and number: never two
 
+	ids     sa.Senders  // of a sub-server: what it says in a cluster-init
+	changes []sa.Update // of a root, distributed
+	deaf    bool        // pushes are not read
+
 	seqs map[string]string // every push number seen outside, with its datagram: never two
 }
 
@@ -203,6 +207,9 @@ func (b *bench) drain() {
 			}
 			b.answer(o)
 		case turn.Transmit:
+			if b.deaf {
+				continue
+			}
 			if m := o.Multicast; m != nil {
 				if m.Group != o.Remote {
 					b.t.Errorf("a multicast for %v goes to %v", m.Group, o.Remote)
@@ -219,6 +226,7 @@ func (b *bench) drain() {
 		case Distribute:
 			b.say("%s distribute %s", b.at(), b.describe(&o.Update))
 			b.update = &o.Update
+			b.changes = append(b.changes, o.Update.Clone())
 		case Fetched:
 			if o.Err != nil {
 				b.say("fetched: %v", o.Err)
@@ -232,6 +240,11 @@ func (b *bench) drain() {
 			b.say("%s soft expired", b.at())
 		case HardExpired:
 			b.say("%s hard expired", b.at())
+		case SenderIDs:
+			b.ids = o.Has
+			if o.Low {
+				b.say("%s asks for sender IDs, has %s", b.at(), numbers(o.Has))
+			}
 		case turn.Notify:
 			b.checkText(o.Text)
 			if o.Severity >= turn.Warning {
@@ -383,7 +396,18 @@ func (b *bench) describe(u *sa.Update) string {
 	for _, t := range u.TEKs {
 		words = append(words, b.name("TEK", t.SPI)+"("+t.Name+")"+timed(t.Window))
 	}
+	if u.Senders.Epoch != 0 {
+		words = append(words, numbers(u.Senders))
+	}
 	return strings.Join(words, " ")
+}
+
+// numbers names sender IDs: "8..15 of 8 bits". Their epoch is a random number.
+func numbers(r sa.Senders) string {
+	if r.Count == 0 {
+		return "no sender IDs"
+	}
+	return fmt.Sprintf("sender IDs %d..%d of %d bits", r.First, r.End()-1, r.Bits)
 }
 
 // memberAddr is the address of member mN.
@@ -839,6 +863,14 @@ func (b *bench) parseUpdate(line string) sa.Update {
 		case "seq":
 			n, _ := strconv.Atoi(v)
 			u.KEK.Seq = uint32(n)
+		case "gcm": // of the TEKs named before
+			for i := range u.TEKs {
+				u.TEKs[i].Cipher, u.TEKs[i].Key, u.TEKs[i].AuthKey = sa.GCM, append(u.TEKs[i].Key, 0, 0, 0, 0), nil
+			}
+		case "senders": // epoch/bits/first/count
+			if n, err := fmt.Sscanf(v, "%d/%d/%d/%d", &u.Senders.Epoch, &u.Senders.Bits, &u.Senders.First, &u.Senders.Count); n != 4 {
+				b.t.Fatalf("update %q: %v", line, err)
+			}
 		case "sig":
 			switch v {
 			case "ecdsa-256":
@@ -977,8 +1009,22 @@ func (b *bench) run(d *datadriven.TestData) string {
 	case "adopt":
 		b.s.Adopt(b.now, Adopt{Group: "G", Update: b.parseUpdate(d.Input), Exchange: 9})
 		b.drain()
-	case "fetch":
-		b.s.Fetch(b.now, Fetch{Group: "G", Exchange: 3})
+	case "fetch": // [peer [what it has: first count [another epoch]]]
+		f := Fetch{Group: "G", Exchange: 3}
+		if len(d.CmdArgs) > 0 {
+			f.Peer = arg(0)
+		}
+		if len(d.CmdArgs) > 2 {
+			f.Has = b.s.groups["G"].senders.run()
+			for i, n := range []*uint32{&f.Has.First, &f.Has.Count} {
+				v, _ := strconv.Atoi(arg(1 + i))
+				*n = uint32(v)
+			}
+			if len(d.CmdArgs) > 3 {
+				f.Has.Epoch++
+			}
+		}
+		b.s.Fetch(b.now, f)
 		b.drain()
 	case "rekey", "clear", "clear-statistics", "clear-mismatch": // group, of the last
 		var c Command

@@ -34,7 +34,8 @@ type GroupState struct {
 	// DeactivationDelay is how long a replaced TEK lives.
 	DeactivationDelay time.Duration
 	// Window is that of time-based anti-replay for the next TEKs for ESP; 0: none.
-	Window time.Duration
+	Window  time.Duration
+	Senders sa.Senders // sender IDs that this server has not given; the zero value: none go with the keys
 }
 
 // KEKState is a KEK without its keys.
@@ -111,7 +112,8 @@ func (g *group) state() GroupState {
 	st := GroupState{
 		Name: g.name, ID: g.conf.ID, Role: g.conf.Role, Version: g.version, Ready: g.ready(), RootActive: g.rootActive,
 		Statistics: g.stats, Mismatch: g.mismatch, PushesPending: len(g.box.pushes), ActivationDelay: g.activationDelay(), DeactivationDelay: g.deactivationDelay(),
-		Window: g.conf.Window(),
+		Window:  g.conf.Window(),
+		Senders: g.senders.recorded(),
 	}
 	if k := g.kek; k != nil {
 		st.KEK = &KEKState{

@@ -91,6 +91,7 @@ func newEqual(b *testing.B) *equal {
 			PSK:       sa.Secret("a key that is long enough"),
 			Proposals: []step.Proposal{{Name: "P", Hash: sa.SHA256, DHGroup: 14, KeyBits: 256, Lifetime: time.Hour}},
 			DPD:       &step.DPD{Interval: 20 * time.Millisecond, Threshold: 1 << 30},
+			Peer:      true,
 		}}},
 		Groups: []step.GroupChange{{New: &step.Group{
 			Name: "H", ID: 8, Role: step.RootServer, Peers: []string{"S"}, PeerPeriod: 10 * time.Second, ActivationDelay: 15 * time.Second,

@@ -100,6 +100,21 @@ var windowChanges = []change{
 	everywhere("set group anti-replay-time-window 60000"),
 }
 
+// counting makes nonces count, and sender IDs few.
+var counting = inFull("delete ipsec proposal AES256-SHA256-L3600 authentication-algorithm\n" +
+	"set ipsec proposal AES256-SHA256-L3600 encryption-algorithm aes-256-gcm\n" +
+	"set group sender-id-bits 8")
+
+// countingChanges are more of those of a group whose nonces count.
+var countingChanges = []change{
+	everywhere("set ipsec proposal AES256-SHA256-L3600 encryption-algorithm aes-256-cbc\n" +
+		"set ipsec proposal AES256-SHA256-L3600 authentication-algorithm hmac-sha-256-128"),
+	{root: counting, sub1: counting, sub2: counting},
+	everywhere("set group sender-id-bits 12"),
+	everywhere("set group iec61850-sa GOOSE object-identifier 1.2.840.10070.61850.8.1.2 authentication-algorithm aes-128-gmac\n" +
+		"set group iec61850-sa GOOSE payload 233.252.0.1 lifetime-seconds 300"),
+}
+
 // clusterChanges are of Table 2.
 var clusterChanges = []change{
 	change{ // 2.1b

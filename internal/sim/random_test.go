@@ -157,6 +157,11 @@ func (d *drawn) begin() {
 		d.changes = append(d.changes, windowChanges...)
 		common = windowChanges[0].root
 	}
+	counts := rapid.IntRange(0, 2).Draw(d.T, "counting") == 0
+	if counts {
+		common = counting + "\n" + common
+		d.changes = append(d.changes, countingChanges...)
+	}
 	if life := rapid.SampledFrom([]int{0, 0, 180, 300}).Draw(d.T, "lifetime"); life > 0 { // so that keys come to their end
 		common += fmt.Sprintf("\nset security group-vpn server ipsec proposal AES256-SHA256-L3600 lifetime-seconds %d"+
 			"\nset security group-vpn server group GROUP_ID-0001 server-member-communication lifetime-seconds %d", life, max(life, 300))
@@ -171,6 +176,10 @@ func (d *drawn) begin() {
 		}
 	}
 	d.w.Run(time.Duration(rapid.IntRange(0, 60).Draw(d.T, "quiet")) * time.Second)
+	if counts { // which acts at the next rekey only
+		d.w.Run(20 * time.Second)
+		_ = d.w.nodes[d.servers[0]].Do(server.Rekey{Group: group, TEK: true})
+	}
 }
 
 // steps are what a schedule is drawn from.

@@ -158,6 +158,8 @@ func (s *scenario) step(t testing.TB, d *datadriven.TestData) string {
 		}
 	case "restart":
 		node().Restart()
+	case "wipe": // a node that is down loses what its engines had on disk
+		clear(node().records)
 	case "skew":
 		node().Skew(duration(t, d, "by", "0s"))
 	case "traffic":
@@ -303,6 +305,9 @@ func (s *scenario) show(b *strings.Builder) {
 			}
 			for _, t := range g.TEKs {
 				fmt.Fprintf(b, " %s", s.tek(t.SPI, t.IEC61850, t.Cipher, t.KeyBits, t.Window))
+			}
+			if r := g.Senders; r.Epoch != 0 {
+				fmt.Fprintf(b, " ids=%d..%d", r.First, int(r.End())-1)
 			}
 			for _, c := range st.Cluster.Groups {
 				for _, p := range c.Peers {

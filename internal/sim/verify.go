@@ -47,6 +47,9 @@ type verifier struct {
 	windows  map[uint32]time.Duration // of each TEK that a member has had, by SPI
 	captured map[[2]string]captured   // by sender and receiver
 
+	senders map[senderKey]string             // who was given a sender ID, and in which life
+	ranges  map[uint64]map[string]sa.Senders // what each server has not given, by epoch: on disk, of those that are down too
+
 	gcm    map[uint32]bool   // SPIs of TEKs whose nonces count
 	nonces map[[12]byte]bool // SPI and IV of every packet under one of them
 }
@@ -66,6 +69,45 @@ func (v *verifier) nonce(n *Node, esp []byte) {
 		n.w.violate("%s: the IV %x is used twice under TEK %08x", n.Name, k[4:], spi)
 	}
 	v.nonces[k] = true
+}
+
+// senderKey is a sender ID under a TEK.
+type senderKey struct {
+	spi uint32
+	id  turn.SenderID
+}
+
+// given holds the sender IDs that a member's data plane gets with a TEK against those of all others: nobody else had one of them
+// with that TEK, nor had the member in an earlier life, whose nonces it does not remember (RFC 6407 section 3.5).
+func (v *verifier) given(n *Node, o turn.InstallTEK) {
+	who := fmt.Sprintf("%s in life %d", n.Name, n.life)
+	for _, id := range o.Senders {
+		k := senderKey{o.TEK.SPI, id}
+		if had := v.senders[k]; had != "" && had != who {
+			n.w.violate("%s: sender ID %d under TEK %08x, which %s has", who, id.Value, o.TEK.SPI, had)
+		}
+		v.senders[k] = who
+	}
+}
+
+// owns holds the sender IDs that a server may give, by its record, against those of all other servers: no two have one in common.
+func (v *verifier) owns(n *Node, group string, r sa.Senders) {
+	name := n.Name + " " + group
+	for _, all := range v.ranges {
+		delete(all, name)
+	}
+	if r.Epoch == 0 {
+		return
+	}
+	if v.ranges[r.Epoch] == nil {
+		v.ranges[r.Epoch] = map[string]sa.Senders{}
+	}
+	for other, o := range v.ranges[r.Epoch] {
+		if r.First < o.End() && o.First < r.End() {
+			n.w.violate("%s: may give sender IDs %d to %d, and %s %d to %d", name, r.First, r.End()-1, other, o.First, o.End()-1)
+		}
+	}
+	v.ranges[r.Epoch][name] = r
 }
 
 // captured is the last ESP packet that one member sent another, and what the sender's clock said.
@@ -116,6 +158,7 @@ func newVerifier() verifier {
 		disturbed: Epoch, secrets: newSecrets(), keks: map[[16]byte]*sa.KEK{}, pushes: map[pushNumber]bool{}, datagrams: map[sentPush]bool{},
 		spis: map[spiKey]time.Time{}, gone: map[string]time.Time{}, agreed: map[string]time.Time{}, keysOf: map[string]string{},
 		notices: map[string]int{}, windows: map[uint32]time.Duration{}, captured: map[[2]string]captured{},
+		senders: map[senderKey]string{}, ranges: map[uint64]map[string]sa.Senders{},
 		gcm: map[uint32]bool{}, nonces: map[[12]byte]bool{},
 	}
 }
@@ -149,6 +192,7 @@ func (v *verifier) output(n *Node, o turn.Output) {
 		v.secrets.add("a TEK's authentication key", o.TEK.AuthKey)
 		if o.TEK.Counts() {
 			v.gcm[o.TEK.SPI] = true
+			v.given(n, o)
 		}
 		if w, had := v.windows[o.TEK.SPI]; had && w != o.TEK.Window {
 			n.w.violate("%s: TEK %08x with an anti-replay window of %v, before it had %v", n.Name, o.TEK.SPI, o.TEK.Window, w)
@@ -196,6 +240,7 @@ func (v *verifier) persist(n *Node, o turn.Persist) {
 		n.w.violate("%s: record %s: %v", n.Name, o.Key, err)
 		return
 	}
+	v.owns(n, u.Group, u.Senders)
 	if k := u.KEK; k != nil {
 		v.made(n, u.Group, fmt.Sprintf("kek %x", k.SPI))
 		if v.keks[k.SPI] == nil {
