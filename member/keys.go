@@ -131,7 +131,7 @@ func (m *Member) shorten(now time.Time, v *vpn, t *sa.TEK) {
 		return
 	}
 	held.Hard = t.Hard
-	held.Soft = m.soft(now, held.Hard)
+	held.Soft = m.soft(now, held.Hard, m.leastLead(v))
 	m.give(v, held)
 }
 
@@ -150,7 +150,7 @@ func (m *Member) installOlder(now time.Time, v *vpn, at int, t sa.TEK, p *gdoi.P
 		t.Zero()
 		return
 	}
-	t.Soft = m.soft(now, t.Hard)
+	t.Soft = m.soft(now, t.Hard, m.leastLead(v))
 	if t.IEC61850 == nil || t.Activate.IsZero() { // without an SA_ATD
 		t.Activate = now
 		if newer := v.teks[at].Activate.Add(-time.Millisecond); newer.Before(now) {
@@ -208,7 +208,7 @@ func (m *Member) install(now time.Time, v *vpn, t sa.TEK, p *gdoi.Policy) {
 	if !told.IsZero() {
 		t.Activate = told
 	}
-	t.Soft = m.soft(now, t.Hard)
+	t.Soft = m.soft(now, t.Hard, m.leastLead(v))
 	fresh := &tek{TEK: t, senders: v.senders}
 	v.teks = append(v.teks, fresh)
 	for i, old := range v.teks {
@@ -290,7 +290,7 @@ func (m *Member) setKEK(now time.Time, v *vpn, k *sa.KEK, keys *lkh.Keys) {
 	v.kek = k
 	m.hear(v, k)
 	if k != nil {
-		k.Soft = m.soft(now, k.Hard)
+		k.Soft = m.soft(now, k.Hard, m.options.LeadMin)
 	}
 }
 
@@ -312,15 +312,23 @@ func (m *Member) dropKeys(now time.Time, v *vpn) {
 	v.registered, v.sa, v.registerAt, v.asked = false, 0, time.Time{}, time.Time{}
 }
 
+// leastLead is how long before the end of a TEK the VPN registers again at least.
+func (m *Member) leastLead(v *vpn) time.Duration {
+	if v.kek == nil {
+		return m.options.LeadUntold
+	}
+	return m.options.LeadMin
+}
+
 // soft is when a member registers again for a key that dies at hard, if no push has replaced it by then; never for one that does not.
-func (m *Member) soft(now, hard time.Time) time.Time {
+func (m *Member) soft(now, hard time.Time, least time.Duration) time.Time {
 	if hard.IsZero() {
 		return hard
 	}
 	left := hard.Sub(now)
 	lead := left / 100 * 7 // in this order: a server may give 2^32-1 s, and seven times that is no Duration
-	// A seventh of it at random, so that members do not all come at once, nor do those of short keys: LeadMin is what is left of that.
-	lead = max(lead, m.options.LeadMin/6*7)
+	// A seventh of it at random, so that members do not all come at once, nor do those of short keys: least is what is left of that.
+	lead = max(lead, least/6*7)
 	return hard.Add(-min(lead-m.jitter(lead/7), left/2))
 }
 

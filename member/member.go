@@ -52,6 +52,9 @@ type Options struct {
 	// the push that a server sends at 10 % at the latest, and after a sub-server that missed its root's has asked for it; and so
 	// long that a list of four servers (V6) of which the first three are silent, which takes 16.5 s to find out, still gives new keys in time.
 	LeadMin time.Duration
+	// LeadUntold stands in its place for TEKs of a group without a KEK (default 42 s). There whoever has the new TEK sends with it when
+	// half of the old one's rest is over (see install): so the last must have it by half the lead of the first.
+	LeadUntold time.Duration
 	// TokenBase is added to the tokens of the exchanges that we begin, so that they are nobody else's (default 4<<56).
 	TokenBase uint64
 	// Again is the wait before a registration that the server asked for by deleting everything or its phase-1 SA, or that
@@ -73,6 +76,7 @@ func (o Options) withDefaults() Options {
 	set(&o.BackoffMax, 60*time.Second)
 	set(&o.Guard, 30*time.Second)
 	set(&o.LeadMin, 21*time.Second)
+	set(&o.LeadUntold, 42*time.Second)
 	set(&o.Again, time.Second)
 	if o.Port == 0 {
 		o.Port = ike.Port

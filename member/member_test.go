@@ -267,7 +267,7 @@ func TestKeysFollowOutputs(t *testing.T) {
 func TestLongLifetimes(t *testing.T) {
 	m := New(&counter{}, Options{})
 	for _, left := range []time.Duration{(1<<32 - 1) * time.Second, 2635249153238 * time.Millisecond, time.Hour} {
-		early := start.Add(left).Sub(m.soft(start, start.Add(left)))
+		early := start.Add(left).Sub(m.soft(start, start.Add(left), m.options.LeadMin))
 		if early < left/20 || early > left/10 {
 			t.Errorf("lifetime %v: again %v before its end, want 6 to 7 %%", left, early)
 		}

@@ -25,6 +25,19 @@ func margin(lifetime, room time.Duration) time.Duration {
 	return min(max(lifetime/10, room), lifetime/2)
 }
 
+// untold is how long before its end the successor of a TEK that nobody is told of is made at least: members come for it up to 49 s
+// before, even where keys live for minutes (package member).
+const untold = time.Minute
+
+// tekRoom is room for a TEK.
+func (g *group) tekRoom() time.Duration {
+	d := g.room() + g.conf.ActivationDelay
+	if g.conf.Communication == nil {
+		d = max(d, untold)
+	}
+	return d
+}
+
 // room is how long it may take until every member has a push, and on a root every sub-server before that. A member gets its pushes
 // one after the other, so that before the one for a TEK it may have that for a KEK to acknowledge, or the other way round.
 func (g *group) room() time.Duration {
@@ -235,7 +248,7 @@ func (s *Server) makeTEK(now time.Time, g *group, x *step.IPsecSA) {
 	key, auth, _ := t.KeyLengths() // check has asked
 	t.SPI, t.Key, t.AuthKey, t.Window = s.tekSPI(), s.draw(key), s.draw(auth), windowOf(&g.conf, x)
 	t.Policies, t.Created, t.Hard, t.Activate = slices.Clone(x.Policies), now, now.Add(x.Lifetime), now
-	t.Soft = t.Hard.Add(-margin(x.Lifetime, g.room()+g.conf.ActivationDelay))
+	t.Soft = t.Hard.Add(-margin(x.Lifetime, g.tekRoom()))
 	if at := g.current(x.Name); at >= 0 {
 		t.Activate = g.activation(now, &g.teks[at])
 	}
