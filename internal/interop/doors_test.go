@@ -107,7 +107,8 @@ security {
 		`<rpc message-id="1" xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><edit-config><target><candidate/></target><config><configuration><system><host-name>by-netconf</host-name></system></configuration></config></edit-config></rpc>`,
 		`<rpc message-id="2" xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><commit/></rpc>`,
 		`<rpc message-id="3" xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><get-config><source><running/></source></get-config></rpc>`,
-		`<rpc message-id="4" xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><close-session/></rpc>`,
+		`<rpc message-id="4" xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><get-gvpn-ipsec-statistics-information/></rpc>`,
+		`<rpc message-id="5" xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><close-session/></rpc>`,
 	} {
 		session.WriteString(message + "]]>]]>\n")
 	}
@@ -127,18 +128,18 @@ security {
 		return len(out) > 0
 	})
 	messages := bytes.Split(bytes.TrimSpace(out), []byte("]]>]]>"))
-	if len(messages) != 6 || len(messages[5]) != 0 {
+	wants := []string{"<session-id>1</session-id>", "<ok/>", "<ok/>", "<host-name>by-netconf</host-name>", "<esp-encrypted-packets>0</esp-encrypted-packets>", "<ok/>"}
+	if len(messages) != len(wants)+1 || len(messages[len(wants)]) != 0 {
 		t.Fatalf("%d messages from gvpnd: %s", len(messages)-1, out)
 	}
-	for i, message := range messages[:5] {
+	for i, message := range messages[:len(wants)] {
 		lint := exec.Command(xmllint, "--noout", "-")
 		lint.Stdin = bytes.NewReader(message)
 		if out, err := lint.CombinedOutput(); err != nil {
 			t.Errorf("message %d: xmllint: %v: %s\n%s", i, err, out, message)
 		}
-		want := [5]string{"<session-id>1</session-id>", "<ok/>", "<ok/>", "<host-name>by-netconf</host-name>", "<ok/>"}[i]
-		if !bytes.Contains(message, []byte(want)) {
-			t.Errorf("message %d: no %s in %s", i, want, message)
+		if !bytes.Contains(message, []byte(wants[i])) {
+			t.Errorf("message %d: no %s in %s", i, wants[i], message)
 		}
 	}
 
