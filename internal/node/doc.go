@@ -7,7 +7,7 @@
 //   - one reader for each UDP socket (socket.go), of which an address has three: for what begins a phase 1, for what comes from cluster
 //     peers, and for all else; and one for each multicast group that a member listens to (multicast.go)
 //   - the writer (output.go) persists, in the engine's order, one transaction for all that is waiting; what comes
-//     within two milliseconds of the last one waits for more
+//     within five milliseconds of the last one waits for more
 //   - the sender (output.go) sends what has been persisted, what is for cluster peers first
 //   - the workers (work.go) compute Diffie-Hellman and RSA, as many as there are processors
 //   - a timer (manage.go), only while a confirmed commit or a commit at a time is pending: it takes the one

@@ -41,7 +41,7 @@ func newWriter(put func([]turn.Persist) error, failed func(error), out *departur
 
 // gatherFor is how long after a transaction began the next one does so at the earliest. A transaction takes the processor a sixth as
 // long as a whole registration, whether it has one record or twenty: what comes in a rush shares it, what comes alone does not wait.
-const gatherFor = 2 * time.Millisecond
+const gatherFor = 5 * time.Millisecond
 
 // maxWaiting is how many outputs may wait for the disk before they are gathered no longer and the loop takes no more from members
 // and strangers: what those make the engines say must not pile up here.

@@ -116,8 +116,8 @@ func TestWriterGathersRecords(t *testing.T) {
 		synctest.Wait()
 		stop()
 		want := []string{
-			"0s put a", "0s send 1", "500µs send 2", "2ms put b c", "2ms send 3", "2ms send 4", "6ms put d", "6ms send 5",
-			"7ms put e", "7ms send 6", "7ms send 7",
+			"0s put a", "0s send 1", "1.25ms send 2", "5ms put b c", "5ms send 3", "5ms send 4", "15ms put d", "15ms send 5",
+			"17.5ms put e", "17.5ms send 6", "17.5ms send 7",
 		}
 		if diff := cmp.Diff(want, j.lines); diff != "" {
 			t.Errorf("what was done when (-want +got):\n%s", diff)
