@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/google/go-cmp/cmp"
 
 	"gvpn/commit/diff"
 	"gvpn/commit/step"
@@ -236,5 +237,26 @@ func checkCell(t *testing.T, d *datadriven.TestData, p *step.Plan, of, role stri
 	}
 	if strings.Join(got, " ") != strings.Join(want, " ") || len(want) == 0 && !quiet {
 		t.Errorf("%s: row %s in role %s: effects %q (quiet: %v), the cell has %q", d.Pos, of, role, got, quiet, want)
+	}
+}
+
+// Every effect of the tables, and no other, has its meaning on the page, once.
+func TestMeanings(t *testing.T) {
+	used, told := map[step.Kind]bool{step.RegisterNewGroup: true}, map[step.Kind]bool{} // which 3.3 becomes
+	for _, r := range rows {
+		for _, c := range r.cells {
+			for _, d := range c {
+				used[d.kind] = true
+			}
+		}
+	}
+	for _, m := range meanings {
+		if told[m.kind] || m.text == "" {
+			t.Errorf("%s: %q, told twice: %v", m.kind, m.text, told[m.kind])
+		}
+		told[m.kind] = true
+	}
+	if diff := cmp.Diff(used, told); diff != "" {
+		t.Errorf("in the tables and on the page (-tables +page):\n%s", diff)
 	}
 }

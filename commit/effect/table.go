@@ -281,10 +281,46 @@ var rows = []tableRow{
 	{ID: "3.4", Change: "server-address list changed: as 3.3 if the current server left it", Ours: true, cells: same(
 		do{step.AtNextRegister, whole},
 	)},
-	{ID: "3.5", Change: "fail-open, exclude, df-bit or binding changed", Ours: true, cells: same(
+	{ID: "3.5", Change: "fail-open, exclude, df-bit, tunnel-mtu, match-direction or binding changed", Ours: true, cells: same(
 		do{step.ReloadPolicy, whole},
 	)},
 	{ID: "3.6", Change: "recovery-probe, description, order", Ours: true},
+}
+
+// meanings are the effects, for the page.
+var meanings = []struct {
+	kind step.Kind
+	text string
+}{
+	{step.SendDeleteAllToMembers, "members are told, under the KEK that they have, to forget every SA of the group"},
+	{step.SendDeleteAllToSubServers, "every active sub-server is told to tell its members so"},
+	{step.SendDeleteToMembers, "members are told to forget one TEK or the KEK"},
+	{step.SendDeleteToSubServers, "every active sub-server is told to tell its members so"},
+	{step.SendKEKToSubServers, "every active sub-server gets the new KEK"},
+	{step.SendTEKToSubServers, "every active sub-server gets the new TEK"},
+	{step.SendTEKToMembers, "members get the new TEK, in a push"},
+	{step.SendKEKToMembers, "members get the new KEK, in a push under the old one"},
+	{step.DeleteIKESA, "the gateway's phase-1 SAs go, and the peer is told so"},
+	{step.DeleteMemberIKESAs, "so do those of all members of the group"},
+	{step.DeletePeerIKESAs, "so do those of its cluster peers, or of the one that is named"},
+	{step.DeleteRegisteredMembers, "registrations are forgotten: the gateway's, or all"},
+	{step.DeleteKeys, "the KEK and every TEK are destroyed"},
+	{step.DeleteTEK, "the TEK is destroyed; all, if none is named"},
+	{step.DeleteKEK, "the KEK is destroyed"},
+	{step.GenerateKEK, "a KEK is made as configured now"},
+	{step.GenerateTEK, "the TEK is made as configured now; all, if none is named"},
+	{step.MarkPeerInactive, "the cluster peer counts as inactive"},
+	{step.StartClusterInit, "the sub-server asks its root for all that the group has"},
+	{step.AtNextTEKRekey, "nothing now; the next TEK is made with the new value"},
+	{step.AtNextKEKRekey, "nothing now; the next KEK is made with the new value"},
+	{step.RekeyTEK, "another TEK takes the place of the one that there is"},
+	{step.RekeyKEK, "another KEK takes the place of the one that there is"},
+	{step.Register, "the member registers with the first server of its gateway"},
+	{step.RemoveSAs, "SAs and policies leave the data plane, the server is told that the phase-1 SA goes, the keys are forgotten"},
+	{step.RegisterAgain, "the member registers; the TEKs that it has serve until others are there"},
+	{step.RegisterNewGroup, "the member registers; the TEKs that it has go at once"},
+	{step.ReloadPolicy, "the data plane changes its policy at once, with no packet in the clear in between"},
+	{step.AtNextRegister, "nothing now; the next registration goes by it"},
 }
 
 // rowIndex finds rows by their number.

@@ -131,6 +131,16 @@ readings add to a row is below them. generate, rekey and send of a TEK or KEK ar
 		}
 		dst = append(dst, '\n')
 	}
+	dst = append(dst, `## The effects
+
+| effect | what it does |
+| --- | --- |
+`...)
+	for _, m := range meanings {
+		dst = append(append(append(append(dst, "| "...), m.kind...), " | "...), m.text...)
+		dst = append(dst, " |\n"...)
+	}
+	dst = append(dst, '\n')
 	dst = append(dst, `## Readings that add effects
 
 They stand in a plan under their own number, beside the cell's.
