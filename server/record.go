@@ -73,25 +73,26 @@ const (
 	memberFlags = 1<<iota - 1
 )
 
-// beforeOnDisk orders the records of a turn by key, except that a store that stops between two of them must not lose what is kept of a
-// KEK or of pushes, which comes before the record of the group that has them no more; nor whom a push is for, which that record says
-// before the members go for whom it is.
-func (s *Server) beforeOnDisk(a, b string) int {
+// onDisk lists the records of a turn by key, which has members before their group, except that a store that stops between two of
+// them must not lose what is kept of a KEK or of pushes, which comes before the record of the group that has them no more; nor whom a
+// push is for, which that record says before the members go for whom it is.
+func (s *Server) onDisk() []string {
+	var pushing []string // what begins the keys of such members
+	for _, g := range s.groups {
+		if len(s.records) > 1 && len(g.box.pushes) > 0 {
+			pushing = append(pushing, groupPrefix+escape(g.name)+memberInfix)
+		}
+	}
 	rank := func(key string) int {
 		switch gone := s.records[key] == nil; {
 		case !gone && (strings.HasPrefix(key, spentPrefix) || strings.HasPrefix(key, leavingPrefix)):
 			return 0
-		case gone && isMember(key):
+		case gone && slices.ContainsFunc(pushing, func(p string) bool { return strings.HasPrefix(key, p) }):
 			return 2
 		}
 		return 1
 	}
-	return cmp.Or(rank(a)-rank(b), strings.Compare(a, b))
-}
-
-func isMember(key string) bool {
-	_, rest, _ := strings.Cut(strings.TrimPrefix(key, groupPrefix), "/")
-	return strings.HasPrefix(key, groupPrefix) && strings.HasPrefix("/"+rest, memberInfix)
+	return slices.SortedFunc(maps.Keys(s.records), func(a, b string) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a, b)) })
 }
 
 func (g *group) key() string { return groupPrefix + escape(g.name) + sasSuffix }

@@ -216,7 +216,7 @@ func (s *Server) end() {
 			s.records[m.key()] = m.record()
 		}
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(s.records), s.beforeOnDisk) {
+	for _, k := range s.onDisk() {
 		s.out = append(s.out, turn.Persist{Key: k, Value: s.records[k]})
 	}
 	clear(s.dirty)

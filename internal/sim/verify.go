@@ -425,11 +425,11 @@ func (v *verifier) holdings(g server.GroupState, now time.Time) string {
 			kek += fmt.Sprintf(" with push %d", k.Seq)
 		}
 	}
-	teks := g.TEKs
-	if v.skewed {
-		teks = slices.DeleteFunc(slices.Clone(teks), func(t server.TEKState) bool { return !t.Current })
+	if v.skewed { // a TEK may be in its last second at one server and have minutes at another, until that says GKSD_HARD_LIFETIME
+		current := slices.DeleteFunc(slices.Clone(g.TEKs), func(t server.TEKState) bool { return !t.Current })
+		return fmt.Sprintf("%s, TEKs %08x", kek, living(current, time.Time{}))
 	}
-	return fmt.Sprintf("%s, TEKs %08x", kek, living(teks, now))
+	return fmt.Sprintf("%s, TEKs %08x", kek, living(g.TEKs, now))
 }
 
 // Disorder tells the verifiers that commits may come in another order than V10 asks for. A sub-server that was changed before
