@@ -48,7 +48,7 @@ func TestAggressiveMode(t *testing.T) {
 		t.Errorf("%+v", m)
 	}
 	w.run(time.Minute)
-	if len(w.a.e.timers.h) != 1 { // the lifetime
+	if len(w.a.e.timers.h) != 2 { // the lifetime and the renewal
 		t.Errorf("%d timers", len(w.a.e.timers.h))
 	}
 }

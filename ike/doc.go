@@ -14,7 +14,7 @@
 // HandleResult, Do, SetGateway and RemoveGateway; after any of them the caller drains Next until it says false and looks at
 // Deadline for when HandleTimeout is due. What comes out is turn.Transmit, turn.Work (a Diffie-Hellman computation or a signature; DHPublic,
 // DHShared, DHBoth and Sign carry it out), turn.Notify, turn.KeyLog where it is asked for, and Up, Down, Moved, Dead, Message and Failed for the engines above, which in turn emit
-// the commands Connect, Begin, Reply, Abort, Delete and ClearDPD.
+// the commands Connect, Begin, Reply, Abort, Delete, Created and ClearDPD.
 //
 // # Phase 1
 //
@@ -30,7 +30,7 @@
 // aggressive.go. A responder begins with what gateways of the address, and dynamic ones, could accept; the identity of message 5, or
 // message 1 in aggressive mode, says which gateway it is, and a certificate must show that identity.
 //
-// A responder has no SA before message 3, but a slot of a table of fixed size that its cookie names (halfOpen).
+// A responder has no SA before message 3, but a slot of a table of bounded size that its cookie names (halfOpen).
 // makeKE, share and compute wait for Work. The initiator repeats its last message; the responder never sends on a timer,
 // only again what it answered when the same octets come again. Nothing that is not verified moves a state: a message that
 // does not parse, does not decrypt or does not fit is counted and forgotten. An SA that the operator or the peer's own

@@ -36,9 +36,12 @@ func (e *Endpoint) dpdUp(now time.Time, p *phase1) {
 		e.notify(turn.Warning, "IKE_DPD_UNSUPPORTED", "gateway %s, %v: the peer does not do dead peer detection", g.c.Name, p.remote)
 		return
 	}
-	// The first number of an SA is random with the high bit zero (RFC 3706 section 6.2).
-	p.dpdSeq = binary.BigEndian.Uint32(e.draw(4)) >> 1
-	p.dpdAcked = p.dpdSeq
+	// The first number of an SA is random with the high bit zero (RFC 3706 section 6.2). One that was watched before goes on with its
+	// own: the peer would take a lower one for an old one.
+	if p.dpdSeq == 0 {
+		p.dpdSeq = binary.BigEndian.Uint32(e.draw(4)) >> 1
+		p.dpdAcked = p.dpdSeq
+	}
 	g.dpd.missed, g.dpd.dead = 0, false
 	if !g.dpd.running {
 		g.dpd.running = true

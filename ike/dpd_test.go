@@ -313,3 +313,25 @@ func TestDPDCountsByGateway(t *testing.T) {
 	w.a.e.Do(w.now, ClearDPD{Gateway: "peer"})
 	want(DPDCounters{})
 }
+
+// An SA that was there before its gateway was watched, or is watched once more, is probed with numbers that only grow, and renewed.
+func TestProbesGoOnWithTheirNumbers(t *testing.T) {
+	w := newWorld(t)
+	w.up()
+	p := w.a.last()
+	for i := range 20 {
+		w.a.e.SetGateway(w.now, gatewayTo(addrB, withDPD))
+		before := p.dpdSeq
+		w.run(25 * time.Second)
+		if p.dpdSeq <= before || p.dpdAcked != p.dpdSeq {
+			t.Fatalf("round %d: number %d after %d, %d answered", i, p.dpdSeq, before, p.dpdAcked)
+		}
+		w.a.e.SetGateway(w.now, gatewayTo(addrB))
+		w.run(time.Second)
+	}
+	w.a.e.SetGateway(w.now, gatewayTo(addrB, withDPD))
+	w.run(24 * time.Hour)
+	if w.a.e.count["renewals-begun"] != 1 {
+		t.Errorf("not renewed: %v", w.a.e.count)
+	}
+}

@@ -840,7 +840,7 @@ func (e *Endpoint) establish(now time.Time, p *phase1) {
 	e.timers.arm(&p.timeout, now.Add(p.life))
 	p.since = now
 	p.gw.met(p.contactKey())
-	if p.initiator && p.gw.c.Probes() {
+	if p.initiator { // its gateway may be watched by then
 		e.timers.arm(p.renewal, now.Add(renewal(p.life)))
 	}
 	e.tally(tallyUp)

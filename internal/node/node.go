@@ -294,7 +294,7 @@ func (n *Node) Inbound(packet []byte) (arrived []byte, v dataplane.Verdict) {
 }
 
 // Failed is closed when the node can no longer keep its promises (the disk refuses records); Err says why. The engines
-// go on turning, but nothing is sent any more.
+// go on turning, but nothing is sent any more but what was recorded before.
 func (n *Node) Failed() <-chan struct{} { return n.failed }
 
 // Err returns why the node failed, nil while it has not.
@@ -310,7 +310,7 @@ func (n *Node) Err() error {
 func (n *Node) fail(err error) {
 	n.failOnce.Do(func() {
 		n.err = err
-		n.log.Error("the node has failed and sends nothing more", "error", err.Error())
+		n.log.Error("the node has failed: it records nothing more, and sends nothing that was not recorded before", "error", err.Error())
 		close(n.failed)
 	})
 }

@@ -89,7 +89,7 @@ func (w *writer) backlog() int {
 func (w *writer) run(stop <-chan struct{}) {
 	defer func() {
 		w.mu.Lock()
-		w.ended = true
+		w.ended, w.waiting = true, nil // the loop must not wait for room
 		w.mu.Unlock()
 		w.out.close()
 		close(w.done)

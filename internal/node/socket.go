@@ -24,9 +24,9 @@ import (
 // cut to something that parses.
 const maxDatagram = 65507
 
-// receiveBuffer is what the kernel is asked to hold for the loop, in octets: what 20,000 members say at once when a push came to
-// all of them, of which each takes it some 800.
-const receiveBuffer = 16 << 20
+// receiveBuffer is what the kernel is asked to hold for the loop, in octets, of which it makes twice as much: what 20,000 members say at
+// once when a push came to all of them, of which each takes it some 800.
+const receiveBuffer = 8 << 20
 
 // rebindEvery is how long what could not listen waits for its next try.
 const rebindEvery = 5 * time.Second
@@ -168,9 +168,9 @@ func (s *sockets) close() {
 	s.wg.Wait()
 }
 
-// maxPreferred is how many cluster peers have the third socket: what the kernel's programs have room for on any system. The datagrams of
-// more than these wait with the members'.
-const maxPreferred = 1000
+// maxPreferred is how many cluster peers have the third socket: what the kernel's programs have room for where net.core.optmem_max is
+// 20 KB, as it was on Linux before 6.8; more than 500 are refused there. The datagrams of more than these wait with the members'.
+const maxPreferred = 400
 
 // prefer gives these addresses the third socket.
 func (s *sockets) prefer(peers preferred) {
