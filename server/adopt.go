@@ -201,6 +201,8 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 		if g.kek != nil {
 			g.kek.Seq += steps
 			s.send(now, g, g.kek, g.kek.Seq, gdoi.Push{DeleteAll: true})
+		} else { // no push can tell them
+			s.endMemberSAs(g)
 		}
 		s.deleteKeys(now, g)
 	}
