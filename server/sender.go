@@ -249,7 +249,9 @@ func (s *Server) wantSenders(now time.Time, g *group) {
 	s.emit(SenderIDs{Group: g.name, Has: has, Low: true})
 }
 
-// tellSenders tells the cluster engine what the record that is being written says of sender IDs. Nothing is sent for that.
+// tellSenders tells the cluster engine what the record that is being written says of sender IDs. It comes ahead of that record: the
+// Adopted behind the records may have the cluster engine ask its root, and it must not ask with what was there before. Nothing is
+// sent for a SenderIDs without Low, so that nothing gets out before the record is on disk.
 func (s *Server) tellSenders(g *group) {
 	if has := g.senders.recorded(); g.conf.Role == step.SubServer && has != g.held {
 		g.held = has
