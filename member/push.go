@@ -176,7 +176,7 @@ func (m *Member) obey(now time.Time, v *vpn, p *gdoi.Push, gap bool) {
 	if v.attempt == nil {
 		m.schedule(now, v)
 	}
-	if slices.ContainsFunc(v.teks, func(t *tek) bool { return t.Counts() && len(t.senders) == 0 }) {
+	if slices.ContainsFunc(v.teks, func(t *tek) bool { return t.Counts() && !t.disowned && len(t.senders) == 0 }) {
 		m.soon(now, v) // a push never brings a sender ID (RFC 6407 section 5.6.4.4), and schedule looks at lifetimes only
 	}
 	if gap || v.kek == nil && len(v.teks) == 0 {

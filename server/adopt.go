@@ -190,8 +190,10 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 	if u.Version > g.version {
 		steps = uint32(min(u.Version-g.version, 1<<16))
 	}
+	if u.Version != g.version || u.ActivationDelay != g.delay || u.Senders.Epoch != g.senders.epoch {
+		g.stamp++ // not for a block of sender IDs alone: pulls under way go on
+	}
 	g.version, g.delay = u.Version, u.ActivationDelay
-	g.stamp++
 	s.dirty[g] = true
 
 	if g.ended(u) { // the root's word that all is deleted did not come here
@@ -201,6 +203,8 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 		if g.kek != nil {
 			g.kek.Seq += steps
 			s.send(now, g, g.kek, g.kek.Seq, gdoi.Push{DeleteAll: true})
+		} else { // no push can tell them
+			s.endMemberSAs(g)
 		}
 		s.deleteKeys(now, g)
 	}
@@ -240,6 +244,7 @@ func (s *Server) adopt(now time.Time, g *group, u *sa.Update) {
 		}
 		s.dropKEK(g)
 		g.kek = u.KEK.Clone()
+		g.stamp++
 		g.period, g.retries = defaultPeriod, defaultRetries
 		if c := g.conf.Communication; c != nil {
 			g.period, g.retries = c.Retransmission, c.Retries

@@ -134,8 +134,17 @@ func check(g *step.Group) (errs []error) {
 			}
 			return errs
 		}
-		if t.Counts() && len(g.Members) > 1<<senderBits(g)/2 {
-			fault([]string{"sender-id-bits"}, "%d member gateways need more than %d bits: each registration uses one up", len(g.Members), senderBits(g))
+		if t.Counts() {
+			most, shared := 1<<senderBits(g)/2, ""
+			if g.Role != step.Standalone {
+				most, shared = most/serversOfRun, fmt.Sprintf(", and up to %d servers of a cluster share them", serversOfRun)
+			}
+			if len(g.Members) > most {
+				fault([]string{"sender-id-bits"}, "%d member gateways need more than %d bits: each registration uses one up%s", len(g.Members), senderBits(g), shared)
+			}
+			if g.Role == step.RootServer && len(g.Peers) >= blocksOfRun {
+				fault([]string{"server-cluster", "ike-gateway"}, "%d sub-servers are too many for %s: there are %d blocks of sender IDs, and the root-server needs one", len(g.Peers), t.Algorithms(), blocksOfRun)
+			}
 		}
 		t.Key, t.AuthKey, t.Window = make(sa.Secret, key), make(sa.Secret, auth), windowOf(g, &x)
 		for j := range maxPerName {

@@ -49,6 +49,13 @@ func TestPrepareNamesWhatItRefuses(t *testing.T) {
 		change(&g)
 		return &step.Plan{MemberLimit: 5, Groups: []step.GroupChange{{New: &g}}}
 	}
+	// counting has a cipher whose nonces count, and 256 sender IDs.
+	counting := func(role step.Role, members, peers int) func(*step.Group) {
+		return func(g *step.Group) {
+			g.SAs[0].Cipher, g.SenderIDBits, g.Role = sa.GCM, 8, role
+			g.Members, g.Peers = make([]string, members), make([]string, peers)
+		}
+	}
 	for _, c := range []struct {
 		want string
 		plan *step.Plan
@@ -67,6 +74,16 @@ func TestPrepareNamesWhatItRefuses(t *testing.T) {
 		})},
 		{"do not fit a GDOI message", group(func(g *step.Group) {
 			g.SAs[0].Policies = make([]sa.Policy, 1000)
+		})},
+		{"", group(counting(step.Standalone, 128, 0))},
+		{"group G: sender-id-bits: 129 member gateways need more than 8 bits: each registration uses one up", group(counting(step.Standalone, 129, 0))},
+		{"", group(counting(step.RootServer, 25, blocksOfRun-1))},
+		{"group G: sender-id-bits: 26 member gateways need more than 8 bits: each registration uses one up, and up to 5 servers", group(counting(step.RootServer, 26, 4))},
+		{"group G: sender-id-bits: 26 member gateways", group(counting(step.SubServer, 26, 1))},
+		{"group G: server-cluster ike-gateway: 16 sub-servers are too many for aes-gcm", group(counting(step.RootServer, 1, blocksOfRun))},
+		{"", group(func(g *step.Group) {
+			counting(step.RootServer, 200, blocksOfRun)(g)
+			g.SAs[0].Cipher = sa.CBC
 		})},
 	} {
 		err := s.Prepare(c.plan)

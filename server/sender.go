@@ -37,6 +37,9 @@ const (
 	// blocksOfRun is how many blocks a run has: enough for five servers to take several, and each large enough to be asked for
 	// seldom: 16 numbers of 8 bits, 4096 of 16.
 	blocksOfRun = 16
+	// serversOfRun is how many servers share a cluster's run: a root-server and Junos's four sub-servers. A member may come to any
+	// of them, so each must have numbers for all.
+	serversOfRun = 5
 	// lowOfBlock is the part of a block that is kept for the pulls that come before the next block does. It is lost then.
 	lowOfBlock = 8
 	// senderAskPause is between two questions for a block that pulls make necessary.
@@ -246,7 +249,9 @@ func (s *Server) wantSenders(now time.Time, g *group) {
 	s.emit(SenderIDs{Group: g.name, Has: has, Low: true})
 }
 
-// tellSenders tells the cluster engine what the record that is being written says of sender IDs. Nothing is sent for that.
+// tellSenders tells the cluster engine what the record that is being written says of sender IDs. It comes ahead of that record: the
+// Adopted behind the records may have the cluster engine ask its root, and it must not ask with what was there before. Nothing is
+// sent for a SenderIDs without Low, so that nothing gets out before the record is on disk.
 func (s *Server) tellSenders(g *group) {
 	if has := g.senders.recorded(); g.conf.Role == step.SubServer && has != g.held {
 		g.held = has

@@ -201,7 +201,7 @@ func (s *Server) Next() (turn.Output, bool) {
 func (s *Server) emit(o turn.Output) { s.post = append(s.post, o) }
 
 // end closes a turn: every record that it changed, then what it has to say. Nothing that a record must precede can slip past
-// it, since nothing else writes to out.
+// it, since nothing else writes to out but tellSenders, which says why it may.
 func (s *Server) end() {
 	s.trimPulls()
 	for _, g := range slices.SortedFunc(maps.Keys(s.dirty), byName) {
@@ -370,7 +370,7 @@ type member struct {
 	acknowledges                bool           // it has acknowledged a push, so a missing acknowledgement means something (RFC 8263 section 6)
 	leaf                        uint16         // of the key hierarchy; 0: none
 	leafKey                     sa.Secret      // the leaf's, or that of the last one: it acknowledges with it. nil: never had one
-	silent                      bool           // it has let a push pass without acknowledging one ever: not waited for
+	silent                      bool           // it has let a push pass that it should have acknowledged, and has acknowledged none since: not waited for
 	pulls, sent, acked, unacked uint64
 }
 
