@@ -243,7 +243,7 @@ func (s *Server) Forget(now time.Time, p *step.Plan) {
 		case g.restored:
 			s.tick(now, g)
 			s.fill(now, g)
-		case s.replay && g.added:
+		case s.replay: // the last one may follow at a start, and what it made may be over since
 			s.fill(now, g)
 		}
 		if !g.forgotten {
