@@ -167,6 +167,7 @@ func merge(a, b sa.Update) sa.Update {
 // the retransmission-period for its answer (C5); what goes out after that is made anew, since times in it are relative.
 func (c *Cluster) send(now time.Time, p *peer) {
 	if p.token != 0 {
+		p.count.UpdateAborted++
 		c.emit(ike.Abort{SA: p.sa, Token: p.token})
 		delete(c.tokens, p.token)
 		p.token = 0
