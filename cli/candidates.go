@@ -46,7 +46,7 @@ func configure(r *run, kind string) error {
 		case "private":
 			e.private, err = db.Private(entry.name())
 		default:
-			changed, inUse = db.Candidate().Changed(), db.PrivateOwners()
+			e.found, changed, inUse = db.Candidate().Tree(), db.Candidate().Changed(), db.PrivateOwners()
 		}
 		return err
 	})
@@ -108,6 +108,8 @@ func quit(r *run) error {
 		if !r.ask("Exit with uncommitted changes?", true, true) {
 			return nil
 		}
+	default:
+		r.warnLeft()
 	}
 	r.leave()
 	return r.printf("Exiting configuration mode\n")

@@ -28,7 +28,8 @@
 //   - `request security group-vpn server rekey`, `request lab node`, `| display effects`, `show system commit detail` and its `remote-address`.
 //   - `commit at` keeps the shared candidate locked until its time or `clear system commit`; `commit at reboot` is refused.
 //   - A private commit that conflicts with later ones is refused once, with the list of places; the next one wins.
-//   - Without a terminal, edits in `configure private` and `configure exclusive` are discarded on exit without a question.
+//   - Without a terminal, edits in `configure private` and `configure exclusive` are discarded on exit without a question; those in
+//     `configure` stay, with a warning.
 //   - Without a terminal, the line and the caret follow the one-line message of a syntax error.
 //   - `exit` after `up` returns to the nearest `edit` that is still above.
 //

@@ -318,6 +318,9 @@ func (w *walk) word(c *config.Schema, rows []row) (string, token, error) {
 	if err != nil {
 		return "", t, err
 	}
+	if c.Unsupported(t.text) != "" { // refused as itself with its reason, not taken for an abbreviation: group2 begins group20
+		return t.text, t, nil
+	}
 	var words []row
 	for _, e := range c.Enums() {
 		words = append(words, row{name: e.Name})

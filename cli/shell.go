@@ -36,6 +36,7 @@ type editing struct {
 	entry   *editor
 	private *commit.Candidate // of `configure private`, else nil
 	owner   string            // of the database's lock, in `configure exclusive`
+	found   config.Tree       // the shared candidate on entry
 }
 
 // run is one command on its way: what it writes to, and how.
@@ -82,6 +83,7 @@ var errFailed = errors.New("failed")
 // status: 0 only if all succeeded.
 func (s *Shell) Exec(ctx context.Context, commands string) int {
 	defer s.leave()
+	defer s.warnLeft()
 	for _, line := range splitCommands(commands) {
 		if s.done {
 			break
@@ -96,6 +98,7 @@ func (s *Shell) Exec(ctx context.Context, commands string) int {
 // Script runs commands line by line from the input, with the rule of Exec.
 func (s *Shell) Script(ctx context.Context) int {
 	defer s.leave()
+	defer s.warnLeft()
 	for !s.done {
 		line, err := s.input().line()
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -115,6 +118,19 @@ func (s *Shell) Script(ctx context.Context) int {
 		}
 	}
 	return 0
+}
+
+// warnLeft says that commands leave `configure` with changes of the shared candidate uncommitted, unless they are those of before or
+// wait for `commit at`.
+func (s *Shell) warnLeft() {
+	left := false
+	_ = s.backend.Manage(func(db *commit.DB) error { // a node that is closing has said so
+		left = s.editing != nil && s.editing.kind() == "" && s.editing.found != db.Candidate().Tree() && db.Candidate().Changed() && db.Scheduled() == nil
+		return nil
+	})
+	if left {
+		fmt.Fprintln(s.cfg.Err, "warning: uncommitted changes are left in the shared candidate")
+	}
 }
 
 // one runs one line and reports its error.

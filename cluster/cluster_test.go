@@ -660,6 +660,33 @@ func TestConversations(t *testing.T) {
 	})
 }
 
+// A root that was committed under a higher limit starts with its sub-servers, and warns of what its next commit will meet (V1).
+func TestTooManyPeers(t *testing.T) {
+	for peers, want := range map[string]string{
+		"A,B,C,D": "",
+		"A,B,C,D,E": "GKSD_CLUSTER_TOO_MANY_PEERS group G: 5 sub-servers, and a root-server has at most 4: commits that change the group " +
+			"are refused until gvpnd is given -max-sub-servers again or sub-servers are deleted\n",
+	} {
+		g := parseGroup(t, "G role=root peers="+peers)
+		p := &step.Plan{Groups: []step.GroupChange{{New: &g}}}
+		c := New(mathrand.NewChaCha8([32]byte{}), Options{})
+		if err := c.Prepare(p); (err != nil) != (want != "") {
+			t.Errorf("%s: %v", peers, err)
+		}
+		c.Configure(start, p)
+		c.Forget(start, p)
+		got := ""
+		for o, ok := c.Next(); ok; o, ok = c.Next() {
+			if n, ok := o.(turn.Notify); ok {
+				got += n.Code + " " + n.Text + "\n"
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", peers, got, want)
+		}
+	}
+}
+
 func (b *bench) run(t *testing.T, d *datadriven.TestData) string {
 	arg := func(i int) string { return d.CmdArgs[i].String() }
 	switch d.Cmd {

@@ -20,10 +20,10 @@ func (c *Cluster) Prepare(p *step.Plan) error {
 		if g == nil || g.Role == step.Standalone {
 			continue
 		}
-		if most := c.options.MaxSubServers; g.Role == step.RootServer && len(g.Peers) > most {
+		if c.tooMany(g) {
 			errs = append(errs, &step.Refusal{
 				Group: g.Name, Statement: []string{"server-cluster", "ike-gateway"},
-				Reason: fmt.Sprintf("a root-server has at most %d sub-servers, here are %d: delete some", most, len(g.Peers)),
+				Reason: fmt.Sprintf("a root-server has at most %d sub-servers (gvpnd -max-sub-servers), here are %d: delete some", c.options.MaxSubServers, len(g.Peers)),
 			})
 		}
 		if size(g) > maxPayload {
@@ -31,6 +31,10 @@ func (c *Cluster) Prepare(p *step.Plan) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (c *Cluster) tooMany(g *step.Group) bool {
+	return g.Role == step.RootServer && len(g.Peers) > c.options.MaxSubServers
 }
 
 // size is the longest that a cluster payload for g can be: everything, with each ipsec-sa's TEK and two that it replaced.
@@ -82,6 +86,11 @@ func (c *Cluster) Configure(now time.Time, p *step.Plan) {
 		switch {
 		case ch.New != nil:
 			c.setGroup(ch.New)
+			if c.tooMany(ch.New) { // Prepare refuses it, but what was committed under a higher limit starts
+				c.notify(turn.Warning, "GKSD_CLUSTER_TOO_MANY_PEERS", fmt.Sprintf(
+					"group %s: %d sub-servers, and a root-server has at most %d: commits that change the group are refused until gvpnd is given -max-sub-servers again or sub-servers are deleted",
+					ch.New.Name, len(ch.New.Peers), c.options.MaxSubServers))
+			}
 		case ch.Old != nil:
 			if g := c.groups[ch.Old.Name]; g != nil {
 				c.stop(g, g.root())

@@ -79,12 +79,19 @@ func (c *Cluster) Fetched(now time.Time, f Fetched) {
 // drop forgets what a sub-server was to be told, since it is being told everything.
 func (c *Cluster) drop(p *peer) {
 	p.forget()
-	if p.token != 0 {
-		c.emit(ike.Abort{SA: p.sa, Token: p.token})
-		delete(c.tokens, p.token)
-		p.token = 0
-	}
+	c.abandon(p)
 	p.again = time.Time{}
+}
+
+// abandon gives up a cluster-update under way, since something else takes its place.
+func (c *Cluster) abandon(p *peer) {
+	if p.token == 0 {
+		return
+	}
+	p.count.UpdateAborted++
+	c.emit(ike.Abort{SA: p.sa, Token: p.token})
+	delete(c.tokens, p.token)
+	p.token = 0
 }
 
 // Distribute carries a change to every active sub-server of a group (C4), those of before the plan in hand too. One that has not
@@ -166,11 +173,7 @@ func merge(a, b sa.Update) sa.Update {
 // send begins a cluster-update with all that a sub-server has not acknowledged, in place of one under way. It is one datagram, with
 // the retransmission-period for its answer (C5); what goes out after that is made anew, since times in it are relative.
 func (c *Cluster) send(now time.Time, p *peer) {
-	if p.token != 0 {
-		c.emit(ike.Abort{SA: p.sa, Token: p.token})
-		delete(c.tokens, p.token)
-		p.token = 0
-	}
+	c.abandon(p)
 	p.pending, p.next = both(p.pending, p.next), nil
 	g := p.group
 	way := c.way(p.gateway)

@@ -43,8 +43,10 @@ type Counters struct {
 	InitTimeout   uint64
 
 	UpdateSent, UpdateReceived, UpdateSucceeded, UpdateFailed uint64
-	UpdateAborted                                             uint64 // the sub-server went inactive with one outstanding
-	UpdateTimeout                                             uint64
+	// UpdateAborted: the sub-server went inactive with one outstanding, or a root gave one up under way, since a deletion of
+	// everything or the answer to a cluster-init took its place.
+	UpdateAborted uint64
+	UpdateTimeout uint64
 
 	// UpdatePending counts nothing: it is 1 while a cluster-update is not acknowledged. ClearStatistics leaves it.
 	UpdatePending uint64

@@ -3,6 +3,7 @@ package netconf
 import (
 	"encoding/xml"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -22,8 +23,13 @@ func withGroup(t *testing.T) *node {
 	return n
 }
 
-// Every RPC of Junos's is there: what shows answers with its root element, what acts with ok and commands for the engines.
+// Every RPC of Junos's is there, and on the page: what shows answers with its root element, what acts with ok and commands for the
+// engines.
 func TestOperational(t *testing.T) {
+	page, err := os.ReadFile("../docs/netconf.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	n := withGroup(t)
 	c := dial(t, New(n), root)
 	c.open("1.1")
@@ -33,6 +39,9 @@ func TestOperational(t *testing.T) {
 			continue
 		}
 		all++
+		if row := "| `" + command.RPC + "` | `" + command.Words + "` |"; !strings.Contains(string(page), row) {
+			t.Errorf("docs/netconf.md has no %s", row)
+		}
 		n.did = nil
 		got := c.rpc("<" + command.RPC + "/>")
 		if command.Reply == nil {

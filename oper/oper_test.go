@@ -79,7 +79,7 @@ func states() map[string]*State {
 					{Gateway: "GM-0002", Remote: addrPort("10.18.102.1:848"), Registered: in(-400), Updated: in(-400), Pulls: 2},
 					{Gateway: "GM-0003", Remote: addrPort("10.18.103.1:848"), Registered: in(-300), Updated: in(-300), Pulls: 1, PushSent: 2, PushUnacknowledged: 2, Silent: true},
 				},
-				Statistics:      server.Statistics{PullSucceeded: 4, PullFailed: 1, PullExceedThreshold: 2, PushSent: 8, PushAcknowledged: 7, PushUnacknowledged: 1},
+				Statistics:      server.Statistics{PullSucceeded: 4, PullFailed: 1, PullExceedThreshold: 2, PushSent: 8, PushAcknowledged: 7, PushUnacknowledged: 1, PullRefused: 5},
 				PushesPending:   1,
 				ActivationDelay: 15 * time.Second,
 				Window:          100 * time.Millisecond,

@@ -33,6 +33,7 @@ type GroupCounters struct {
 	PushSent            uint64 `xml:"group-vpn-push-sent"`
 	PushAcknowledged    uint64 `xml:"group-vpn-push-acknowledged"`
 	PushUnacknowledged  uint64 `xml:"group-vpn-push-unacknowledged"`
+	PullRefused         uint64 `xml:"group-vpn-pull-refused"` // ours: a member that comes again later may be served
 }
 
 func serverStatistics(s *State, a Args) (Reply, error) {
@@ -41,7 +42,7 @@ func serverStatistics(s *State, a Args) (Reply, error) {
 	for _, g := range groups {
 		c := g.Statistics
 		reply = append(reply, GroupStatistics{Name: g.Name, ID: g.ID, Stats: ServerStats{GroupCounters{
-			c.PullSucceeded, c.PullFailed, c.PullExceedThreshold, c.PushSent, c.PushAcknowledged, c.PushUnacknowledged,
+			c.PullSucceeded, c.PullFailed, c.PullExceedThreshold, c.PushSent, c.PushAcknowledged, c.PushUnacknowledged, c.PullRefused,
 		}}})
 	}
 	return reply, err
@@ -62,6 +63,7 @@ func (r ServerStatistics) AppendText(dst []byte) []byte {
 		dst = addf(dst, labelStat, "Push Sent", c.PushSent)
 		dst = addf(dst, labelStat, "Push Acknowledged", c.PushAcknowledged)
 		dst = addf(dst, labelStat, "Push Unacknowledged", c.PushUnacknowledged)
+		dst = addf(dst, labelStat, "Pull Refused", c.PullRefused) // ours
 	}
 	return dst
 }

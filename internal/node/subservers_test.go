@@ -18,8 +18,8 @@ func TestSubServers(t *testing.T) {
 			fmt.Sprintf("set security group-vpn server group G server-cluster ike-gateway SUB%d\n", i)
 	}
 	for most, want := range map[int]string{
-		0: "[edit security group-vpn server group G server-cluster] 'ike-gateway' a root-server has at most 4 sub-servers, here are 5: delete some",
-		4: "[edit security group-vpn server group G server-cluster] 'ike-gateway' a root-server has at most 4 sub-servers, here are 5: delete some",
+		0: "[edit security group-vpn server group G server-cluster] 'ike-gateway' a root-server has at most 4 sub-servers (gvpnd -max-sub-servers), here are 5: delete some",
+		4: "[edit security group-vpn server group G server-cluster] 'ike-gateway' a root-server has at most 4 sub-servers (gvpnd -max-sub-servers), here are 5: delete some",
 		5: "",
 	} {
 		n, err := Open(Options{Dir: t.TempDir(), Port: testPort, MaxSubServers: most})
