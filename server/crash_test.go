@@ -389,3 +389,19 @@ func TestCrashDeletesGroup(t *testing.T) {
 		}
 	}
 }
+
+// What the last commit made and what is over by the time that the server starts again is made anew, also where the plans of a start are
+// two: package engine had not noted the commit.
+func TestStartMakesWhatIsOver(t *testing.T) {
+	b := newBench(t)
+	commit(t, b, 1, []string{"1.14 G generate-kek", "1.14 G generate-tek"}, parseGroup(t, "G sas=S"))
+	commit(t, b, 2, []string{"1.11 G generate-tek sa=T"}, parseGroup(t, "G sas=S,T"))
+	b.now = b.now.Add(48 * time.Hour)
+	b.past[2] = b.past[1]
+	b.restart()
+	commit(t, b, 2, []string{"1.11 G generate-tek sa=T"}, parseGroup(t, "G sas=S,T"))
+	st := b.s.State().Groups[0]
+	if !st.Ready || len(st.TEKs) != 2 {
+		t.Errorf("ready %v, %d TEKs", st.Ready, len(st.TEKs))
+	}
+}
