@@ -237,7 +237,9 @@ func (n *Node) Apply(p *step.Plan) {
 		n.sockets.bind(now, n.sockets.at(wanted(slices.Collect(maps.Keys(n.locals)))))
 		n.engine.Apply(now, p)
 		n.drain()
-		n.prefer()
+		if len(p.Groups)+len(p.Gateways) > 0 {
+			n.prefer()
+		}
 		for _, c := range p.VPNs {
 			if c.New == nil {
 				n.plane.RemoveVPN(c.Old.Name)
