@@ -121,7 +121,7 @@ func parseOper(p *parser, c oper.Command) (action, error) {
 		if err := p.argument(&args, kind, t); err != nil {
 			return action{}, err
 		}
-		left = slices.DeleteFunc(left, func(a oper.Argument) bool { return a == kind || kind.Excludes(a) })
+		left = kind.Beside(left)
 	}
 	a := action{run: func(r *run) error { return operate(r, c, args) }}
 	if c.Reply != nil {

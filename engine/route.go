@@ -75,20 +75,8 @@ func (e *Engine) route(now time.Time, output turn.Output) {
 		}
 
 	// The engines above → ike.
-	case ike.Connect:
-		e.ike.Do(now, o)
-	case ike.Begin:
-		e.ike.Do(now, o)
-	case ike.Reply:
-		e.ike.Do(now, o)
-	case ike.Abort:
-		e.ike.Do(now, o)
-	case ike.Delete:
-		e.ike.Do(now, o)
-	case ike.ClearDPD:
-		e.ike.Do(now, o)
-	case ike.Created:
-		e.ike.Do(now, o)
+	case ike.Connect, ike.Begin, ike.Reply, ike.Abort, ike.Delete, ike.Created, ike.ClearDPD:
+		e.ike.Do(now, o.(ike.Command))
 
 	// server → cluster.
 	case server.Distribute:

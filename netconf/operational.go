@@ -64,25 +64,29 @@ var inputs = map[string]input{
 	"brief":        {oper.Level, flag(func(*oper.Args) {})},
 	"detail":       {oper.Level, flag(func(a *oper.Args) { a.Detail = true })},
 	"level":        {oper.Level, setLevel},
-	"group":        {oper.Group, func(a *oper.Args, text string) error { a.Group = text; return needed(text) }},
+	"group":        {oper.Group, setGroup},
 	"group-id":     {oper.GroupID, setGroupID},
 	"peer-address": {oper.Peer, setPeer},
-	"peer-gateway": {oper.PeerGateway, func(a *oper.Args, text string) error { a.PeerGateway = text; return needed(text) }},
-	"vpn":          {oper.VPN, func(a *oper.Args, text string) error { a.VPN = text; return needed(text) }},
+	"peer-gateway": {oper.PeerGateway, name(func(a *oper.Args) *string { return &a.PeerGateway })},
+	"vpn":          {oper.VPN, name(func(a *oper.Args) *string { return &a.VPN })},
 	"index":        {oper.Index, setIndex},
 	"show-gvpn-index-ipsec-security-association": {oper.Index, setIndex},
-	"clear-security-group-vpn-server-group-name": {oper.Group, func(a *oper.Args, text string) error { a.Group = text; return needed(text) }},
+	"clear-security-group-vpn-server-group-name": {oper.Group, setGroup},
 	"clear-security-group-vpn-server-group-id":   {oper.GroupID, setGroupID},
 	"clear-security-group-vpn-server-now":        {oper.Now, flag(func(a *oper.Args) { a.Now = true })},
 }
 
-var errNothing = errors.New("it is empty")
+var setGroup = name(func(a *oper.Args) *string { return &a.Group })
 
-func needed(text string) error {
-	if text == "" {
-		return errNothing
+// name is the set of an element that holds a name, which may not be empty.
+func name(of func(a *oper.Args) *string) func(a *oper.Args, text string) error {
+	return func(a *oper.Args, text string) error {
+		if text == "" {
+			return errors.New("it is empty")
+		}
+		*of(a) = text
+		return nil
 	}
-	return nil
 }
 
 // flag is the set of an element that says what it says by being there.
@@ -145,7 +149,7 @@ func arguments(c oper.Command, op *element) (a oper.Args, err error) {
 		if !slices.Contains(left, in.argument) {
 			return a, refuse(badElement, "<"+e.name+"> cannot be given beside what is before it", bad)
 		}
-		left = slices.DeleteFunc(left, func(b oper.Argument) bool { return b == in.argument || in.argument.Excludes(b) })
+		left = in.argument.Beside(left)
 		if len(e.children) > 0 {
 			return a, refuse(badElement, "<"+e.name+"> holds elements, expected a value", bad)
 		}

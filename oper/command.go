@@ -77,10 +77,12 @@ func (c Command) Run(e Engines, a Args) (Reply, error) {
 	return nil, nil
 }
 
-// Excludes reports that b cannot be given beside a: they choose the same thing in two ways.
-func (a Argument) Excludes(b Argument) bool {
+// Beside takes out of left what cannot be given beside a: a once more, and what chooses the same thing in another way.
+func (a Argument) Beside(left []Argument) []Argument {
 	choice := []Argument{Group, GroupID, VPN}
-	return slices.Contains(choice, a) && slices.Contains(choice, b)
+	return slices.DeleteFunc(left, func(b Argument) bool {
+		return b == a || slices.Contains(choice, a) && slices.Contains(choice, b)
+	})
 }
 
 // The largest values of GroupID and Index; the smallest are 1.
